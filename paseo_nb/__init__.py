@@ -1,0 +1,3 @@
+"""paseo_nb: a notebook is the cockpit of coding agents."""
+
+__version__ = "0.1.0"
