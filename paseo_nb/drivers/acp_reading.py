@@ -1,0 +1,221 @@
+"""Reading ACP: what a journal line of an ACP agent says (protocol version 1).
+
+The journal's `kind` of an `in` line is the update's own kind for `session/update`, the method for
+other messages, `METHOD:result` / `METHOD:error` for answers, and `replay/KIND` for history that
+an agent replays after `session/load`, which readers pass over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from ..model import Event, Line, Problem, Usage
+
+Json = dict[str, Any]
+_decode = msgspec.json.decode
+
+SESSION_RESULTS = {
+    "session/new:result",
+    "session/load:result",
+    "session/resume:result",
+    "session/fork:result",
+}
+
+# How each agent counts in PromptResponse.usage (measured: who includes cached tokens in input).
+INPUT_INCLUDES_CACHE = {"copilot"}
+CUMULATIVE_USAGE = {"copilot"}
+
+
+class AcpReading:
+    """ACP, with what differs by provider."""
+
+    version = 1
+
+    def __init__(self, provider: str = "") -> None:
+        self.provider = provider
+        self._before = Usage()
+
+    def facts(self, line: Line) -> list[tuple[str, Json]]:
+        """See `reading.Reading.facts`."""
+        kind = line.kind
+        if line.dir == "own" or kind.startswith("replay/"):
+            return []
+        message = as_dict(decode(line.raw))
+        params, result = as_dict(message.get("params")), as_dict(message.get("result"))
+        if line.dir == "out":
+            return []
+        if "update" in params:
+            return [(kind, as_dict(params["update"]))]
+        if kind == "initialize:result":
+            info = as_dict(result.get("agentInfo"))
+            return [("agent_info", {**info, "capabilities": result.get("agentCapabilities")})]
+        if kind in SESSION_RESULTS:
+            return [("session", session_facts(result))]
+        if kind == "session/prompt:result":
+            fact = {"stop_reason": result.get("stopReason"), "usage": self._usage(result)}
+            return [("prompt_result", fact)]
+        if kind == "session/prompt:error":
+            return [("prompt_error", {"problem": problem_of(message.get("error"))})]
+        if kind == "session/request_permission":
+            return [
+                (
+                    "permission_request",
+                    {
+                        "request_id": message.get("id"),
+                        "tool_call": as_dict(params.get("toolCall")),
+                        "options": as_list(params.get("options")),
+                    },
+                )
+            ]
+        if "method" in message:
+            return [("request", {"method": kind, "params": params})]
+        return []
+
+    def event(self, line: Line) -> Event:
+        """See `reading.Reading.event`."""
+        text: str | None = None
+        call: str | None = None
+        if line.dir == "in":
+            message = as_dict(decode(line.raw))
+            params = as_dict(message.get("params"))
+            update = as_dict(params.get("update")) or as_dict(params.get("toolCall"))
+            call = as_str(update.get("toolCallId"))
+            text = update_text(update)
+            if "error" in message:
+                text = problem_of(message["error"]).message
+        elif line.dir == "out" and line.kind == "session/prompt":
+            params = as_dict(as_dict(decode(line.raw)).get("params"))
+            text = blocks_text(as_list(params.get("prompt")))
+        elif line.dir == "own":
+            facts = as_dict(decode(line.raw))
+            text = as_str(facts.get("message"))
+            call = as_str(facts.get("tool_call_id"))
+        return Event(line.seq, line.t, line.turn, line.dir, line.kind, text, call, line.raw)
+
+    def _usage(self, result: Json) -> Usage:
+        usage = usage_of(result, includes_cache=self.provider in INPUT_INCLUDES_CACHE)
+        if self.provider in CUMULATIVE_USAGE:
+            usage, self._before = minus(usage, self._before), usage
+        return usage
+
+
+def decode(raw: msgspec.Raw) -> Any:
+    """The raw message; a string that no decoder takes reads as None."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def as_dict(value: Any) -> Json:
+    """The value if it is an object, else an empty one: agents send what they like."""
+    return cast(Json, value) if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return cast(list[Any], value) if isinstance(value, list) else []
+
+
+def as_str(value: Any) -> str | None:
+    """The value if it is text."""
+    return value if isinstance(value, str) else None
+
+
+def as_int(value: Any) -> int | None:
+    """The value if it is a number, as an integer."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return int(value) if number else None
+
+
+def blocks_text(blocks: list[Any]) -> str:
+    """The plain text of content blocks; other kinds are named in brackets."""
+    return "".join(content_text(block) for block in blocks)
+
+
+def content_text(block: Any) -> str:
+    """The plain text of one content block."""
+    block = as_dict(block)
+    kind = block.get("type")
+    if kind == "text":
+        return as_str(block.get("text")) or ""
+    if kind == "content":
+        return content_text(block.get("content"))
+    if kind == "resource":
+        return as_str(as_dict(block.get("resource")).get("text")) or "[resource]"
+    if kind == "resource_link":
+        return f"[{block.get('name') or block.get('uri')}]"
+    return f"[{kind}]" if kind else ""
+
+
+def update_text(update: Json) -> str | None:
+    """The plain text of a session update: a chunk's text, a plan's entries, a call's title."""
+    content = update.get("content")
+    if isinstance(content, dict):
+        return content_text(content)
+    if "entries" in update:
+        return "\n".join(str(as_dict(e).get("content", "")) for e in as_list(update["entries"]))
+    return as_str(update.get("title"))
+
+
+def session_facts(result: Json) -> Json:
+    """What a session answer tells, under names of ours."""
+    return {
+        "session_id": as_str(result.get("sessionId")),
+        "modes": as_dict(result.get("modes")),
+        "models": as_dict(result.get("models")),
+        "config_options": as_list(result.get("configOptions")),
+    }
+
+
+def usage_of(result: Json, *, includes_cache: bool = False) -> Usage:
+    """Tokens of a prompt's answer, input inclusive of cached ones. ACP's `usage` excludes them
+    unless the agent is known to include them; Gemini tells its own in `_meta.quota`."""
+    told = as_dict(result.get("usage"))
+    quota = as_dict(as_dict(as_dict(result.get("_meta")).get("quota")).get("token_count"))
+    if not told and quota:
+        return Usage(
+            input_tokens=as_int(quota.get("input_tokens")),
+            output_tokens=as_int(quota.get("output_tokens")),
+        )
+    if not told:
+        return Usage()
+    tokens = as_int(told.get("inputTokens"))
+    read, written = as_int(told.get("cachedReadTokens")), as_int(told.get("cachedWriteTokens"))
+    if tokens is not None and not includes_cache:
+        tokens += (read or 0) + (written or 0)
+    return Usage(
+        input_tokens=tokens,
+        output_tokens=as_int(told.get("outputTokens")),
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=as_int(told.get("thoughtTokens")),
+        total_tokens=as_int(told.get("totalTokens")),
+    )
+
+
+def minus(later: Usage, earlier: Usage) -> Usage:
+    """What was added between two cumulative counts."""
+    out = Usage()
+    for name in Usage.__struct_fields__:
+        a, b = getattr(later, name), getattr(earlier, name)
+        setattr(out, name, a if a is None or b is None or a < b else a - b)
+    return out
+
+
+def problem_of(error: Any) -> Problem:
+    """A JSON-RPC error in words."""
+    error = as_dict(error)
+    data = error.get("data")
+    details = (
+        as_str(data) or as_str(as_dict(data).get("details")) or as_str(as_dict(data).get("message"))
+    )
+    message = as_str(error.get("message")) or "the agent reported an error without a message"
+    if details and details not in message:
+        message = f"{message}: {details}"
+    code = str(error.get("code", "error"))
+    if code == "-32000":
+        return Problem("auth", message, "Sign in to the agent in a terminal, then try again.")
+    return Problem(code, message)

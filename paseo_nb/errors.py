@@ -1,0 +1,85 @@
+"""One small tree of errors. A message says what happened, why, and what to do.
+
+Every front end shows `str(error)`; the terminal turns `exit_code` into its exit status.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .handle import Run
+
+
+class PaseoError(Exception):
+    """The root: catch this to catch everything that paseo_nb raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageProblem(PaseoError, ValueError):
+    """Wrong arguments: unknown agent, empty prompt, an id that fits two runs or none."""
+
+    exit_code = 2
+
+
+class NotTrusted(PaseoError):
+    """A project file names commands and has not been trusted yet."""
+
+    exit_code = 2
+
+
+class StorageProblem(PaseoError, OSError):
+    """The project folder cannot be read or written: read-only, full, or another user's."""
+
+    exit_code = 1
+
+
+class Unreachable(PaseoError):
+    """The run's processes are alive but do not answer, or live on another host."""
+
+    exit_code = 1
+
+
+class GitProblem(PaseoError):
+    """git is missing, there is no repository, or it refused what was asked."""
+
+    exit_code = 2
+
+
+class ReplayMiss(PaseoError):
+    """PASEO_NB_REPLAY=1 and no finished run with this content is in the store."""
+
+    exit_code = 2
+
+
+class RunError(PaseoError):
+    """A turn that did not end well; `run` is the handle, everything it did is kept."""
+
+    def __init__(self, message: str, run: Run) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class RunFailed(RunError):
+    """The turn ended with an error, a refusal or a limit."""
+
+    exit_code = 3
+
+
+class RunTimeout(RunError, TimeoutError):
+    """`wait(timeout=…)` ran out; the run itself goes on."""
+
+    exit_code = 4
+
+
+class PermissionNeeded(RunError):
+    """The agent asks for something its mode does not allow by itself."""
+
+    exit_code = 5
+
+
+class RunInterrupted(RunError):
+    """The run's processes died in mid-turn; `resume()` goes on in the agent's own session."""
+
+    exit_code = 6

@@ -1,0 +1,357 @@
+"""A run's story so far: folds journal lines into turns, transcript items, tool calls, permissions.
+
+Fed line by line, live or from a file: the handle, the store and the renderers read the same fold,
+so that a cell, a frame and a widget never tell different stories. It opens no file and starts
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from .drivers.acp_reading import as_dict, as_int, as_list, as_str, blocks_text, content_text, decode
+from .drivers.reading import reading_for
+from .model import Item, Line, Outcome, Permission, Problem, ToolCall, Turn, Usage
+
+_TEXT_KINDS = {
+    "agent_message_chunk": ("agent", "message"),
+    "agent_thought_chunk": ("agent", "thought"),
+    "user_message_chunk": ("user", "message"),
+}
+DONE_STATUSES = {"completed", "failed"}
+
+
+class History:
+    """The fold. `feed` lines in order of seq; a line seen before is passed over."""
+
+    def __init__(self, dialect: str = "acp", provider: str = "") -> None:
+        self.reading = reading_for(dialect, provider)
+        self.seq = 0
+        self.last_us = 0
+        self.state: str = "starting"
+        self.archived = False
+        self.session_id: str | None = None
+        self.agent_name: str | None = None
+        self.agent_version: str | None = None
+        self.model_answered: str | None = None
+        self.agent_mode: str | None = None
+        self.host: str | None = None
+        self.boot_id: str | None = None
+        self.title: str | None = None
+        self.ended: str | None = None
+        self.error: Problem | None = None
+        self.modes: dict[str, Any] = {}
+        self.models: dict[str, Any] = {}
+        self.config_options: list[Any] = []
+        self.commands: list[Any] = []
+        self.plan: list[Any] = []
+        self.turns: list[Turn] = []
+        self.items: list[Item] = []
+        self.tool_calls: dict[str, ToolCall] = {}
+        self.permissions: dict[str, Permission] = {}
+        self.live_usage = Usage()
+        self._open_item: Item | None = None
+        self._plan_item: Item | None = None
+        self._call_items: dict[str, Item] = {}
+        self._reported_cost = 0.0
+        self._cost_before = 0.0
+
+    # ------------------------------------------------------------ what readers ask
+
+    @property
+    def turn(self) -> Turn | None:
+        """The latest turn."""
+        return self.turns[-1] if self.turns else None
+
+    @property
+    def turn_open(self) -> bool:
+        """Whether a turn has begun and not ended."""
+        return bool(self.turns) and self.turns[-1].outcome is None
+
+    @property
+    def usage(self) -> Usage:
+        """The sum over all turns."""
+        total = Usage()
+        for turn in self.turns:
+            total = total.plus(turn.usage)
+        return total
+
+    @property
+    def text(self) -> str:
+        """The agent's text after the last turn's last tool call, else its last text."""
+        return self.turns[-1].text if self.turns else ""
+
+    def open_permissions(self) -> list[Permission]:
+        """Questions that wait for an answer."""
+        return [p for p in self.permissions.values() if p.answered_us is None]
+
+    # ------------------------------------------------------------ folding
+
+    def feed(self, lines: Iterable[Line]) -> History:
+        """Take further lines; returns itself."""
+        for line in lines:
+            if line.seq <= self.seq:
+                continue
+            self.seq = line.seq
+            self.last_us = line.t
+            if self.turns and line.turn == self.turns[-1].turn:
+                self.turns[-1].last_seq = line.seq
+            if line.dir == "own":
+                handler = getattr(self, f"_own_{line.kind}", None)
+                if handler is not None:
+                    handler(line, as_dict(decode(line.raw)))
+            elif line.dir == "in":
+                for kind, data in self.reading.facts(line):
+                    self._fact(line, kind, data)
+        return self
+
+    def _fact(self, line: Line, kind: str, data: dict[str, Any]) -> None:
+        if kind in _TEXT_KINDS:
+            role, item_kind = _TEXT_KINDS[kind]
+            self._text(line, role, item_kind, content_text(data.get("content")))
+            return
+        handler = getattr(self, f"_on_{kind}", None)
+        if handler is not None:
+            handler(line, data)
+
+    def _text(self, line: Line, role: str, kind: str, text: str) -> None:
+        item = self._open_item
+        if item is None or item.kind != kind or item.role != role or item.turn != line.turn:
+            item = self._add(line, role, kind, "")
+            self._open_item = item
+        item.text += text
+        item.finished_us = line.t
+        if kind == "message" and role == "agent" and self.turns:
+            self.turns[-1].text = item.text
+
+    def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
+        item = Item(line.seq, line.turn, role, kind, text, line.t, **more)
+        self.items.append(item)
+        self._open_item = None
+        return item
+
+    def _call(self, line: Line, call_id: str) -> ToolCall:
+        key = f"{line.turn}/{call_id}"
+        call = self.tool_calls.get(key)
+        if call is None:
+            call = ToolCall(
+                call_id, line.turn, line.seq, None, None, None, None, None, [], [], line.t
+            )
+            self.tool_calls[key] = call
+            self._call_items[key] = self._add(line, "agent", "tool_call", "", ref=call)
+            if self.turns:
+                self.turns[-1].tool_calls += 1
+        return call
+
+    def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
+        call_id = as_str(data.get("toolCallId"))
+        if call_id is None:
+            return
+        call = self._call(line, call_id)
+        meta = as_dict(data.get("_meta"))
+        call.tool_name = (
+            as_str(data.get("toolName")) or as_str(meta.get("toolName")) or call.tool_name
+        )
+        call.kind = as_str(data.get("kind")) or call.kind
+        call.title = as_str(data.get("title")) or call.title
+        call.tool_name = call.tool_name or call.title
+        if data.get("rawInput") not in (None, {}):
+            call.input = data["rawInput"]
+        if data.get("rawOutput") is not None:
+            call.output = data["rawOutput"]
+        if "content" in data and data["content"] is not None:
+            call.content = as_list(data["content"])
+        if "locations" in data:
+            paths = [as_str(as_dict(place).get("path")) for place in as_list(data["locations"])]
+            call.locations = [path for path in paths if path]
+        status = as_str(data.get("status"))
+        if status is not None:
+            call.status = status
+            if status in DONE_STATUSES:
+                call.finished_us, call.outcome = line.t, status
+                if status == "failed":
+                    call.error = content_text_of(call.content) or str(call.output or "failed")
+        item = self._call_items[f"{line.turn}/{call_id}"]
+        item.title = call.title or call.tool_name or call_id
+        item.text = content_text_of(call.content)
+        item.outcome, item.finished_us = call.outcome, call.finished_us
+
+    _on_tool_call_update = _on_tool_call
+
+    def _on_plan(self, line: Line, data: dict[str, Any]) -> None:
+        self.plan = as_list(data.get("entries"))
+        text = "\n".join(plan_line(entry) for entry in self.plan)
+        item = self._plan_item
+        if item is None or item.turn != line.turn:
+            item = self._plan_item = self._add(line, "agent", "plan", text)
+        item.text, item.ref, item.finished_us = text, self.plan, line.t
+
+    def _on_permission_request(self, line: Line, data: dict[str, Any]) -> None:
+        tool = as_dict(data.get("tool_call"))
+        call_id = as_str(tool.get("toolCallId"))
+        known = self.tool_calls.get(f"{line.turn}/{call_id}") if call_id else None
+        permission = Permission(
+            id=f"p{line.seq}",
+            turn=line.turn,
+            tool_call_id=call_id,
+            title=as_str(tool.get("title")) or (known.title if known else None),
+            kind=as_str(tool.get("kind")) or (known.kind if known else None),
+            input=tool.get("rawInput") or (known.input if known else None),
+            options=[as_dict(option) for option in as_list(data.get("options"))],
+            asked_us=line.t,
+        )
+        self.permissions[permission.id] = permission
+        self._add(line, "agent", "permission", "", title=permission.title, ref=permission)
+
+    def _on_prompt_result(self, line: Line, data: dict[str, Any]) -> None:
+        if self.turn_open:
+            turn = self.turns[-1]
+            turn.usage = turn.usage.plus(data["usage"])
+            turn.stop_reason = as_str(data.get("stop_reason"))
+
+    def _on_usage_update(self, line: Line, data: dict[str, Any]) -> None:
+        cost = as_dict(data.get("cost"))
+        self.live_usage.context_used = as_int(data.get("used"))
+        self.live_usage.context_size = as_int(data.get("size"))
+        amount = cost.get("amount")
+        turn = self.turn
+        if turn is not None:
+            turn.usage.context_used = self.live_usage.context_used
+            turn.usage.context_size = self.live_usage.context_size
+        if isinstance(amount, (int, float)) and cost.get("currency", "USD") == "USD":
+            if amount < self._reported_cost:  # a new process counts from zero again
+                self._cost_before = 0.0
+            self._reported_cost = float(amount)
+            if turn is not None:
+                turn.usage.cost_usd = max(self._reported_cost - self._cost_before, 0.0)
+
+    def _on_agent_info(self, line: Line, data: dict[str, Any]) -> None:
+        self.agent_name = as_str(data.get("title")) or as_str(data.get("name"))
+        self.agent_version = as_str(data.get("version"))
+
+    def _on_session(self, line: Line, data: dict[str, Any]) -> None:
+        self.session_id = data.get("session_id") or self.session_id
+        self.modes = data["modes"] or self.modes
+        self.models = data["models"] or self.models
+        self.config_options = data["config_options"] or self.config_options
+        self.agent_mode = as_str(self.modes.get("currentModeId")) or self.agent_mode
+        self.model_answered = as_str(self.models.get("currentModelId")) or self.model_answered
+        self._model_option()
+
+    def _model_option(self) -> None:
+        for option in map(as_dict, self.config_options):
+            if option.get("category") == "model" or option.get("id") == "model":
+                self.model_answered = as_str(option.get("currentValue")) or self.model_answered
+
+    def _on_config_option_update(self, line: Line, data: dict[str, Any]) -> None:
+        self.config_options = as_list(data.get("configOptions")) or self.config_options
+        self._model_option()
+
+    def _on_current_mode_update(self, line: Line, data: dict[str, Any]) -> None:
+        self.agent_mode = as_str(data.get("currentModeId")) or self.agent_mode
+
+    def _on_available_commands_update(self, line: Line, data: dict[str, Any]) -> None:
+        self.commands = as_list(data.get("availableCommands"))
+
+    def _on_session_info_update(self, line: Line, data: dict[str, Any]) -> None:
+        self.title = as_str(data.get("title")) or self.title
+
+    # ------------------------------------------------------------ our own lines
+
+    def _own_run_started(self, line: Line, data: dict[str, Any]) -> None:
+        self.host, self.boot_id = as_str(data.get("host")), as_str(data.get("boot_id"))
+        self.ended = None
+        self.state = "starting" if not self.turns else self.state
+
+    def _own_session(self, line: Line, data: dict[str, Any]) -> None:
+        self.session_id = as_str(data.get("session_id")) or self.session_id
+
+    def _own_state(self, line: Line, data: dict[str, Any]) -> None:
+        self.state = as_str(data.get("state")) or self.state
+
+    def _own_turn_start(self, line: Line, data: dict[str, Any]) -> None:
+        prompt = blocks_text(as_list(data.get("prompt")))
+        origin = as_str(data.get("origin")) or "user"
+        self._cost_before = self._reported_cost
+        self._plan_item = None
+        self.error = None
+        self.turns.append(
+            Turn(line.turn, origin, prompt, line.t, first_seq=line.seq, last_seq=line.seq)
+        )
+        self._add(line, "user", "message", prompt, title=None if origin == "user" else origin)
+
+    def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:
+        turn = self.turn
+        if turn is None or turn.outcome is not None:
+            return
+        outcome: Outcome = data.get("outcome", "error")
+        turn.outcome, turn.finished_us = outcome, line.t
+        turn.stop_reason = as_str(data.get("stop_reason")) or turn.stop_reason
+        problem = as_dict(data.get("error"))
+        if problem:
+            turn.error = self.error = msgspec.convert(problem, Problem)
+        left = "interrupted" if outcome == "interrupted" else "cancelled"
+        for key, call in self.tool_calls.items():
+            if call.turn == turn.turn and call.outcome is None:
+                call.outcome, call.finished_us = left, line.t
+                item = self._call_items[key]
+                item.outcome, item.finished_us = left, line.t
+        for permission in self.open_permissions():
+            permission.answered_us, permission.outcome = line.t, "cancelled"
+            permission.by = permission.by or "turn end"
+        self._open_item = None
+        self.state = {"error": "error", "interrupted": "interrupted"}.get(outcome, "idle")
+        if turn.error is not None:
+            self._add(line, "system", "note", turn.error.message, outcome=outcome)
+
+    def _own_permission_answer(self, line: Line, data: dict[str, Any]) -> None:
+        permission = self.permissions.get(str(data.get("permission")))
+        if permission is not None and permission.answered_us is None:
+            permission.answered_us = line.t
+            permission.outcome = as_str(data.get("outcome"))
+            permission.option_id = as_str(data.get("option_id"))
+            permission.by, permission.rule = as_str(data.get("by")), as_str(data.get("rule"))
+            permission.message = as_str(data.get("message"))
+            for item in reversed(self.items):
+                if item.ref is permission:
+                    item.outcome, item.finished_us = permission.outcome, line.t
+                    break
+
+    def _own_limit(self, line: Line, data: dict[str, Any]) -> None:
+        self._add(line, "system", "note", as_str(data.get("message")) or "a limit was reached")
+
+    _own_warning = _own_limit
+
+    def _own_run_ended(self, line: Line, data: dict[str, Any]) -> None:
+        self.ended = as_str(data.get("reason")) or "ended"
+        if data.get("state"):
+            self.state = str(data["state"])
+
+    def _own_archived(self, line: Line, data: dict[str, Any]) -> None:
+        self.archived = True
+
+    def _own_unarchived(self, line: Line, data: dict[str, Any]) -> None:
+        self.archived = False
+
+
+def content_text_of(content: list[Any]) -> str:
+    """The plain text of a tool call's content list: text blocks, and diffs by their path."""
+    parts: list[str] = []
+    for block in map(as_dict, content):
+        if block.get("type") == "diff":
+            parts.append(f"[diff {block.get('path')}]")
+        elif block.get("type") == "terminal":
+            continue
+        else:
+            parts.append(content_text(block))
+    return "\n".join(part for part in parts if part)
+
+
+def plan_line(entry: Any) -> str:
+    """One entry of a plan as a Markdown task."""
+    entry = as_dict(entry)
+    mark = {"completed": "x", "in_progress": "~"}.get(str(entry.get("status")), " ")
+    return f"- [{mark}] {entry.get('content', '')}"

@@ -1,0 +1,285 @@
+"""The nouns as plain values: what a run, a turn, an event and a tool call are.
+
+Values only: nothing here opens a file, starts a process or imports another module of ours.
+Every other room passes these around; the store's columns and the frames mirror them.
+
+Conventions: times are integer microseconds since the epoch, UTC (`*_us`); `None` means "not
+reported", 0 means zero; `input_tokens` includes cached ones (OpenTelemetry GenAI's rule).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any, Literal
+
+import msgspec
+
+State = Literal[
+    "starting",
+    "running",
+    "waiting",
+    "idle",
+    "error",
+    "interrupted",
+    "unresponsive",
+    "unknown",
+    "stopped",
+    "archived",
+]
+STATES: tuple[State, ...] = State.__args__  # pyright: ignore[reportAttributeAccessIssue]
+STATE_WORDS: dict[str, str] = {
+    "starting": "Starting",
+    "running": "Running",
+    "waiting": "Waiting for you",
+    "idle": "Done",
+    "error": "Failed",
+    "interrupted": "Interrupted",
+    "unresponsive": "Not answering",
+    "unknown": "On another host",
+    "stopped": "Stopped",
+    "archived": "Archived",
+}
+BUSY_STATES = frozenset({"starting", "running", "waiting", "unresponsive"})
+
+Outcome = Literal["end_turn", "cancelled", "refused", "limit", "error", "interrupted"]
+Direction = Literal["in", "out", "own"]
+Mode = Literal["ask", "edit", "auto", "read"]
+MODES: tuple[Mode, ...] = ("ask", "edit", "auto", "read")
+When = Literal["queue", "steer", "interrupt"]
+
+JOURNAL_VERSION = 1
+PROTOCOL_VERSION = 1
+
+
+class Usage(msgspec.Struct, omit_defaults=True):
+    """Tokens and money of a turn or a run. `input_tokens` includes cached ones."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
+    context_used: int | None = None
+    context_size: int | None = None
+    cost_usd: float | None = None
+
+    def plus(self, other: Usage) -> Usage:
+        """The sum, where `None` on both sides stays `None`; context figures are the later ones."""
+
+        def add(a: Any, b: Any) -> Any:
+            return b if a is None else a if b is None else a + b
+
+        out = Usage()
+        for name in self.__struct_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if name.startswith("context_"):
+                setattr(out, name, mine if theirs is None else theirs)
+            else:
+                setattr(out, name, add(mine, theirs))
+        return out
+
+
+class Line(msgspec.Struct):
+    """One line of a journal: our envelope around `raw`, the agent's own message (or our fact)."""
+
+    seq: int
+    t: int
+    mono: int
+    turn: int
+    dir: Direction
+    kind: str
+    raw: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Event(msgspec.Struct):
+    """A journal line as a dialect reads it. `text` is its plain text, where it has any."""
+
+    seq: int
+    time_us: int
+    turn: int
+    dir: Direction
+    kind: str
+    text: str | None
+    tool_call_id: str | None
+    raw: msgspec.Raw
+
+    def data(self) -> Any:
+        """The raw message, decoded."""
+        return msgspec.json.decode(self.raw)
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong in words a user can act on."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class ToolCall(msgspec.Struct):
+    """One tool use, from request to result. `outcome`: None while it goes on, else completed,
+    failed, cancelled (the turn ended before it did) or interrupted."""
+
+    tool_call_id: str
+    turn: int
+    seq: int
+    tool_name: str | None
+    kind: str | None
+    title: str | None
+    input: Any
+    output: Any
+    content: list[Any]
+    locations: list[str]
+    started_us: int
+    finished_us: int | None = None
+    status: str = "pending"
+    outcome: str | None = None
+    error: str | None = None
+
+
+class Permission(msgspec.Struct):
+    """One question of an agent and its answer. `id` is `p` + the seq of the request's line."""
+
+    id: str
+    turn: int
+    tool_call_id: str | None
+    title: str | None
+    kind: str | None
+    input: Any
+    options: list[dict[str, Any]]
+    asked_us: int
+    answered_us: int | None = None
+    outcome: str | None = None
+    option_id: str | None = None
+    by: str | None = None
+    rule: str | None = None
+    message: str | None = None
+
+
+class Turn(msgspec.Struct):
+    """One prompt and all that follows until the agent stops. `outcome` is None while it runs."""
+
+    turn: int
+    origin: str
+    prompt: str
+    started_us: int
+    finished_us: int | None = None
+    outcome: Outcome | None = None
+    stop_reason: str | None = None
+    error: Problem | None = None
+    usage: Usage = msgspec.field(default_factory=Usage)
+    text: str = ""
+    tool_calls: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+
+
+class Item(msgspec.Struct):
+    """One row of a transcript. role: user, agent or system; kind: message, thought, plan,
+    tool_call, permission, note."""
+
+    seq: int
+    turn: int
+    role: str
+    kind: str
+    text: str
+    started_us: int
+    finished_us: int | None = None
+    title: str | None = None
+    outcome: str | None = None
+    ref: Any = None
+
+
+class Limits(msgspec.Struct, omit_defaults=True):
+    """What the supervisor enforces by itself, so that a dead kernel leaves no unbounded spender.
+    Times in seconds; None = no limit."""
+
+    timeout_s: float | None = None
+    silence_s: float | None = 900.0
+    permission_timeout_s: float = 300.0
+    idle_s: float = 600.0
+    start_s: float = 120.0
+    max_turns: int | None = None
+    cost_usd: float | None = None
+    tokens: int | None = None
+
+
+class Price(msgspec.Struct, omit_defaults=True):
+    """Resolved prices, USD per million tokens, for the cost cap; no price library is needed."""
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
+
+
+class RunSpec(msgspec.Struct, omit_defaults=True):
+    """Everything needed to start or resume a run: written once, before anything starts.
+
+    `command` is resolved; `env_names` are the variables handed to the agent beyond the inherited
+    environment, names only: values never touch the disk.
+    """
+
+    run_id: str
+    created_us: int
+    provider: str
+    command: list[str]
+    cwd: str
+    dialect: str = "acp"
+    model: str | None = None
+    prompt: list[dict[str, Any]] = []
+    mode: Mode = "ask"
+    agent_mode: str | None = None
+    effort: str | None = None
+    label: str | None = None
+    title: str | None = None
+    labels: dict[str, str] = {}
+    env_names: list[str] = []
+    auth_method: str | None = None
+    mcp: list[dict[str, Any]] = []
+    schema: dict[str, Any] | None = None
+    limits: Limits = msgspec.field(default_factory=Limits)
+    price: Price | None = None
+    write_roots: list[str] = []
+    parent_run_id: str | None = None
+    workflow_run_id: str | None = None
+    match_id: str | None = None
+    session_name: str | None = None
+    load_session_id: str | None = None
+    notebook: str | None = None
+    cell_id: str | None = None
+    cell_hash: str | None = None
+    repo: str | None = None
+    worktree: str | None = None
+    branch: str | None = None
+    git_base: str | None = None
+    host: str = "local"
+
+
+def now_us() -> int:
+    """Microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000
+
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_last_ms = 0
+_id_lock = threading.Lock()
+
+
+def new_run_id() -> str:
+    """A sortable id (ULID): 10 characters of time, 16 of chance. Within one process each call gets
+    a later millisecond, so the first 10 characters already tell its runs apart."""
+    global _last_ms
+    with _id_lock:
+        _last_ms = max(time.time_ns() // 1_000_000, _last_ms + 1)
+        ms = _last_ms
+    value = (ms << 80) | int.from_bytes(os.urandom(10), "big")
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def short_id(run_id: str) -> str:
+    """What people read and type: the time part."""
+    return run_id[:10]
