@@ -14,7 +14,17 @@ import msgspec
 
 from .drivers.acp_reading import as_dict, as_int, as_list, as_str, blocks_text, content_text, decode
 from .drivers.reading import reading_for
-from .model import Item, Line, Outcome, Permission, Problem, ToolCall, Turn, Usage
+from .model import (
+    TURN_STATES,
+    Item,
+    Line,
+    Outcome,
+    Permission,
+    Problem,
+    ToolCall,
+    Turn,
+    Usage,
+)
 
 _TEXT_KINDS = {
     "agent_message_chunk": ("agent", "message"),
@@ -303,7 +313,7 @@ class History:
             permission.answered_us, permission.outcome = line.t, "cancelled"
             permission.by = permission.by or "turn end"
         self._open_item = None
-        self.state = {"error": "error", "interrupted": "interrupted"}.get(outcome, "idle")
+        self.state = TURN_STATES.get(outcome, "idle")
         if turn.error is not None:
             self._add(line, "system", "note", turn.error.message, outcome=outcome)
 

@@ -1,4 +1,4 @@
-"""The journal: a run's append-only event file, its lock, and how both are read.
+"""The journal: a run's append-only event file, and how it is read.
 
 One writer (whoever holds the run lock) appends lines `seq, t, mono, turn, dir, kind, raw`; any
 number of readers keep a file offset. Nothing here knows what a message means: that is a dialect's.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import mmap
 import os
@@ -21,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from .locks import lock_held as lock_held
+from .locks import take_lock as take_lock
 from .model import Direction, Line, RunSpec
 
 RESERVE_BYTES = 64 * 1024
@@ -103,42 +104,6 @@ def fsync_dir(path: Path) -> None:
         pass  # some file systems refuse fsync on folders
     finally:
         os.close(fd)
-
-
-# ---------------------------------------------------------------- lock
-
-
-def take_lock(path: Path, wait_s: float = 2.0) -> int | None:
-    """Take the lock; its file descriptor, or None while another process holds it.
-
-    Probers hold it shared for microseconds, so a refusal is retried for `wait_s`.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(fd)
-                return None
-            time.sleep(0.01)
-
-
-def lock_held(path: Path) -> bool:
-    """Whether some process holds the lock: open, probe shared, close."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 # ---------------------------------------------------------------- reading

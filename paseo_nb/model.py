@@ -42,6 +42,8 @@ STATE_WORDS: dict[str, str] = {
     "archived": "Archived",
 }
 BUSY_STATES = frozenset({"starting", "running", "waiting", "unresponsive"})
+# The state that a turn's outcome leaves a run in; "idle" for the others.
+TURN_STATES: dict[str, str] = {"error": "error", "interrupted": "interrupted"}
 
 Outcome = Literal["end_turn", "cancelled", "refused", "limit", "error", "interrupted"]
 Direction = Literal["in", "out", "own"]
@@ -230,6 +232,7 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     cwd: str
     dialect: str = "acp"
     model: str | None = None
+    model_by: Literal["argv", "session"] = "argv"
     prompt: list[dict[str, Any]] = []
     mode: Mode = "ask"
     agent_mode: str | None = None

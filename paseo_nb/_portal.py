@@ -1,0 +1,83 @@
+"""The one loop thread: where the library's async core runs when called from synchronous code.
+
+Started by the first call, stopped at exit, made anew in a forked child. A KeyboardInterrupt in the
+caller cancels the work instead of orphaning it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures
+import contextlib
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from .errors import UsageProblem
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_portal: BlockingPortal | None = None
+_manager: Any = None
+_thread: int | None = None
+
+
+def _get() -> BlockingPortal:
+    global _portal, _manager, _thread
+    with _lock:
+        if _portal is None:
+            _manager = start_blocking_portal(name="paseo_nb")
+            _portal = _manager.__enter__()
+            _thread = _portal.call(threading.get_ident)
+            atexit.register(close)
+        return _portal
+
+
+def close() -> None:
+    """Stop the loop thread; the next call starts another."""
+    global _portal, _manager, _thread
+    with _lock:
+        manager, _manager, _portal, _thread = _manager, None, None, None
+    if manager is not None:
+        with contextlib.suppress(RuntimeError):
+            manager.__exit__(None, None, None)
+
+
+def _forget() -> None:
+    global _portal, _manager, _thread, _lock
+    _portal, _manager, _thread, _lock = None, None, None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def call(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a coroutine function on the loop thread and wait for its result."""
+    portal = _get()
+    if threading.get_ident() == _thread:
+        raise UsageProblem(
+            "a synchronous verb was called inside paseo_nb's own loop;"
+            " use `from paseo_nb import aio` and await it there"
+        )
+    future: concurrent.futures.Future[T] = portal.start_task_soon(
+        lambda: function(*args, **kwargs)
+    )
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        with contextlib.suppress(BaseException):
+            future.result(timeout=5)
+        raise
+
+
+def start_soon(
+    function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+) -> concurrent.futures.Future[T]:
+    """Start a coroutine function on the loop thread; a future for its result."""
+    return _get().start_task_soon(lambda: function(*args, **kwargs))

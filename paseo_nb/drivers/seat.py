@@ -1,0 +1,120 @@
+"""The seam between a dialect and the supervisor: what each may ask of the other.
+
+A dialect speaks one protocol with one agent process; the supervisor owns the process, the journal,
+the policy and the clock. A dialect never writes a file, spawns a process or decides a permission
+by itself: it asks its seat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from ..model import Outcome, Problem, RunSpec
+from .transport import Envelope
+
+
+class AgentProblem(Exception):
+    """The agent cannot be used as asked; `problem` says so in the user's words."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class TurnResult(msgspec.Struct):
+    """How a turn ended, as the agent told it."""
+
+    outcome: Outcome
+    stop_reason: str | None = None
+    problem: Problem | None = None
+
+
+class Answer(msgspec.Struct):
+    """The answer to a permission request: an option, or None for "cancelled"."""
+
+    option_id: str | None
+
+
+class RunningChild(Protocol):
+    """A child process of the seat."""
+
+    pid: int
+    popen: Any
+    exited: Any
+
+    def kill_group(self, sig: Any) -> None: ...
+
+
+class Seat(Protocol):
+    """What the supervisor offers to a dialect."""
+
+    spec: RunSpec
+
+    def write(self, kind: str, message: Any) -> None:
+        """Journal a message as `out`, then send it to the agent."""
+        ...
+
+    def own(self, kind: str, **facts: Any) -> None:
+        """Journal a fact of ours."""
+        ...
+
+    async def permission(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
+        """Have a request decided: by the policy, by a person, or by time running out."""
+        ...
+
+    def spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> RunningChild:
+        """Start a program for the agent (a terminal), standard error joined to output."""
+        ...
+
+    def end_child(self, child: RunningChild) -> None:
+        """End such a program and what it started."""
+        ...
+
+    def may_write(self, path: str) -> str | None:
+        """None if the policy lets the agent write there through us, else why not."""
+        ...
+
+    def may_run(self) -> str | None:
+        """None if the policy lets the agent run commands through us, else why not."""
+        ...
+
+    def metered(self, cost_usd: float | None, tokens: int | None) -> None:
+        """What the agent's process has cost so far, or tokens of a call that just ended."""
+        ...
+
+
+class Dialect(Protocol):
+    """What a dialect offers to the supervisor."""
+
+    session_id: str | None
+
+    def kind_of(self, message: Envelope, line: bytes) -> str:
+        """The journal's kind of a line that is no plain session update. Called in order."""
+        ...
+
+    def handle(self, kind: str, message: Envelope, line: bytes | None, seq: int) -> None:
+        """Act on a journaled line; `line` is None where it was too long to join. Must not block."""
+        ...
+
+    async def connect(self, session_id: str | None) -> None:
+        """Introduce ourselves, then start a session or go on with `session_id`; AgentProblem."""
+        ...
+
+    async def prompt(self, blocks: list[dict[str, Any]]) -> TurnResult:
+        """One turn."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the agent to end the turn; answers open requests, ends our terminals."""
+        ...
+
+    async def set_option(self, what: str, value: str) -> None:
+        """Choose `model`, `agent_mode` or `effort`; AgentProblem where it cannot be."""
+        ...
+
+    def close(self) -> None:
+        """The agent is gone: fail whatever waits, end our terminals."""
+        ...

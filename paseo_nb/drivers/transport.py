@@ -1,0 +1,240 @@
+"""The byte path: newline-delimited JSON from an agent's pipe to journal lines, fast and bounded.
+
+Chunks are split at line feeds, each line decoded just far enough to know its kind, masked, wrapped
+and handed on in order and in batches. Nothing is queued: what is read is written before the next
+read. A line over 1 MB streams into a blob while it arrives; up to `JOIN_BYTES` it is still
+understood, beyond that only its head and tail are looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+BLOB_BYTES = 1 << 20
+JOIN_BYTES = 16 << 20
+READ_BYTES = 1 << 18
+HEAD_BYTES = 2048
+NULL = msgspec.Raw(b"null")
+
+
+class Update(msgspec.Struct):
+    """The kind of a session update."""
+
+    sessionUpdate: str = "unknown"
+
+
+class Params(msgspec.Struct):
+    """The parameters of a session update."""
+
+    update: Update | None = None
+
+
+class Envelope(msgspec.Struct):
+    """Just enough of a JSON-RPC message to know what it is."""
+
+    method: str | None = None
+    id: int | str | float | None = None
+    params: Params | None = None
+    error: msgspec.Raw = NULL
+
+
+class Mask(Protocol):
+    """What masks secrets in bytes; `longest` is the length of the longest one."""
+
+    longest: int
+
+    def __call__(self, data: bytes) -> bytes: ...
+
+    def screen(self, data: bytes) -> tuple[bytes, bool]: ...
+
+    def safe_cut(self, data: bytes, cut: int) -> int: ...
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_ID_HEAD = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
+_METHOD = re.compile(rb'"method"\s*:\s*"([^"\\]*)"')
+_UPDATE = re.compile(rb'"sessionUpdate"\s*:\s*"([^"\\]*)"')
+
+
+class Splitter:
+    """Feeds bytes in, gives lines out through `on_lines(masked lines, may one end in a secret)`.
+
+    A long line goes to `on_blob(digest, size, head, tail, whole)` instead, where `whole` is the
+    masked line if it is at most `JOIN_BYTES`, else None.
+    """
+
+    def __init__(
+        self,
+        mask: Mask,
+        blobs: Path,
+        on_lines: Callable[[list[bytes], bool], None],
+        on_blob: Callable[[str, int, bytes, bytes, bytes | None], None],
+    ) -> None:
+        self.mask, self.blobs = mask, blobs
+        self.on_lines, self.on_blob = on_lines, on_blob
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._long: LongLine | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take what a read returned."""
+        if self._long is not None:
+            end = chunk.find(b"\n")
+            if end < 0:
+                self._long.write(chunk)
+                return
+            self._long.write(chunk[:end])
+            self._finish_long()
+            chunk = chunk[end + 1 :]
+        end = chunk.rfind(b"\n")
+        if end >= 0:
+            block = b"".join((*self._parts, chunk[:end])) if self._parts else chunk[:end]
+            self._parts, self._size = [], 0
+            chunk = chunk[end + 1 :]
+            if len(block) > BLOB_BYTES:
+                self._block_with_long_lines(block)
+            else:
+                self._short(block)
+        if chunk:
+            self._parts.append(chunk)
+            self._size += len(chunk)
+            if self._size > BLOB_BYTES:
+                self._long = LongLine(self.blobs, self.mask)
+                for part in self._parts:
+                    self._long.write(part)
+                self._parts, self._size = [], 0
+
+    def finish(self) -> None:
+        """The pipe ended: a last line without a line feed counts as a line."""
+        if self._long is not None:
+            self._finish_long()
+        if self._parts:
+            block, self._parts = b"".join(self._parts), []
+            self._short(block)
+
+    def _short(self, block: bytes) -> None:
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            block = block.decode("utf-8", "replace").encode()
+        block, suspicious = self.mask.screen(block)
+        self.on_lines(block.split(b"\n"), suspicious)
+
+    def _block_with_long_lines(self, block: bytes) -> None:
+        short: list[bytes] = []
+        for line in block.split(b"\n"):
+            if len(line) <= BLOB_BYTES:
+                short.append(line)
+                continue
+            if short:
+                self._short(b"\n".join(short))
+                short = []
+            self._long = LongLine(self.blobs, self.mask)
+            self._long.write(line)
+            self._finish_long()
+        if short:
+            self._short(b"\n".join(short))
+
+    def _finish_long(self) -> None:
+        long, self._long = self._long, None
+        if long is not None:
+            self.on_blob(*long.finish())
+
+
+class LongLine:
+    """One line over 1 MB on its way to `blobs/<sha256>`: masked across chunk borders, hashed."""
+
+    def __init__(self, blobs: Path, mask: Mask) -> None:
+        blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.blobs, self.mask = blobs, mask
+        self._temp = blobs / f".arriving-{os.getpid()}-{id(self)}"
+        self._file = open(self._temp, "wb", opener=_private)  # noqa: SIM115 - closed in finish
+        self._hash = hashlib.sha256()
+        self._carry = b""
+        self._size = 0
+        self._head = b""
+        self._tail = b""
+        self._whole: list[bytes] | None = []
+
+    def write(self, data: bytes) -> None:
+        """Take the next part."""
+        data = self._carry + data
+        cut = self.mask.safe_cut(data, max(len(data) - self.mask.longest, 0))
+        self._put(self.mask(data[:cut]))
+        self._carry = data[cut:]
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+        if len(self._head) < HEAD_BYTES:
+            self._head += data[: HEAD_BYTES - len(self._head)]
+        self._tail = (self._tail + data[-HEAD_BYTES:])[-HEAD_BYTES:]
+        if self._whole is not None:
+            self._whole.append(data)
+            if self._size > JOIN_BYTES:
+                self._whole = None
+
+    def finish(self) -> tuple[str, int, bytes, bytes, bytes | None]:
+        """Name the blob by its hash: (digest, size, head, tail, whole or None)."""
+        self._put(self.mask(self._carry))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        digest = self._hash.hexdigest()
+        os.replace(self._temp, self.blobs / digest)
+        whole = b"".join(self._whole) if self._whole is not None else None
+        return digest, self._size, self._head, self._tail, whole
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def envelope(line: bytes) -> Envelope | None:
+    """What a line is; None if it is no JSON object at all."""
+    try:
+        return _decode_envelope(line)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    message = decode(line)  # an object with fields of unexpected types: take what is usable
+    if not isinstance(message, dict):
+        return None
+    method, ident = message.get("method"), message.get("id")  # pyright: ignore
+    kind = _UPDATE.search(line[:HEAD_BYTES]) if method == "session/update" else None
+    return Envelope(
+        method if isinstance(method, str) else None,
+        ident if isinstance(ident, (int, str, float)) else None,  # pyright: ignore
+        Params(Update(kind.group(1).decode())) if kind else None,
+    )
+
+
+def envelope_of_blob(head: bytes, tail: bytes) -> Envelope:
+    """What can be told of a line too long to join: method, id and update kind from its ends."""
+    method, kind = _METHOD.search(head), _UPDATE.search(head)
+    before = head[: head.find(b'"params"')] if b'"params"' in head else head
+    after = tail[tail.rfind(b"}") - 80 if tail.rfind(b"}") > 80 else 0 :]
+    ident = _ID_HEAD.search(before) or _ID_HEAD.search(after)
+    return Envelope(
+        method.group(1).decode() if method else None,
+        json.loads(ident.group(1)) if ident else None,
+        Params(Update(kind.group(1).decode())) if kind else None,
+    )
+
+
+def decode(line: bytes) -> Any:
+    """A whole message; None if it is not JSON."""
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

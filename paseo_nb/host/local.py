@@ -1,0 +1,249 @@
+"""Runs on this machine: files under a project's `.paseo_nb`, locks, and one socket per live run."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from ..errors import PaseoError, StorageProblem, Unreachable, UsageProblem
+from ..journal import (
+    RunFolder,
+    decode_line,
+    encode,
+    lock_held,
+    private_dir,
+    read_lines,
+    write_file_once,
+)
+from ..model import Line, RunSpec
+from ..wire import socket_path
+from .base import Launch
+from .launch import launch
+from .states import settle, true_state
+
+Json = dict[str, Any]
+ANSWER_S = 10.0
+PING_S = 2.0
+LEAVING_S = 15.0
+_REFUSED_FS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class LocalHost:
+    """The host of one project folder."""
+
+    name = "local"
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def folder(self, run_id: str) -> RunFolder:
+        """Where a run's files lie."""
+        return RunFolder(self.home / "runs" / run_id)
+
+    # ------------------------------------------------------------ starting
+
+    async def ensure(
+        self, run_id: str, spec: RunSpec | None, environment: Mapping[str, str]
+    ) -> None:
+        """See `Host.ensure`."""
+        folder = self.folder(run_id)
+        if spec is not None:
+            self._make(folder, spec)
+        elif not folder.spec.exists():
+            raise UsageProblem(f"no run {run_id!r} in {self.home}")
+        else:
+            self._mark(folder)
+        if not lock_held(folder.lock):
+            await anyio.to_thread.run_sync(launch, {str(folder.path): environment})
+
+    async def start_many(self, launches: Sequence[Launch]) -> None:
+        """See `Host.start_many`."""
+        environments: dict[str, Mapping[str, str]] = {}
+        for one in launches:
+            folder = self.folder(one.spec.run_id)
+            self._make(folder, one.spec)
+            environments[str(folder.path)] = one.environment
+        if environments:
+            await anyio.to_thread.run_sync(launch, environments)
+
+    def _make(self, folder: RunFolder, spec: RunSpec) -> None:
+        try:
+            make_home(self.home)
+            private_dir(folder.path)
+            self._mark(folder)
+            write_file_once(folder.spec, encode(spec))
+        except OSError as error:
+            raise storage_problem(error, self.home) from error
+
+    def _mark(self, folder: RunFolder) -> None:
+        try:
+            private_dir(folder.live_marker.parent)
+            folder.live_marker.touch(mode=0o600)
+        except OSError as error:
+            raise storage_problem(error, self.home) from error
+
+    # ------------------------------------------------------------ reading
+
+    def events(self, run_id: str, offset: int = 0) -> tuple[list[Line], int]:
+        """See `Host.events`."""
+        data, after = read_lines(self.folder(run_id).journal, offset)
+        return [decode_line(part) for part in data.split(b"\n") if part], after
+
+    def spec(self, run_id: str) -> RunSpec:
+        """See `Host.spec`."""
+        try:
+            return self.folder(run_id).read_spec()
+        except FileNotFoundError:
+            raise UsageProblem(f"no run {run_id!r} in {self.home}") from None
+
+    def list(self) -> list[str]:
+        """See `Host.list`."""
+        try:
+            return sorted(os.listdir(self.home / "runs"))
+        except FileNotFoundError:
+            return []
+
+    def state(self, run_id: str, told: str | None = None) -> str:
+        """See `Host.state`. A run found dead in mid-turn has its books closed here."""
+        folder = self.folder(run_id)
+        try:
+            state = true_state(folder, told)
+        except FileNotFoundError:
+            raise UsageProblem(f"no run {run_id!r} in {self.home}") from None
+        if state == "interrupted":
+            settle(folder)
+        elif lock_held(folder.lock) and not _answers(folder):
+            return "unresponsive" if lock_held(folder.lock) else self.state(run_id)
+        return state
+
+    # ------------------------------------------------------------ commands
+
+    async def command(
+        self,
+        run_id: str,
+        verb: str,
+        args: dict[str, Any] | None = None,
+        *,
+        command_id: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """See `Host.command`. Retried with the same id while the pair comes or goes.
+
+        Raises Unreachable where a living pair does not answer, UsageProblem where it refuses.
+        `{"alive": False}` where there is no pair and none is to be started.
+        """
+        folder = self.folder(run_id)
+        message = {"id": command_id or uuid.uuid4().hex, "verb": verb, "args": args or {}}
+        starts = 0
+        with anyio.move_on_after(LEAVING_S + ANSWER_S):
+            while True:
+                if not lock_held(folder.lock):
+                    if environment is None:
+                        await anyio.to_thread.run_sync(settle, folder)
+                        return {"alive": False}
+                    starts += 1
+                    if starts > 3:
+                        raise StorageProblem(f"the supervisor does not stay up: see {folder.log}")
+                    await self.ensure(run_id, None, environment)
+                    await self._until(folder, held=True, at_most_s=2.0)
+                answer = await self._ask(folder, message)
+                if answer is None:
+                    await anyio.sleep(0.05)
+                    continue
+                if answer.get("ok"):
+                    return {"alive": True, **cast(Json, answer.get("result") or {})}
+                error = cast(Json, answer.get("error") or {})
+                if error.get("code") != "ending":
+                    raise UsageProblem(str(error.get("message")))
+                await self._until(folder, held=False, at_most_s=LEAVING_S)
+        raise Unreachable(
+            f"run {run_id} is alive but does not answer; it may be suspended."
+            " `%paseo inspect` shows its processes."
+        )
+
+    async def _until(self, folder: RunFolder, held: bool, at_most_s: float) -> None:
+        with anyio.move_on_after(at_most_s):
+            while lock_held(folder.lock) != held:
+                await anyio.sleep(0.01)
+
+    async def _ask(self, folder: RunFolder, message: dict[str, Any]) -> dict[str, Any] | None:
+        """One attempt: the answer, or None where the connection failed."""
+        try:
+            async with await anyio.connect_unix(socket_path(folder.path)) as stream:
+                await stream.send(json.dumps(message).encode() + b"\n")
+                lines = Lines(stream)
+                with anyio.move_on_after(ANSWER_S):
+                    while True:
+                        answer = await lines.receive()
+                        if answer.get("id") == message["id"]:
+                            return answer
+        except PermissionError as error:
+            raise Unreachable(
+                f"run {folder.run_id} belongs to another user ({error}); set PASEO_NB_HOME to a"
+                " folder of your own"
+            ) from error
+        except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
+            return None
+        return None
+
+
+def _answers(folder: RunFolder) -> bool:
+    """Whether the pair of a held lock greets within 2 s (a fresh one may take that long)."""
+    deadline = time.monotonic() + PING_S
+    while (left := deadline - time.monotonic()) > 0 and lock_held(folder.lock):
+        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+            sock.settimeout(left)
+            sock.connect(str(socket_path(folder.path)))
+            if sock.recv(1):
+                return True
+        time.sleep(0.02)
+    return False
+
+
+class Lines:
+    """JSON lines from a stream."""
+
+    def __init__(self, stream: anyio.abc.ByteReceiveStream) -> None:
+        self._stream = stream
+        self._buffer = b""
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message; EndOfStream where there is none."""
+        while b"\n" not in self._buffer:
+            self._buffer += await self._stream.receive()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return json.loads(line)
+
+
+def make_home(home: Path) -> None:
+    """Make a project's `.paseo_nb` (0700, ignored by git)."""
+    private_dir(home)
+    ignore = home / ".gitignore"
+    if not ignore.exists():
+        write_file_once(ignore, b"*\n")
+    for name in ("runs", "live", "blobs"):
+        private_dir(home / name)
+
+
+def storage_problem(error: OSError, home: Path) -> PaseoError:
+    """A file system's refusal in words that say what to do."""
+    if error.errno in _REFUSED_FS:
+        return StorageProblem(
+            f"{home} cannot be written ({error.strerror}). It may be read-only or another user's."
+            " Set PASEO_NB_HOME to a folder that you can write."
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageProblem(f"no space left under {home}. Free some, then try again.")
+    return StorageProblem(f"{home}: {error.strerror or error}")

@@ -1,0 +1,93 @@
+"""The true state of a run, from its lock and its journal: derived, never guessed, no pid files."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from ..drivers.acp_reading import as_dict, as_str, decode
+from ..journal import Journal, RunFolder, first_line, last_own, lock_held, take_lock
+from ..model import BUSY_STATES, TURN_STATES, now_us
+
+STARTING_S = 10.0
+
+
+def journal_state(folder: RunFolder) -> str:
+    """The state that the journal tells: that of its last `state` line, archived before all."""
+    put_away = last_own(folder.journal, "archived", "unarchived")
+    if put_away is not None and put_away.kind == "archived":
+        return "archived"
+    line = last_own(folder.journal, "state", "turn_end")
+    if line is None:
+        return "starting"
+    facts = as_dict(decode(line.raw))
+    if line.kind == "turn_end":
+        return TURN_STATES.get(str(facts.get("outcome")), "idle")
+    return as_str(facts.get("state")) or "starting"
+
+
+def true_state(folder: RunFolder, told: str | None = None) -> str:
+    """The state by lock and journal; `told` is the journal's, where the caller knows it already.
+
+    A busy run whose lock is free is `interrupted` (its processes are gone), or `unknown` if
+    another host wrote it. FileNotFoundError where there is no such run.
+    """
+    spec_made = folder.spec.stat().st_mtime
+    if lock_held(folder.lock):
+        return told or journal_state(folder)
+    told = journal_state(folder) if told is None or told in BUSY_STATES else told
+    if told not in BUSY_STATES:
+        return told
+    first = first_line(folder.journal)
+    if first is None:
+        young = now_us() / 1e6 - spec_made < STARTING_S
+        return "starting" if young else "interrupted"
+    if lock_held(folder.lock):  # it was just taking the lock
+        return told
+    host = as_dict(decode(first.raw)).get("host")
+    return "interrupted" if host in (None, socket.gethostname()) else "unknown"
+
+
+def settle(folder: RunFolder) -> bool:
+    """Close the books of a run whose processes are gone, under its lock: sweep what a double kill
+    left, end the open turn as interrupted. True if something was written; a second call does
+    nothing. Never for another host's run."""
+    from ..supervisor import cleanup
+
+    with contextlib.suppress(OSError):
+        lock = take_lock(folder.lock)
+        if lock is None:
+            return False
+        with lock:
+            if true_state_unlocked(folder) != "interrupted":
+                return False
+            cleanup.sweep(folder.run_id)
+            journal = Journal(folder)
+            try:
+                turn_open = _turn_open(folder)
+                if turn_open:
+                    journal.own("turn_end", outcome="interrupted", by="found")
+                journal.own("state", state="interrupted")
+                journal.own("run_ended", reason="interrupted", state="interrupted")
+            finally:
+                journal.close()
+            return True
+    return False
+
+
+def true_state_unlocked(folder: RunFolder) -> str:
+    """The state while we ourselves hold the lock: a busy journal means interrupted."""
+    told = journal_state(folder)
+    if told not in BUSY_STATES:
+        return told
+    first = first_line(folder.journal)
+    if first is None:
+        young = now_us() / 1e6 - folder.spec.stat().st_mtime < STARTING_S
+        return "starting" if young else "interrupted"
+    host = as_dict(decode(first.raw)).get("host")
+    return "interrupted" if host in (None, socket.gethostname()) else "unknown"
+
+
+def _turn_open(folder: RunFolder) -> bool:
+    last = last_own(folder.journal, "turn_start", "turn_end")
+    return last is not None and last.kind == "turn_start"

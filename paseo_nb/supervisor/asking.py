@@ -1,0 +1,133 @@
+"""Permission requests while they wait: the policy first, then a person, then the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..drivers.seat import Answer
+from ..model import Mode, RunSpec
+from .control import Refusal
+from .policy import Decision, decide, pick_option
+from .recorder import Recorder
+
+
+class Pending(msgspec.Struct):
+    """A question that waits."""
+
+    id: str
+    options: list[Any]
+    decision: Decision
+    answered: asyncio.Future[Answer]
+
+
+class Asking:
+    """Decides permission requests. `held` tells whether a front end that can answer is there."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        recorder: Recorder,
+        held: Callable[[], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        self.spec, self.recorder = spec, recorder
+        self.mode: Mode = spec.mode
+        self.pending: dict[str, Pending] = {}
+        self._held, self._changed = held, changed
+
+    async def ask(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
+        """The answer to one request, journaled."""
+        ident = f"p{seq}"
+        decision = decide(self.mode, tool_call, self.spec.write_roots, self.spec.cwd)
+        if decision.verdict != "ask":
+            allow = decision.verdict == "allow"
+            return self._answer(ident, options, allow, None, "policy", decision.rule, None)
+        loop = asyncio.get_running_loop()
+        waiting = Pending(ident, options, decision, loop.create_future())
+        self.pending[ident] = waiting
+        self._changed()
+        try:
+            return await self._wait(waiting, tool_call)
+        finally:
+            self.pending.pop(ident, None)
+            self._changed()
+
+    async def _wait(self, waiting: Pending, tool_call: dict[str, Any]) -> Answer:
+        left = self.spec.limits.permission_timeout_s
+        while True:
+            step = min(left, 0.5) if left > 0 else 0.01
+            done, _ = await asyncio.wait({waiting.answered}, timeout=step)
+            if done:
+                return waiting.answered.result()
+            if self._held():
+                continue
+            left -= step
+            if left <= 0:
+                what = tool_call.get("kind") or "this"
+                message = (
+                    f"Nobody answered within {self.spec.limits.permission_timeout_s:g} s, so it"
+                    f" was denied. mode={waiting.decision.enough!r} would have let {what} pass."
+                )
+                return self._answer(
+                    waiting.id, waiting.options, False, None, "timeout", "timeout", message
+                )
+
+    def answer(self, args: dict[str, Any]) -> None:
+        """A person's answer: `{permission, allow, option_id?, message?, by?}`; Refusal."""
+        ident = str(args.get("permission"))
+        waiting = self.pending.get(ident)
+        if waiting is None or waiting.answered.done():
+            raise Refusal("no_permission", f"no permission {ident!r} waits for an answer")
+        option_id = args.get("option_id")
+        if option_id is not None and pick_option(waiting.options, True, option_id) is None:
+            offered = ", ".join(str(o.get("optionId")) for o in waiting.options)
+            raise Refusal("no_option", f"no option {option_id!r}; it offers {offered}")
+        waiting.answered.set_result(
+            self._answer(
+                ident,
+                waiting.options,
+                bool(args.get("allow")),
+                option_id,
+                str(args.get("by") or "user"),
+                None,
+                args.get("message"),
+            )
+        )
+
+    def cancel(self) -> None:
+        """The turn is cancelled: so is every question."""
+        for waiting in self.pending.values():
+            if not waiting.answered.done():
+                self.recorder.own(
+                    "permission_answer", permission=waiting.id, outcome="cancelled", by="cancel"
+                )
+                waiting.answered.set_result(Answer(None))
+
+    def _answer(
+        self,
+        ident: str,
+        options: list[Any],
+        allow: bool,
+        option_id: str | None,
+        by: str,
+        rule: str | None,
+        message: str | None,
+    ) -> Answer:
+        chosen = pick_option(options, allow, option_id)
+        if option_id is not None:
+            kinds = {str(o.get("optionId")): str(o.get("kind")) for o in options}
+            allow = kinds.get(option_id, "").startswith("allow")
+        self.recorder.own(
+            "permission_answer",
+            permission=ident,
+            option_id=chosen,
+            outcome="allowed" if allow and chosen else "denied",
+            by=by,
+            rule=rule,
+            message=message,
+        )
+        return Answer(chosen)

@@ -1,0 +1,133 @@
+"""What a front end may ask of a supervisor. Durable verbs are journaled with the client's id
+before they are acknowledged, and applied once, however often they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..drivers.acp_reading import as_list
+from ..drivers.seat import AgentProblem
+from ..model import MODES
+from .control import Client, Command, Refusal
+from .turns import CONTINUE, Prompt
+
+if TYPE_CHECKING:
+    from .main import Supervisor
+
+QUEUED = frozenset({"send", "resume"})  # their result comes when their turn begins
+OPTIONS = {"set_model": "model", "set_agent_mode": "agent_mode", "set_effort": "effort"}
+
+
+class Commands:
+    """Carries commands out."""
+
+    def __init__(self, supervisor: Supervisor, seen: set[str]) -> None:
+        self.supervisor = supervisor
+        self.seen = seen
+
+    async def carry(self, command: Command, client: Client) -> Any:
+        """One command of a client; its result. Refusal where it cannot be."""
+        supervisor = self.supervisor
+        if command.verb == "ping":
+            return {"state": supervisor.state, "seq": supervisor.recorder.journal.seq}
+        if command.verb in ("watch", "hold"):
+            setattr(client, "watching" if command.verb == "watch" else "holding", True)
+            return {}
+        if command.id in self.seen:
+            return {"duplicate": True}
+        if supervisor.stopping is not None:
+            raise Refusal("ending", f"the run's processes are ending ({supervisor.stopping})")
+        self._check(command)
+        self.seen.add(command.id)
+        seq = supervisor.recorder.own(
+            "command", id=command.id, verb=command.verb, args=command.args
+        )
+        supervisor.recorder.durable()
+        if supervisor.recorder.full:
+            raise Refusal("disk_full", "the disk is full: the command was not kept")
+        try:
+            result = await self.apply(command.verb, command.args, command.id)
+        except Refusal as refusal:
+            supervisor.own("command_result", id=command.id, ok=False, error=str(refusal))
+            raise
+        return {"seq": seq, **(result or {})}
+
+    def _check(self, command: Command) -> None:
+        known = {"send", "resume", "cancel", "stop", "answer", "set_mode", *OPTIONS}
+        if command.verb not in known:
+            raise Refusal("unknown_verb", f"no command {command.verb!r}; there are {sorted(known)}")
+        if command.verb == "send":
+            if not as_list(command.args.get("prompt")):
+                raise Refusal("empty_prompt", "the prompt is empty")
+            if command.args.get("when", "queue") == "steer":
+                raise Refusal(
+                    "no_steer",
+                    f"{self.supervisor.spec.provider} cannot take a message in mid-turn;"
+                    ' use when="queue" or when="interrupt"',
+                )
+
+    async def apply(self, verb: str, args: dict[str, Any], ident: str) -> dict[str, Any] | None:
+        """Carry out a journaled command."""
+        supervisor = self.supervisor
+        result: dict[str, Any] | None = None
+        if verb == "send":
+            prompt = Prompt(as_list(args.get("prompt")), "user", ident)
+            if args.get("when") == "interrupt":
+                supervisor.turns.interrupt_with(prompt)
+            else:
+                supervisor.want(prompt)
+        elif verb == "resume":
+            self._resume(args, ident)
+        elif verb == "cancel":
+            result = {"cancelled": supervisor.turns.cancel(str(args.get("by") or "user"))}
+        elif verb == "stop":
+            self._drop_queue()
+            supervisor.own("command_result", id=ident, ok=True)
+            supervisor.stop("stopped")
+            return None
+        elif verb == "answer":
+            supervisor.asking.answer(args)
+        elif verb == "set_mode":
+            mode = args.get("mode")
+            if mode not in MODES:
+                raise Refusal("unknown_mode", f"no mode {mode!r}; there are {', '.join(MODES)}")
+            supervisor.asking.mode = mode
+        elif verb in OPTIONS:
+            await self._set_option(OPTIONS[verb], str(args.get("value")))
+        if verb not in QUEUED:
+            supervisor.own("command_result", id=ident, ok=True)
+        return result
+
+    def _resume(self, args: dict[str, Any], ident: str) -> None:
+        turns = self.supervisor.turns
+        blocks = as_list(args.get("prompt"))
+        if not blocks and turns.last_outcome == "interrupted" and not turns.running:
+            blocks = [{"type": "text", "text": CONTINUE}]
+        if blocks:
+            self.supervisor.want(Prompt(blocks, "resume", ident))
+        else:
+            self.supervisor.own("command_result", id=ident, ok=True)
+
+    def _drop_queue(self) -> None:
+        turns = self.supervisor.turns
+        for prompt in turns.queue:
+            if prompt.command_id is not None:
+                self.supervisor.own(
+                    "command_result", id=prompt.command_id, ok=False, error="the run was stopped"
+                )
+        turns.queue.clear()
+
+    async def _set_option(self, what: str, value: str) -> None:
+        supervisor = self.supervisor
+        if supervisor.link is None or supervisor.link.exited.is_set():
+            try:
+                await supervisor.ensure_agent(supervisor.turns.session_id)
+            except (AgentProblem, OSError) as error:
+                raise Refusal("agent", str(error)) from error
+        assert supervisor.link is not None
+        try:
+            await asyncio.wait_for(supervisor.link.dialect.set_option(what, value), 60)
+        except AgentProblem as error:
+            hint = f" {error.problem.hint}" if error.problem.hint else ""
+            raise Refusal(error.problem.code, error.problem.message + hint) from error

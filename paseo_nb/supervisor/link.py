@@ -1,0 +1,304 @@
+"""The agent's process and its pipes: launch, read, write, end.
+
+Reads eagerly (some agents lose turns when their client is slow) and writes every line to the
+journal before the dialect hears of it. Standard error is drained into a file of bounded size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..drivers.acp import AcpDialect
+from ..drivers.seat import Dialect, Seat
+from ..drivers.transport import (
+    BLOB_BYTES,
+    READ_BYTES,
+    Envelope,
+    LongLine,
+    Splitter,
+    envelope,
+    envelope_of_blob,
+)
+from ..journal import RunFolder, encode
+from .children import Children
+from .masking import Splits
+from .recorder import Recorder
+
+CHUNKS = frozenset({"agent_message_chunk", "agent_thought_chunk", "user_message_chunk"})
+QUIET = CHUNKS | {f"replay/{kind}" for kind in CHUNKS}
+STDERR_FILE_BYTES = 1 << 20
+STDERR_TAIL_BYTES = 4096
+HELD_S = 0.5
+
+
+class AgentLink:
+    """One launch of the agent. `exited` is set once its pipes are read to the end."""
+
+    def __init__(
+        self,
+        seat: Seat,
+        folder: RunFolder,
+        recorder: Recorder,
+        children: Children,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.recorder, self.folder = recorder, folder
+        self.dialect: Dialect = AcpDialect(seat, seat.spec.limits.start_s)
+        self.last_heard = time.monotonic()
+        self.stderr_tail = b""
+        self.exited = asyncio.Event()
+        self.ending = False
+        self._loop = asyncio.get_running_loop()
+        self._kinds: dict[str, bytes] = {}
+        self._splits = Splits(recorder.mask)
+        self._held_timer: asyncio.TimerHandle | None = None
+        self._splitter = Splitter(recorder.mask, folder.blobs, self._lines, self._blob)
+        self._out: collections.deque[memoryview] = collections.deque()
+        self._stderr_size = 0
+        self._child = children.spawn(
+            seat.spec.command,
+            env=environment,
+            cwd=seat.spec.cwd,
+            stdin=subprocess.PIPE,
+        )
+        popen = self._child.popen
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        self._stdin, self._stdout, self._stderr = (
+            popen.stdin.fileno(),
+            popen.stdout.fileno(),
+            popen.stderr.fileno(),
+        )
+        for fd in (self._stdin, self._stdout, self._stderr):
+            os.set_blocking(fd, False)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # over the user's pipe quota: the default does
+                fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
+        self._loop.add_reader(self._stdout, self._read_stdout)
+        self._loop.add_reader(self._stderr, self._read_stderr)
+        self._child.exited.add_done_callback(self._on_exit)
+
+    @property
+    def pid(self) -> int:
+        """The agent's process id."""
+        return self._child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it lives."""
+        return self._child.returncode
+
+    # ------------------------------------------------------------ reading
+
+    def _read_stdout(self) -> None:
+        try:
+            data = os.read(self._stdout, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.last_heard = time.monotonic()
+        if data:
+            self._splitter.feed(data)
+        else:
+            self._close_stdout()
+
+    def _close_stdout(self) -> None:
+        if self._stdout >= 0:
+            self._loop.remove_reader(self._stdout)
+            self._stdout = -1
+            self._splitter.finish()
+            self._flush_held()
+
+    def _lines(self, lines: list[bytes], suspicious: bool) -> None:
+        """Journal a batch of lines, then let the dialect act on those that ask for it."""
+        recorder, kinds, dialect = self.recorder, self._kinds, self.dialect
+        journal = recorder.journal
+        head = b',"t":%d,"mono":%d,"turn":%d,"dir":"in","kind":' % (
+            time.time_ns() // 1000,
+            time.monotonic_ns() // 1000,
+            journal.turn,
+        )
+        seq = journal.seq
+        parts: list[bytes] = []
+        acting: list[tuple[str, Envelope, bytes, int]] = []
+        careful = suspicious or bool(self._splits.held)
+        for line in lines:
+            if line[-1:] == b"\r":
+                line = line[:-1]
+            if not line:
+                continue
+            message = envelope(line)
+            if message is None:
+                kind, line = "garbage", encode(line[:65536].decode("utf-8", "replace"))
+            else:
+                kind = dialect.kind_of(message, line)
+            ready = ((kind, line),)
+            if careful:
+                ready = (
+                    self._splits.take(kind, line) if kind in CHUNKS else self._after_held(*ready)
+                )
+            for ready_kind, raw in ready:
+                name = kinds.get(ready_kind)
+                if name is None:
+                    if len(kinds) > 500:
+                        kinds.clear()
+                    name = kinds[ready_kind] = encode(ready_kind[:120])
+                seq += 1
+                parts.append(b'{"seq":%d%s%s,"raw":%s}\n' % (seq, head, name, raw))
+            if message is not None and kind not in QUIET:
+                acting.append((kind, message, line, seq))
+        if parts and not recorder.append_ready(parts, seq):
+            return
+        if self._splits.held and self._held_timer is None:
+            self._held_timer = self._loop.call_later(HELD_S, self._flush_held)
+        for kind, message, line, at in acting:
+            dialect.handle(kind, message, line, at)
+
+    def _after_held(self, *ready: tuple[str, bytes]) -> list[tuple[str, bytes]]:
+        return [*self._splits.flush(), *ready]
+
+    def _flush_held(self) -> None:
+        if self._held_timer is not None:
+            self._held_timer.cancel()
+            self._held_timer = None
+        for kind, raw in self._splits.flush():
+            self.recorder.append("in", kind, raw)
+
+    def _blob(self, digest: str, size: int, head: bytes, tail: bytes, whole: bytes | None) -> None:
+        self._flush_held()
+        message = envelope(whole) if whole is not None else envelope_of_blob(head, tail)
+        pointer = {"$blob": digest, "bytes": size, "head": head[:512].decode("utf-8", "replace")}
+        if message is None:
+            self.recorder.append("in", "garbage", encode(pointer))
+            return
+        kind = self.dialect.kind_of(message, whole or head)
+        seq = self.recorder.append("in", kind, encode(pointer))
+        if kind not in QUIET:
+            self.dialect.handle(kind, message, whole, seq)
+
+    def _read_stderr(self) -> None:
+        try:
+            data = os.read(self._stderr, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close_stderr()
+            return
+        data = self.recorder.mask(data)
+        self.stderr_tail = (self.stderr_tail + data)[-STDERR_TAIL_BYTES:]
+        if self._stderr_size < STDERR_FILE_BYTES:
+            data = data[: STDERR_FILE_BYTES - self._stderr_size]
+            self._stderr_size += len(data)
+            try:
+                with open(self.folder.stderr, "ab", opener=_private) as file:
+                    file.write(data)
+            except OSError:
+                self._stderr_size = STDERR_FILE_BYTES  # a full disk: the tail is enough
+
+    def _close_stderr(self) -> None:
+        if self._stderr >= 0:
+            self._loop.remove_reader(self._stderr)
+            self._stderr = -1
+
+    def _on_exit(self, _: Any) -> None:
+        """The process is gone: read what its pipes still hold, then say so. Children that it left
+        may keep the pipes open, so reading ends with what is there now."""
+        for _ in range(256):
+            before = self._stdout
+            size = self.recorder.journal.size
+            if self._stdout >= 0:
+                self._read_stdout()
+            if before < 0 or (self.recorder.journal.size == size and self._stdout >= 0):
+                break
+        for _ in range(64):
+            before = self.stderr_tail
+            if self._stderr >= 0:
+                self._read_stderr()
+            if self.stderr_tail == before:
+                break
+        self.close_pipes()
+        self.exited.set()
+
+    # ------------------------------------------------------------ writing
+
+    def send(self, kind: str, message: Any) -> None:
+        """Journal a message as `out`, then write it to the agent."""
+        raw = encode(message)
+        if len(raw) > BLOB_BYTES:
+            long = LongLine(self.folder.blobs, self.recorder.mask)
+            long.write(raw)
+            digest, size, head, _, _ = long.finish()
+            pointer = {"$blob": digest, "bytes": size}
+            pointer["head"] = head[:512].decode("utf-8", "replace")
+            self.recorder.append("out", kind, encode(pointer))
+        else:
+            self.recorder.append("out", kind, raw)
+        self._out.append(memoryview(raw + b"\n"))
+        self._write()
+
+    def _write(self) -> None:
+        while self._out and self._stdin >= 0:
+            try:
+                sent = os.write(self._stdin, self._out[0])
+            except BlockingIOError:
+                self._loop.add_writer(self._stdin, self._write)
+                return
+            except OSError:  # the agent closed its end: its exit will be seen
+                self.close_stdin()
+                return
+            if sent == len(self._out[0]):
+                self._out.popleft()
+            else:
+                self._out[0] = self._out[0][sent:]
+        if self._stdin >= 0:
+            self._loop.remove_writer(self._stdin)
+
+    def close_stdin(self) -> None:
+        """Tell the agent that nothing more comes; a second call does nothing."""
+        if self._stdin >= 0:
+            self._loop.remove_writer(self._stdin)
+            self._stdin = -1
+            self._out.clear()
+            assert self._child.popen.stdin is not None
+            with contextlib.suppress(OSError):
+                self._child.popen.stdin.close()
+
+    def close_pipes(self) -> None:
+        """Close what is open of the three pipes."""
+        self.close_stdin()
+        self._close_stdout()
+        self._close_stderr()
+        for file in (self._child.popen.stdout, self._child.popen.stderr):
+            if file is not None:
+                file.close()
+
+    async def end(self, eof_s: float = 5.0, term_s: float = 2.0) -> None:
+        """End the agent in the safe order: close its input, wait, terminate its group, wait, kill.
+        Whoever calls ends the rest of the tree afterwards."""
+        self.ending = True
+        self.dialect.close()
+        self.close_stdin()
+        for wait_s, sig in ((eof_s, signal.SIGTERM), (term_s, signal.SIGKILL)):
+            try:
+                await asyncio.wait_for(self.exited.wait(), wait_s)
+                return
+            except TimeoutError:
+                self._child.kill_group(sig)
+        await self.exited.wait()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,308 @@
+"""The supervisor: one run's agent, its turns, its commands and its limits, until it is idle.
+
+Everything is imported when the process starts, and only from an allow-list (a test says so): an
+upgrade of paseo_nb under a living supervisor must not mix old code with new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import __version__
+from ..drivers.seat import Answer, RunningChild
+from ..journal import Journal, RunFolder, fsync_dir
+from ..model import PROTOCOL_VERSION, Problem, RunSpec
+from ..wire import socket_path
+from . import cleanup
+from .asking import Asking
+from .children import Child, Children
+from .commands import Commands
+from .control import Control
+from .link import AgentLink
+from .masking import Masker, secrets_in
+from .policy import inside
+from .recorder import Recorder
+from .recovery import read_past
+from .turns import Prompt, Turns
+
+EMPTY_IDLE_S = 15.0
+
+
+def supervise(run_dir: str, environment: Mapping[str, str], warden_gone: int) -> int:
+    """Run the supervisor of one run folder to its end; the exit code."""
+    cleanup.become_subreaper()
+    return asyncio.run(Supervisor(run_dir, environment).run(warden_gone))
+
+
+class Supervisor:
+    """Ties the parts together; the dialect's seat."""
+
+    def __init__(self, run_dir: str, environment: Mapping[str, str]) -> None:
+        self.folder = RunFolder(run_dir)
+        self.spec: RunSpec = self.folder.read_spec()
+        self.environment = {**environment, cleanup.MARKER: self.spec.run_id}
+        self.link: AgentLink | None = None
+        self.stopping: str | None = None
+        self.wanted = asyncio.Event()
+        self.baseline: set[int] = set()
+        self.state = ""
+
+    # ------------------------------------------------------------ life
+
+    async def run(self, warden_gone: int) -> int:
+        """Recover, serve, work, leave."""
+        loop = asyncio.get_running_loop()
+        cleanup.end(self._left_over, term_s=0.15)  # what an earlier pair's double kill left
+        past = read_past(self.folder)
+        journal = Journal(self.folder)
+        masker = Masker(secrets_in(self.environment))
+        self.recorder = Recorder(journal, masker)
+        self.children = Children(loop)
+        self.asking = Asking(self.spec, self.recorder, self._held, self._asking_changed)
+        self.turns = Turns(self, past)
+        self.commands = Commands(self, past.command_ids)
+        self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)
+        self.recorder.on_wake = self.control.wake
+        self.recorder.on_disk_full = self._disk_full
+        self.state = past.state
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, self.stop, "terminated")
+        loop.add_reader(warden_gone, self._warden_gone, warden_gone)
+        if past.turn_open:
+            self.recorder.own("turn_end", outcome="interrupted", by="recovery")
+            self.set_state("interrupted")
+        with contextlib.suppress(OSError):
+            await self.control.open()
+        self._note_start(resumed=past.started_before)
+        await self.turns.recover(past)
+        reason = await self._work()
+        await self._leave(reason)
+        return 0
+
+    def _hello(self) -> dict[str, Any]:
+        return {"protocol": PROTOCOL_VERSION, "run_id": self.spec.run_id, "pid": os.getpid()}
+
+    def _note_start(self, resumed: bool) -> None:
+        self.recorder.own(
+            "run_started",
+            run_id=self.spec.run_id,
+            host=socket.gethostname(),
+            boot_id=boot_id(),
+            pid=os.getpid(),
+            warden_pid=os.getppid(),
+            socket=str(self.control.path),
+            protocol=PROTOCOL_VERSION,
+            versions={"paseo_nb": __version__, "python": platform.python_version()},
+            resumed=resumed,
+        )
+        if not self.state:
+            self.set_state("starting")
+        self.recorder.durable()
+        fsync_dir(self.folder.path)
+
+    async def _work(self) -> str:
+        """Turn after turn; why it ended."""
+        while self.stopping is None:
+            prompt = self.turns.next()
+            if prompt is not None:
+                await self.turns.run(prompt)
+                if self.link is not None and self.link.exited.is_set():
+                    await self.end_agent()
+                if self.link is None and not self.turns.queue:
+                    return "agent gone"
+                continue
+            limit = self.spec.limits.idle_s if self.link is not None else EMPTY_IDLE_S
+            self.wanted.clear()
+            waits = [self.wanted.wait()]
+            if self.link is not None:
+                waits.append(self.link.exited.wait())
+            tasks = [asyncio.ensure_future(wait) for wait in waits]
+            done, pending = await asyncio.wait(
+                tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in pending:
+                task.cancel()
+            if self.link is not None and self.link.exited.is_set():
+                await self.end_agent()
+                if not self.turns.queue:
+                    return "agent gone"
+            elif not done and not self._agent_has_work():
+                return "idle"
+        return self.stopping
+
+    def _agent_has_work(self) -> bool:
+        """Whether the agent left something running since its session was ready."""
+        if self.link is None:
+            return False
+        now = set(cleanup.descendants(self.link.pid, self.spec.run_id))
+        return bool(now - self.baseline)
+
+    async def _leave(self, reason: str) -> None:
+        quick = reason in ("warden gone", "disk full")
+        await self.end_agent(eof_s=0.0 if quick else 5.0, term_s=0.1 if quick else 2.0)
+        state = {"stopped": "stopped", "terminated": "interrupted", "warden gone": "interrupted"}
+        if reason == "stopped" or (self.state not in ("idle", "error", "interrupted", "stopped")):
+            self.set_state(state.get(reason, "interrupted"))
+        self.recorder.own("run_ended", reason=reason, state=self.state)
+        self.recorder.durable()
+        self.control.close()
+        self.recorder.journal.close()
+
+    def stop(self, reason: str) -> None:
+        """End the pair, in order; the first reason counts."""
+        if self.stopping is None:
+            self.stopping = reason
+            self.turns.abort(reason)
+            self.wanted.set()
+
+    def _warden_gone(self, fd: int) -> None:
+        asyncio.get_running_loop().remove_reader(fd)
+        self.stop("warden gone")
+
+    def _disk_full(self) -> None:
+        print("the disk is full: ending the turn", file=sys.stderr)
+        self.turns.problem = Problem(
+            "disk_full",
+            "the disk is full: the journal could not be written, so the turn was ended",
+            f"Free space under {self.folder.home}, then resume the run.",
+        )
+        asyncio.get_running_loop().call_soon(self.stop, "disk full")
+
+    # ------------------------------------------------------------ the agent
+
+    async def ensure_agent(self, session_id: str | None) -> AgentLink:
+        """The connected agent, launched if need be. OSError, AgentProblem."""
+        if self.link is not None and not self.link.exited.is_set():
+            return self.link
+        if self.link is not None:
+            await self.end_agent()
+        self.link = link = AgentLink(
+            self, self.folder, self.recorder, self.children, self.environment
+        )
+        self.recorder.own("agent_started", argv=self.spec.command, pid=link.pid)
+        connecting = asyncio.ensure_future(link.dialect.connect(session_id))
+        leaving = asyncio.ensure_future(link.exited.wait())
+        await asyncio.wait({connecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not connecting.done():
+            connecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await connecting
+            raise EarlyExit(link.returncode or 0, link.stderr_tail)
+        connecting.result()
+        if link.dialect.session_id != session_id:
+            self.recorder.own("session", session_id=link.dialect.session_id, how="new")
+        self.baseline = set(cleanup.descendants(link.pid, self.spec.run_id))
+        return link
+
+    async def end_agent(self, eof_s: float = 5.0, term_s: float = 2.0) -> None:
+        """End the agent and everything it left."""
+        link, self.link = self.link, None
+        if link is not None:
+            await link.end(eof_s, term_s)
+            self.recorder.own("agent_exit", code=link.returncode)
+        term_s = 0.0 if eof_s == 0.0 else 0.3
+        await asyncio.to_thread(cleanup.end, self._left_over, term_s, 4.0, False)
+        self.children.reap()
+
+    def _left_over(self) -> list[int]:
+        run_id, pair = self.spec.run_id, {os.getpid(), os.getppid()}
+        return list({*cleanup.descendants(os.getpid(), run_id), *cleanup.marked(run_id, pair)})
+
+    # ------------------------------------------------------------ the dialect's seat
+
+    def write(self, kind: str, message: Any) -> None:
+        """See `seat.Seat.write`."""
+        if self.link is not None:
+            self.link.send(kind, message)
+
+    def own(self, kind: str, **facts: Any) -> None:
+        """See `seat.Seat.own`."""
+        self.recorder.own(kind, **facts)
+
+    async def permission(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
+        """See `seat.Seat.permission`."""
+        return await self.asking.ask(seq, tool_call, options)
+
+    def spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> RunningChild:
+        """See `seat.Seat.spawn`."""
+        merged = {**self.environment, **env, cleanup.MARKER: self.spec.run_id}
+        return self.children.spawn(argv, env=merged, cwd=cwd, stderr=subprocess.STDOUT)
+
+    def end_child(self, child: RunningChild) -> None:
+        """See `seat.Seat.end_child`: its group, and what left the group."""
+        if isinstance(child, Child) and not child.exited.done():
+            below = cleanup.descendants(child.pid, self.spec.run_id)
+            child.kill_group(signal.SIGTERM)
+            cleanup.kill(below, signal.SIGTERM)
+            asyncio.get_running_loop().call_later(1.0, self._end_child_hard, child, below)
+
+    def _end_child_hard(self, child: Child, below: list[int]) -> None:
+        child.kill_group(signal.SIGKILL)
+        ours = set(cleanup.descendants(os.getpid(), self.spec.run_id))
+        cleanup.kill([pid for pid in below if pid in ours], signal.SIGKILL)
+
+    def may_write(self, path: str) -> str | None:
+        """See `seat.Seat.may_write`."""
+        mode = self.asking.mode
+        if mode == "read":
+            return f"mode {mode!r} forbids writing {path}"
+        if mode == "auto" or inside(path, self.spec.write_roots or [self.spec.cwd]):
+            return None
+        return f"{path} lies outside the run's folder; mode 'auto' would let it pass"
+
+    def may_run(self) -> str | None:
+        """See `seat.Seat.may_run`."""
+        return "mode 'read' forbids commands" if self.asking.mode == "read" else None
+
+    def metered(self, cost_usd: float | None, tokens: int | None) -> None:
+        """See `seat.Seat.metered`."""
+        self.turns.meter(cost_usd, tokens)
+
+    # ------------------------------------------------------------ state
+
+    def set_state(self, state: str) -> None:
+        """Journal a change of state."""
+        if state != self.state:
+            self.state = state
+            self.recorder.own("state", state=state)
+
+    def _asking_changed(self) -> None:
+        if self.turns.running and self.stopping is None:
+            self.set_state("waiting" if self.asking.pending else "running")
+
+    def _held(self) -> bool:
+        return self.control.held
+
+    def want(self, prompt: Prompt) -> None:
+        """Queue a prompt."""
+        self.turns.queue.append(prompt)
+        self.wanted.set()
+
+
+class EarlyExit(Exception):
+    """The agent ended before its session was ready."""
+
+    def __init__(self, code: int, stderr: bytes) -> None:
+        super().__init__(code)
+        self.code = code
+        self.stderr = stderr.decode("utf-8", "replace").strip()
+
+
+def boot_id() -> str:
+    """What tells one boot of this machine from another."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return f"up-{int(time.time() - time.monotonic()) // 60}"

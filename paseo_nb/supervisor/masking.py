@@ -1,0 +1,193 @@
+"""Secrets never reach the disk: values are masked before a line is first written.
+
+What counts as a secret: the value of an environment variable whose name says so, in every form
+that JSON may give it, and anything that begins like a known vendor's token. A secret that an agent
+streams in two chunks is caught by `Splits`, which holds a suspicious chunk back until the next.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from ahocorasick_rs import BytesAhoCorasick, Implementation
+
+NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+MIN_LENGTH = 8
+MASK = "•••"
+_MASK = MASK.encode()
+LONGEST_TOKEN = 512
+
+# Beginnings of tokens of vendors that agents deal with, and what may follow.
+TOKEN_PREFIXES = (
+    "sk-", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xoxa-",
+    "AKIA", "ASIA", "AIza", "hf_", "npm_", "pypi-", "dop_v1_", "eyJhbGciOi",
+)  # fmt: skip
+_PREFIX = "|".join(re.escape(prefix) for prefix in TOKEN_PREFIXES)
+_TOKEN = re.compile(rf"(?<![A-Za-z0-9_])({_PREFIX})[A-Za-z0-9_.\-]{{16,}}")
+_TOKEN_BYTES = re.compile(_TOKEN.pattern.encode())
+_TOKEN_BEGUN = re.compile(rf"(?<![A-Za-z0-9_])(?:{_PREFIX})[A-Za-z0-9_.\-]*\Z")
+_PREFIX_BYTES = tuple(prefix.encode() for prefix in TOKEN_PREFIXES)
+
+
+def secrets_in(environment: Mapping[str, str]) -> list[str]:
+    """The values worth masking: of telling names, long enough not to be a word or a number."""
+    values = {
+        value
+        for name, value in environment.items()
+        if NAME.search(name) and len(value) >= MIN_LENGTH and not value.startswith("/")
+    }
+    return sorted(values, key=len, reverse=True)
+
+
+def _forms(value: str) -> set[str]:
+    plain = json.dumps(value, ensure_ascii=False)[1:-1]
+    ascii_only = json.dumps(value)[1:-1]
+    forms = {value, plain, ascii_only}
+    forms |= {form.replace("/", "\\/") for form in forms}
+    # JSON inside JSON (a tool's output that is itself a JSON text) escapes once more.
+    forms |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in tuple(forms)}
+    return forms
+
+
+class Masker:
+    """Masks the secrets of one run in bytes and in text.
+
+    One pass of an Aho-Corasick automaton screens every byte (a search for each prefix by itself
+    costs five times as much); only around its hits is anything looked at closely.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self.secrets = sorted({s for s in secrets if s}, key=len, reverse=True)
+        # Without its first two characters too: those may have come with the chunk before.
+        forms = {f for s in self.secrets for part in (s, s[2:]) for f in _forms(part)}
+        values = sorted((form.encode() for form in forms), key=len, reverse=True)
+        self._values = re.compile(b"|".join(map(re.escape, values))) if values else None
+        self.longest = max([LONGEST_TOKEN, *map(len, values)])
+        starts = {s[:3].encode() for s in self.secrets}
+        needles = [*_PREFIX_BYTES, *starts, *values]
+        self._tokens, self._starts = len(_PREFIX_BYTES), len(_PREFIX_BYTES) + len(starts)
+        self._find = BytesAhoCorasick(
+            needles, implementation=Implementation.DFA
+        ).find_matches_as_indexes
+
+    def __call__(self, data: bytes) -> bytes:
+        """The data with every secret masked."""
+        return self.screen(data)[0]
+
+    def screen(self, data: bytes) -> tuple[bytes, bool]:
+        """The data with every secret masked, and whether it may hold the beginning of one."""
+        hits = self._find(data, True)
+        if not hits:
+            return data, False
+        if self._values is not None and any(hit[0] >= self._starts for hit in hits):
+            data = self._values.sub(_MASK, data)
+            hits = self._find(data, True)
+        if any(hit[0] < self._tokens and _TOKEN_BYTES.match(data, hit[1]) for hit in hits):
+            data = _TOKEN_BYTES.sub(rb"\1" + _MASK, data)
+        return data, True
+
+    def safe_cut(self, data: bytes, cut: int) -> int:
+        """The last place at or before `cut` where the data may be parted without parting a
+        secret."""
+        window = data[max(cut - self.longest, 0) : cut + self.longest]
+        for pattern in (self._values, _TOKEN_BYTES):
+            for match in pattern.finditer(window) if pattern else ():
+                start = max(cut - self.longest, 0) + match.start()
+                if start < cut < start + len(match.group()):
+                    cut = start
+        return cut
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets stand in plain text."""
+        found: list[tuple[int, int]] = []
+        for secret in self.secrets:
+            at = text.find(secret)
+            while at >= 0:
+                found.append((at, at + len(secret)))
+                at = text.find(secret, at + 1)
+        found += [(m.end(1), m.end()) for m in _TOKEN.finditer(text)]
+        return sorted(found)
+
+    def begun(self, text: str) -> bool:
+        """Whether the text ends with the beginning of a secret."""
+        for secret in self.secrets:
+            for length in range(min(len(secret) - 1, len(text)), 2, -1):
+                if text.endswith(secret[:length]):
+                    return True
+        return _TOKEN_BEGUN.search(text[-LONGEST_TOKEN:]) is not None
+
+
+class Splits:
+    """Catches a secret over the border of two text chunks of one kind.
+
+    `take(kind, raw)` gives back what may be written now, in order; `flush` gives all that is held.
+    """
+
+    def __init__(self, masker: Masker) -> None:
+        self.masker = masker
+        self.kind = ""
+        self.held: list[tuple[bytes, str]] = []
+
+    def take(self, kind: str, raw: bytes) -> list[tuple[str, bytes]]:
+        """Lines that may be written after this chunk came."""
+        before = self.flush() if self.held and kind != self.kind else []
+        text = chunk_text(raw)
+        if text is None:
+            return [*before, *self.flush(), (kind, raw)]
+        self.kind = kind
+        self.held.append((raw, text))
+        joined = "".join(part for _, part in self.held)
+        if self.masker.begun(joined) and len(joined) < 4 * self.masker.longest:
+            return before
+        return [*before, *self.flush()]
+
+    def flush(self) -> list[tuple[str, bytes]]:
+        """Everything held, with secrets across its borders masked."""
+        held, self.held = self.held, []
+        if len(held) > 1:
+            texts = mask_across([text for _, text in held], self.masker)
+            held = [
+                (raw if text == new else with_text(raw, new), new)
+                for (raw, text), new in zip(held, texts, strict=True)
+            ]
+        return [(self.kind, raw) for raw, _ in held]
+
+
+def mask_across(texts: list[str], masker: Masker) -> list[str]:
+    """Mask secrets that lie across several texts; each keeps what is its own."""
+    spans = masker.spans("".join(texts))
+    if not spans:
+        return texts
+    out: list[str] = []
+    at = 0
+    for text in texts:
+        end, kept, position = at + len(text), "", at
+        for start, stop in spans:
+            if stop <= position or start >= end:
+                continue
+            if start >= position:
+                kept += text[position - at : start - at] + MASK
+            position = max(position, min(stop, end))
+        out.append(kept + text[position - at :])
+        at = end
+    return out
+
+
+def chunk_text(raw: bytes) -> str | None:
+    """The text of a message-chunk update; None where it is something else."""
+    try:
+        text = msgspec.json.decode(raw)["params"]["update"]["content"]["text"]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return None
+    return text if isinstance(text, str) else None
+
+
+def with_text(raw: bytes, text: str) -> bytes:
+    """The same update with another text."""
+    message: Any = msgspec.json.decode(raw)
+    message["params"]["update"]["content"]["text"] = text
+    return msgspec.json.encode(message)

@@ -1,0 +1,92 @@
+"""The permission policy: what a mode lets pass by itself. A pure function of the request."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import msgspec
+
+from ..drivers.acp_reading import as_dict, as_list, as_str
+from ..model import Mode
+
+Verdict = Literal["allow", "deny", "ask"]
+
+LOOKING = frozenset({"read", "search", "think"})
+CHANGING = frozenset({"edit", "delete", "move"})
+_PATH_KEYS = (
+    "path", "file_path", "filePath", "abs_path", "absolute_path", "notebook_path",
+    "source", "destination", "old_path", "new_path", "filename",
+)  # fmt: skip
+
+
+class Decision(msgspec.Struct):
+    """A verdict, the rule behind it, and the least mode that would have let the request pass."""
+
+    verdict: Verdict
+    rule: str
+    enough: Mode
+
+
+def decide(mode: Mode, tool_call: dict[str, Any], roots: list[str], cwd: str) -> Decision:
+    """What `mode` says to a tool call.
+
+    `auto` lets everything pass; `read` lets only looking pass and never asks; `edit` lets looking
+    and edits inside `roots` (the run's own worktree) pass; `ask` asks for everything.
+    """
+    kind = as_str(tool_call.get("kind")) or "other"
+    looking = kind in LOOKING
+    inside = kind in CHANGING and edits_inside(tool_call, roots, cwd)
+    enough: Mode = "read" if looking else "edit" if inside else "auto"
+    if mode == "auto":
+        return Decision("allow", "mode auto lets everything pass", enough)
+    if mode == "read":
+        if looking:
+            return Decision("allow", "mode read lets looking pass", enough)
+        return Decision("deny", f"mode read forbids {kind}", enough)
+    if mode == "edit":
+        if looking:
+            return Decision("allow", "mode edit lets looking pass", enough)
+        if inside:
+            return Decision("allow", "mode edit lets edits in the run's worktree pass", enough)
+    return Decision("ask", f"mode {mode} asks for {kind}", enough)
+
+
+def edits_inside(tool_call: dict[str, Any], roots: list[str], cwd: str) -> bool:
+    """Whether every path that the call names lies inside the roots (and it names at least one)."""
+    paths = named_paths(tool_call)
+    return bool(paths) and all(inside(os.path.join(cwd, path), roots) for path in paths)
+
+
+def inside(path: str, roots: list[str]) -> bool:
+    """Whether a path, links resolved, lies in a root and not in its git folder."""
+    real = os.path.realpath(path)
+    for root in roots:
+        base = os.path.realpath(root)
+        if real == base or real.startswith(base + os.sep):
+            return ".git" not in os.path.relpath(real, base).split(os.sep)
+    return False
+
+
+def named_paths(tool_call: dict[str, Any]) -> list[str]:
+    """Every path that a tool call names: locations, diffs, and its input's path fields."""
+    found = [as_str(as_dict(place).get("path")) for place in as_list(tool_call.get("locations"))]
+    for block in map(as_dict, as_list(tool_call.get("content"))):
+        if block.get("type") == "diff":
+            found.append(as_str(block.get("path")))
+    given = as_dict(tool_call.get("rawInput"))
+    found += [as_str(given.get(key)) for key in _PATH_KEYS]
+    return [path for path in found if path]
+
+
+def pick_option(options: list[Any], allow: bool, option_id: str | None = None) -> str | None:
+    """The option that says yes (or no), the one-time kind first; None where there is none."""
+    known = [as_dict(option) for option in options]
+    if option_id is not None:
+        return option_id if any(o.get("optionId") == option_id for o in known) else None
+    kinds = ("allow_once", "allow_always") if allow else ("reject_once", "reject_always")
+    for kind in kinds:
+        for option in known:
+            if option.get("kind") == kind:
+                return as_str(option.get("optionId"))
+    return None

@@ -1,0 +1,280 @@
+"""Turns: the queue of prompts, one turn at a time, and the limits that end one.
+
+A turn ends by the agent's own answer, its death, a cancel, a limit, or the pair's end; whatever it
+is, one `turn_end` line says so and is on the disk before anything else is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..drivers.seat import AgentProblem, TurnResult
+from ..model import TURN_STATES, Problem
+from .recovery import Past
+
+if TYPE_CHECKING:
+    from .link import AgentLink
+    from .main import Supervisor
+
+CANCEL_GRACE_S = 10.0
+TICK_S = 0.25
+CONTINUE = (
+    "You were interrupted in the middle of your last turn: your process was ended, and a command"
+    " that was running was cut off. Look at the present state of the files, then go on with the"
+    " task from where you stopped."
+)
+
+
+class Prompt(msgspec.Struct):
+    """One prompt in the queue."""
+
+    blocks: list[dict[str, Any]]
+    origin: str = "user"
+    command_id: str | None = None
+
+
+class Turns:
+    """Runs prompts one after another."""
+
+    def __init__(self, supervisor: Supervisor, past: Past) -> None:
+        self.supervisor = supervisor
+        self.queue: collections.deque[Prompt] = collections.deque()
+        self.running = False
+        self.problem: Problem | None = None
+        self.session_id = past.session_id or supervisor.spec.load_session_id
+        self.last_outcome = "interrupted" if past.turn_open else past.last_outcome
+        self.done = past.turn
+        self._cancelled_by: str | None = None
+        self._cancel_at = 0.0
+        self._limit: Problem | None = None
+        self._cost = 0.0
+        self._tokens = 0
+        self._interrupting = False
+
+    # ------------------------------------------------------------ the queue
+
+    async def recover(self, past: Past) -> None:
+        """Take up what is owed: the first prompt, and commands that were acknowledged."""
+        spec = self.supervisor.spec
+        if past.turn == 0 and spec.prompt:
+            self.queue.append(Prompt(spec.prompt))
+        for ident, (verb, args) in past.owed.items():
+            await self.supervisor.commands.apply(verb, args, ident)
+
+    def next(self) -> Prompt | None:
+        """The next prompt, if any."""
+        return self.queue.popleft() if self.queue else None
+
+    def interrupt_with(self, prompt: Prompt) -> None:
+        """Put a prompt first and end the running turn for it."""
+        self.queue.appendleft(prompt)
+        self.supervisor.wanted.set()
+        self.cancel("interrupt")
+
+    # ------------------------------------------------------------ ending a turn early
+
+    def cancel(self, by: str) -> bool:
+        """Ask the agent to end the turn; False where none is running."""
+        if not self.running:
+            return False
+        if self._cancelled_by is None:
+            self._cancelled_by = by
+            self._cancel_at = time.monotonic()
+            self.supervisor.asking.cancel()
+            link = self.supervisor.link
+            if link is not None:
+                link.dialect.cancel()
+        return True
+
+    def abort(self, reason: str) -> None:
+        """The pair is ending: the turn ends with it."""
+        self.cancel(reason)
+
+    def _over(self, which: str, message: str, hint: str | None = None) -> None:
+        if self._limit is None:
+            self._limit = Problem(which, message, hint)
+            self.supervisor.own("limit", limit=which, message=message)
+            self.cancel(which)
+
+    def meter(self, cost_usd: float | None, tokens: int | None) -> None:
+        """The agent told what it has spent in this run so far."""
+        limits = self.supervisor.spec.limits
+        if cost_usd is not None:
+            self._cost = max(self._cost, cost_usd)
+            if limits.cost_usd is not None and self._cost > limits.cost_usd and self.running:
+                self._over(
+                    "cost",
+                    f"the run has cost ${self._cost:.4g}, its limit is ${limits.cost_usd:.4g}",
+                    "Send again after raising the limit, or start a new run with budget=….",
+                )
+        if tokens is not None:
+            self._tokens += tokens
+            if limits.tokens is not None and self._tokens > limits.tokens and self.running:
+                self._over("tokens", f"{self._tokens} tokens, the limit is {limits.tokens}")
+
+    def _check_limits(self, link: AgentLink, started: float) -> None:
+        limits, now = self.supervisor.spec.limits, time.monotonic()
+        if limits.timeout_s is not None and now - started > limits.timeout_s:
+            self._over("timeout", f"the turn took longer than {limits.timeout_s:g} s")
+        waiting = bool(self.supervisor.asking.pending)
+        if waiting:
+            link.last_heard = now
+        elif limits.silence_s is not None and now - link.last_heard > limits.silence_s:
+            self._over(
+                "silence",
+                f"the agent said nothing for {limits.silence_s:g} s",
+                "It may be stuck in a retry loop or wait for something. Send again, or resume.",
+            )
+
+    # ------------------------------------------------------------ one turn
+
+    async def run(self, prompt: Prompt) -> None:
+        """One turn, from its first line to its last."""
+        supervisor, recorder = self.supervisor, self.supervisor.recorder
+        limits = supervisor.spec.limits
+        if limits.max_turns is not None and self.done >= limits.max_turns:
+            message = f"the run has had its {limits.max_turns} turns"
+            recorder.own("limit", limit="max_turns", message=message)
+            self._result(prompt, False, message)
+            return
+        self.done += 1
+        recorder.journal.turn = self.done
+        self._cancelled_by, self._limit, self.problem = None, None, None
+        self.running = True
+        recorder.own(
+            "turn_start",
+            origin=prompt.origin,
+            prompt=prompt.blocks,
+            command_id=prompt.command_id,
+        )
+        self._result(prompt, True, None)
+        recorder.durable()
+        result = await self._play(prompt)
+        self._end(result)
+
+    def _result(self, prompt: Prompt, ok: bool, error: str | None) -> None:
+        if prompt.command_id is not None:
+            self.supervisor.own("command_result", id=prompt.command_id, ok=ok, error=error)
+
+    async def _play(self, prompt: Prompt) -> TurnResult:
+        from .main import EarlyExit
+
+        supervisor = self.supervisor
+        starting = asyncio.ensure_future(supervisor.ensure_agent(self.session_id))
+        try:
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=TICK_S)
+                if self._cancelled_by is not None and not starting.done():
+                    starting.cancel()
+                    await asyncio.wait({starting})
+                    await supervisor.end_agent(eof_s=0.5, term_s=0.5)
+                    return TurnResult("cancelled")
+            link = starting.result()
+        except AgentProblem as error:
+            await supervisor.end_agent(eof_s=1.0, term_s=1.0)
+            return TurnResult("error", None, error.problem)
+        except EarlyExit as error:
+            return TurnResult("error", None, early_exit(supervisor.spec.command, error))
+        except OSError as error:
+            return TurnResult("error", None, cannot_launch(supervisor.spec.command, error))
+        self.session_id = link.dialect.session_id
+        if self._cancelled_by is not None:
+            return TurnResult("cancelled")
+        supervisor.set_state("running")
+        return await self._converse(link, prompt)
+
+    async def _converse(self, link: AgentLink, prompt: Prompt) -> TurnResult:
+        answering = asyncio.ensure_future(link.dialect.prompt(prompt.blocks))
+        leaving = asyncio.ensure_future(link.exited.wait())
+        started = link.last_heard = time.monotonic()
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {answering, leaving}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if answering in done:
+                    return answering.result()
+                if leaving in done:
+                    return self._died(link)
+                if self._cancelled_by is None:
+                    self._check_limits(link, started)
+                elif time.monotonic() - self._cancel_at > self._grace():
+                    quick = self._grace() == 0.0
+                    await self.supervisor.end_agent(0.0 if quick else 0.5, 0.0 if quick else 0.5)
+                    return TurnResult("cancelled", "killed")
+        finally:
+            answering.cancel()
+            leaving.cancel()
+
+    def _grace(self) -> float:
+        """How long the agent may take to end a cancelled turn before it is killed."""
+        return {"warden gone": 0.0, "disk full": 0.0, "stopped": 3.0, "terminated": 2.0}.get(
+            self._cancelled_by or "", CANCEL_GRACE_S
+        )
+
+    def _died(self, link: AgentLink) -> TurnResult:
+        code = link.returncode or 0
+        tail = link.stderr_tail.decode("utf-8", "replace").strip()[-1500:]
+        if self._cancelled_by is not None:
+            return TurnResult("cancelled", "exited")
+        if code < 0 or code >= 128:
+            how = f"signal {-code if code < 0 else code - 128}"
+            problem = Problem(
+                "agent_killed",
+                f"the agent's process was ended by {how} in the middle of the turn",
+                "Everything up to here is kept. resume() goes on in the agent's own session.",
+            )
+            return TurnResult("interrupted", None, problem)
+        problem = Problem(
+            "agent_exit",
+            f"the agent ended with exit code {code} in the middle of the turn"
+            + (f": {tail}" if tail else ""),
+            "Everything up to here is kept. resume() goes on in the agent's own session.",
+        )
+        return TurnResult("error", None, problem)
+
+    def _end(self, result: TurnResult) -> None:
+        supervisor = self.supervisor
+        problem = self.problem or self._limit or result.problem
+        outcome = result.outcome
+        if self.problem is not None:
+            outcome = "error"
+        elif self._limit is not None and outcome in ("cancelled", "end_turn"):
+            outcome = "limit"
+        elif self._cancelled_by in ("warden gone", "terminated"):
+            outcome = "interrupted"
+        facts: dict[str, Any] = {"outcome": outcome, "stop_reason": result.stop_reason}
+        if problem is not None:
+            facts["error"] = problem
+        if self._cancelled_by is not None:
+            facts["by"] = self._cancelled_by
+        supervisor.asking.cancel()
+        self.running = False
+        self.last_outcome = outcome
+        supervisor.recorder.own("turn_end", **facts)
+        supervisor.set_state(TURN_STATES.get(outcome, "idle"))
+        supervisor.recorder.durable()
+
+
+def early_exit(command: list[str], error: Any) -> Problem:
+    """The agent ended before it was ready."""
+    said = f": {error.stderr[-1500:]}" if error.stderr else ""
+    return Problem(
+        "agent_exit",
+        f"the agent ended with exit code {error.code} before it was ready{said}",
+        f"Run it by hand to see why: {' '.join(command)}",
+    )
+
+
+def cannot_launch(command: list[str], error: OSError) -> Problem:
+    """The agent's program could not be started."""
+    return Problem(
+        "not_installed" if isinstance(error, FileNotFoundError) else "launch",
+        f"cannot start {command[0]!r}: {error.strerror or error}",
+        "Install the agent or correct its command; `%paseo doctor` shows what is found.",
+    )
