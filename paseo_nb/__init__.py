@@ -1,3 +1,155 @@
-"""paseo_nb: a notebook is the cockpit of coding agents."""
+"""paseo_nb: a notebook is the cockpit of coding agents.
+
+`import paseo_nb as paseo` gives every verb (synchronous; `paseo_nb.aio` has the same names to
+await), `%load_ext paseo_nb` the magics. Everything is loaded on first use, so that importing this
+package costs nothing and the supervisor, which lives in it too, stays small.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ._sync import (
+        Run,
+        RunList,
+        allow,
+        archive,
+        attach,
+        cancel,
+        deny,
+        diff,
+        doctor,
+        events,
+        inspect,
+        logs,
+        ls,
+        permissions,
+        resume,
+        run,
+        runs,
+        send,
+        sql,
+        start,
+        stop,
+        tool_traces,
+        trust,
+        turns,
+        unarchive,
+        wait,
+    )
+    from .drivers.registry import register_provider
+    from .errors import (
+        GitProblem,
+        NotTrusted,
+        PaseoError,
+        PermissionNeeded,
+        ReplayMiss,
+        RunCancelled,
+        RunError,
+        RunFailed,
+        RunInterrupted,
+        RunTimeout,
+        StorageProblem,
+        Unreachable,
+        UsageProblem,
+    )
+
+    db_path: Path
+
+# Public name -> the module that has it.
+_WHERE = {
+    **dict.fromkeys(
+        (
+            "Run", "RunList", "allow", "archive", "attach", "cancel", "deny", "diff", "doctor",
+            "events", "inspect", "logs", "ls", "permissions", "resume", "run", "runs", "send",
+            "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive", "wait",
+        ),
+        "._sync",
+    ),
+    **dict.fromkeys(
+        (
+            "GitProblem", "NotTrusted", "PaseoError", "PermissionNeeded", "ReplayMiss",
+            "RunCancelled", "RunError", "RunFailed", "RunInterrupted", "RunTimeout",
+            "StorageProblem", "Unreachable", "UsageProblem",
+        ),
+        ".errors",
+    ),
+    "register_provider": ".drivers.registry",
+}  # fmt: skip
+
+__all__ = [
+    "GitProblem",
+    "NotTrusted",
+    "PaseoError",
+    "PermissionNeeded",
+    "ReplayMiss",
+    "Run",
+    "RunCancelled",
+    "RunError",
+    "RunFailed",
+    "RunInterrupted",
+    "RunList",
+    "RunTimeout",
+    "StorageProblem",
+    "Unreachable",
+    "UsageProblem",
+    "allow",
+    "archive",
+    "attach",
+    "cancel",
+    "db_path",
+    "deny",
+    "diff",
+    "doctor",
+    "events",
+    "inspect",
+    "logs",
+    "ls",
+    "permissions",
+    "register_provider",
+    "resume",
+    "run",
+    "runs",
+    "send",
+    "sql",
+    "start",
+    "stop",
+    "tool_traces",
+    "trust",
+    "turns",
+    "unarchive",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name], __name__), name)
+    elif name == "db_path":
+        return importlib.import_module(".config", __name__).home() / "paseo.duckdb"
+    elif name == "aio":
+        value = importlib.import_module(".aio", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "aio", "__version__"])
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext paseo_nb`."""
+    importlib.import_module(".magics", __name__).load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext paseo_nb`."""
+    importlib.import_module(".magics", __name__).unload(ipython)

@@ -64,9 +64,7 @@ def call(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs)
             "a synchronous verb was called inside paseo_nb's own loop;"
             " use `from paseo_nb import aio` and await it there"
         )
-    future: concurrent.futures.Future[T] = portal.start_task_soon(
-        lambda: function(*args, **kwargs)
-    )
+    future: concurrent.futures.Future[T] = portal.start_task_soon(lambda: function(*args, **kwargs))
     try:
         return future.result()
     except KeyboardInterrupt:

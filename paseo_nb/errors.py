@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .handle import Run
+    from .handle import RunView
 
 
 class PaseoError(Exception):
     """The root: catch this to catch everything that paseo_nb raises on purpose."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message, without a page of frames."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class UsageProblem(PaseoError, ValueError):
@@ -56,7 +60,7 @@ class ReplayMiss(PaseoError):
 class RunError(PaseoError):
     """A turn that did not end well; `run` is the handle, everything it did is kept."""
 
-    def __init__(self, message: str, run: Run) -> None:
+    def __init__(self, message: str, run: RunView) -> None:
         super().__init__(message)
         self.run = run
 
@@ -65,6 +69,12 @@ class RunFailed(RunError):
     """The turn ended with an error, a refusal or a limit."""
 
     exit_code = 3
+
+
+class RunCancelled(RunError):
+    """The turn was cancelled; the run stays and takes further prompts."""
+
+    exit_code = 130
 
 
 class RunTimeout(RunError, TimeoutError):

@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,19 +27,23 @@ from .model import (
     Usage,
 )
 
-_TEXT_KINDS = {
+TEXT_KINDS = {
     "agent_message_chunk": ("agent", "message"),
     "agent_thought_chunk": ("agent", "thought"),
     "user_message_chunk": ("user", "message"),
 }
+MAX_BLOB = 16 << 20
 DONE_STATUSES = {"completed", "failed"}
+FOLD_VERSION = 1  # raise it when the same lines fold into something else: the index is read anew
 
 
 class History:
     """The fold. `feed` lines in order of seq; a line seen before is passed over."""
 
-    def __init__(self, dialect: str = "acp", provider: str = "") -> None:
+    def __init__(self, dialect: str = "acp", provider: str = "", blobs: Path | None = None) -> None:
         self.reading = reading_for(dialect, provider)
+        self.blobs = blobs
+        self.commands_done: set[str] = set()
         self.seq = 0
         self.last_us = 0
         self.state: str = "starting"
@@ -64,10 +69,13 @@ class History:
         self.permissions: dict[str, Permission] = {}
         self.live_usage = Usage()
         self._open_item: Item | None = None
+        self._parts: list[str] = []
+        self._closed: set[str] = set()
         self._plan_item: Item | None = None
         self._call_items: dict[str, Item] = {}
         self._reported_cost = 0.0
         self._cost_before = 0.0
+        self._turn_command: str | None = None
 
     # ------------------------------------------------------------ what readers ask
 
@@ -107,20 +115,29 @@ class History:
                 continue
             self.seq = line.seq
             self.last_us = line.t
-            if self.turns and line.turn == self.turns[-1].turn:
+            if self.turns and line.turn == self.turns[-1].turn and self.turn_open:
                 self.turns[-1].last_seq = line.seq
             if line.dir == "own":
+                self._flush_text()
                 handler = getattr(self, f"_own_{line.kind}", None)
                 if handler is not None:
                     handler(line, as_dict(decode(line.raw)))
             elif line.dir == "in":
+                if self.blobs is not None and bytes(memoryview(line.raw)[:9]) == b'{"$blob":':
+                    whole = with_blob(line, self.blobs)
+                    if whole is line:
+                        size = as_int(as_dict(decode(line.raw)).get("bytes")) or 0
+                        text = f"A message of {size:,} bytes is kept beside the journal, unread."
+                        self._add(line, "system", "note", text)
+                    line = whole
                 for kind, data in self.reading.facts(line):
                     self._fact(line, kind, data)
+        self._flush_text()
         return self
 
     def _fact(self, line: Line, kind: str, data: dict[str, Any]) -> None:
-        if kind in _TEXT_KINDS:
-            role, item_kind = _TEXT_KINDS[kind]
+        if kind in TEXT_KINDS:
+            role, item_kind = TEXT_KINDS[kind]
             self._text(line, role, item_kind, content_text(data.get("content")))
             return
         handler = getattr(self, f"_on_{kind}", None)
@@ -132,12 +149,21 @@ class History:
         if item is None or item.kind != kind or item.role != role or item.turn != line.turn:
             item = self._add(line, role, kind, "")
             self._open_item = item
-        item.text += text
+        self._parts.append(text)
         item.finished_us = line.t
-        if kind == "message" and role == "agent" and self.turns:
+
+    def _flush_text(self) -> None:
+        """Give the open item its new text. Once a feed, as adding each chunk would be quadratic."""
+        item = self._open_item
+        if item is None or not self._parts:
+            return
+        item.text += "".join(self._parts)
+        self._parts.clear()
+        if item.kind == "message" and item.role == "agent" and self.turns:
             self.turns[-1].text = item.text
 
     def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
+        self._flush_text()
         item = Item(line.seq, line.turn, role, kind, text, line.t, **more)
         self.items.append(item)
         self._open_item = None
@@ -158,8 +184,8 @@ class History:
 
     def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
         call_id = as_str(data.get("toolCallId"))
-        if call_id is None:
-            return
+        if call_id is None or f"{line.turn}/{call_id}" in self._closed:
+            return  # a call's turn has ended: what comes later is an event, and changes no story
         call = self._call(line, call_id)
         meta = as_dict(data.get("_meta"))
         call.tool_name = (
@@ -284,6 +310,7 @@ class History:
 
     def _own_turn_start(self, line: Line, data: dict[str, Any]) -> None:
         prompt = blocks_text(as_list(data.get("prompt")))
+        self._turn_command = as_str(data.get("command_id"))
         origin = as_str(data.get("origin")) or "user"
         self._cost_before = self._reported_cost
         self._plan_item = None
@@ -298,6 +325,8 @@ class History:
         if turn is None or turn.outcome is not None:
             return
         outcome: Outcome = data.get("outcome", "error")
+        if self._turn_command is not None:
+            self.commands_done.add(self._turn_command)
         turn.outcome, turn.finished_us = outcome, line.t
         turn.stop_reason = as_str(data.get("stop_reason")) or turn.stop_reason
         problem = as_dict(data.get("error"))
@@ -309,6 +338,7 @@ class History:
                 call.outcome, call.finished_us = left, line.t
                 item = self._call_items[key]
                 item.outcome, item.finished_us = left, line.t
+        self._closed = {key for key, call in self.tool_calls.items() if call.turn == turn.turn}
         for permission in self.open_permissions():
             permission.answered_us, permission.outcome = line.t, "cancelled"
             permission.by = permission.by or "turn end"
@@ -340,11 +370,28 @@ class History:
         if data.get("state"):
             self.state = str(data["state"])
 
+    def _own_command_result(self, line: Line, data: dict[str, Any]) -> None:
+        if not data.get("ok") or not self.turn_open or self._turn_command != data.get("id"):
+            self.commands_done.add(str(data.get("id")))
+
     def _own_archived(self, line: Line, data: dict[str, Any]) -> None:
         self.archived = True
 
     def _own_unarchived(self, line: Line, data: dict[str, Any]) -> None:
         self.archived = False
+
+
+def with_blob(line: Line, blobs: Path) -> Line:
+    """The line with the message that it points to, where that is small enough to be read."""
+    pointer = as_dict(decode(line.raw))
+    size = as_int(pointer.get("bytes")) or 0
+    if size > MAX_BLOB:
+        return line
+    try:
+        raw = (blobs / str(pointer.get("$blob"))).read_bytes()
+    except OSError:
+        return line
+    return msgspec.structs.replace(line, raw=msgspec.Raw(raw))
 
 
 def content_text_of(content: list[Any]) -> str:

@@ -1,7 +1,8 @@
 """The control socket's path and messages: what front ends and supervisors agree on.
 
-Newline-delimited JSON. The supervisor greets with `{"hello": {...}}`; a client sends `{"id", "verb",
-"args"}` and gets `{"id", "ok", "result" | "error"}`; a watcher gets `{"wake": {"seq", "offset"}}`.
+Newline-delimited JSON. The supervisor greets with `{"hello": {...}}`; a client sends
+`{"id", "verb", "args"}` and gets `{"id", "ok", "result" | "error"}`; a watcher gets
+`{"wake": {"seq", "offset"}}`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,29 @@ INPUT_INCLUDES_CACHE = {"copilot"}
 CUMULATIVE_USAGE = {"copilot"}
 
 
+class _Content(msgspec.Struct, gc=False):
+    type: str = ""
+    text: str | None = None
+
+
+class _Update(msgspec.Struct, gc=False):
+    content: _Content | None = None
+    toolCallId: str | None = None
+
+
+class _Params(msgspec.Struct, gc=False):
+    update: _Update | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    """A message chunk: all but its text is skipped, which is what makes it fast."""
+
+    params: _Params | None = None
+
+
+_chunk_decoder = msgspec.json.Decoder(_Chunk)
+
+
 class AcpReading:
     """ACP, with what differs by provider."""
 
@@ -36,16 +59,43 @@ class AcpReading:
     def __init__(self, provider: str = "") -> None:
         self.provider = provider
         self._before = Usage()
+        self._read: tuple[Line | None, Json] = (None, {})
+
+    def memory(self) -> Any:
+        """See `reading.Reading.memory`."""
+        return msgspec.to_builtins(self._before)
+
+    def recall(self, memory: Any) -> None:
+        """See `reading.Reading.recall`."""
+        self._before = msgspec.convert(memory, Usage)
+
+    def chunk_text(self, line: Line) -> str | None:
+        """See `reading.Reading.chunk_text`."""
+        try:
+            params = _chunk_decoder.decode(line.raw).params
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        update = params and params.update
+        if not update or update.toolCallId is not None:
+            return None
+        content = update.content
+        return content.text if content and content.type == "text" else None
+
+    def _message(self, line: Line) -> Json:
+        """The line's message; decoded once for `facts` and `event` of the same line."""
+        if self._read[0] is not line:
+            self._read = (line, as_dict(decode(line.raw)))
+        return self._read[1]
 
     def facts(self, line: Line) -> list[tuple[str, Json]]:
         """See `reading.Reading.facts`."""
         kind = line.kind
         if line.dir == "own" or kind.startswith("replay/"):
             return []
-        message = as_dict(decode(line.raw))
-        params, result = as_dict(message.get("params")), as_dict(message.get("result"))
         if line.dir == "out":
             return []
+        message = self._message(line)
+        params, result = as_dict(message.get("params")), as_dict(message.get("result"))
         if "update" in params:
             return [(kind, as_dict(params["update"]))]
         if kind == "initialize:result":
@@ -78,7 +128,7 @@ class AcpReading:
         text: str | None = None
         call: str | None = None
         if line.dir == "in":
-            message = as_dict(decode(line.raw))
+            message = self._message(line)
             params = as_dict(message.get("params"))
             update = as_dict(params.get("update")) or as_dict(params.get("toolCall"))
             call = as_str(update.get("toolCallId"))
@@ -86,10 +136,10 @@ class AcpReading:
             if "error" in message:
                 text = problem_of(message["error"]).message
         elif line.dir == "out" and line.kind == "session/prompt":
-            params = as_dict(as_dict(decode(line.raw)).get("params"))
+            params = as_dict(self._message(line).get("params"))
             text = blocks_text(as_list(params.get("prompt")))
         elif line.dir == "own":
-            facts = as_dict(decode(line.raw))
+            facts = self._message(line)
             text = as_str(facts.get("message"))
             call = as_str(facts.get("tool_call_id"))
         return Event(line.seq, line.t, line.turn, line.dir, line.kind, text, call, line.raw)

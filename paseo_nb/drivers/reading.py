@@ -33,6 +33,19 @@ class Reading(Protocol):
         """The line as one row of `events`: its plain text and tool call id picked out."""
         ...
 
+    def chunk_text(self, line: Line) -> str | None:
+        """The text of a plain text chunk, by the shortest way: what most lines are. None where it
+        is anything else, which `facts` and `event` read."""
+        ...
+
+    def memory(self) -> Any:
+        """What this reading remembers from turn to turn, as JSON values."""
+        ...
+
+    def recall(self, memory: Any) -> None:
+        """Go on from such a memory."""
+        ...
+
 
 _READINGS: dict[str, Callable[[str], Reading]] = {"acp": acp_reading.AcpReading}
 

@@ -178,6 +178,19 @@ class LocalHost:
             while lock_held(folder.lock) != held:
                 await anyio.sleep(0.01)
 
+    async def hold(self, run_id: str) -> None:
+        """Hold the permission clock of a run until cancelled, through its comings and goings."""
+        folder = self.folder(run_id)
+        message = encode({"id": "hold", "verb": "hold", "args": {}}) + b"\n"
+        while True:
+            with contextlib.suppress(OSError, anyio.EndOfStream, anyio.BrokenResourceError):
+                async with await anyio.connect_unix(socket_path(folder.path)) as stream:
+                    await stream.send(message)
+                    lines = Lines(stream)
+                    while True:
+                        await lines.receive()
+            await anyio.sleep(0.2)
+
     async def _ask(self, folder: RunFolder, message: dict[str, Any]) -> dict[str, Any] | None:
         """One attempt: the answer, or None where the connection failed."""
         try:

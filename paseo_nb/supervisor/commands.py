@@ -60,12 +60,6 @@ class Commands:
         if command.verb == "send":
             if not as_list(command.args.get("prompt")):
                 raise Refusal("empty_prompt", "the prompt is empty")
-            if command.args.get("when", "queue") == "steer":
-                raise Refusal(
-                    "no_steer",
-                    f"{self.supervisor.spec.provider} cannot take a message in mid-turn;"
-                    ' use when="queue" or when="interrupt"',
-                )
 
     async def apply(self, verb: str, args: dict[str, Any], ident: str) -> dict[str, Any] | None:
         """Carry out a journaled command."""
@@ -76,6 +70,12 @@ class Commands:
             if args.get("when") == "interrupt":
                 supervisor.turns.interrupt_with(prompt)
             else:
+                if args.get("when") == "steer" and supervisor.turns.running:
+                    supervisor.own(
+                        "warning",
+                        message=f"{supervisor.spec.provider} takes no message in mid-turn:"
+                        " queued for the next turn",
+                    )
                 supervisor.want(prompt)
         elif verb == "resume":
             self._resume(args, ident)

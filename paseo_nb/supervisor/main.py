@@ -21,7 +21,7 @@ from typing import Any
 from .. import __version__
 from ..drivers.seat import Answer, RunningChild
 from ..journal import Journal, RunFolder, fsync_dir
-from ..model import PROTOCOL_VERSION, Problem, RunSpec
+from ..model import BUSY_STATES, PROTOCOL_VERSION, Problem, RunSpec
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
@@ -118,7 +118,7 @@ class Supervisor:
                 await self.turns.run(prompt)
                 if self.link is not None and self.link.exited.is_set():
                     await self.end_agent()
-                if self.link is None and not self.turns.queue:
+                if self.link is None and not self.turns.queue and self.stopping is None:
                     return "agent gone"
                 continue
             limit = self.spec.limits.idle_s if self.link is not None else EMPTY_IDLE_S
@@ -150,9 +150,10 @@ class Supervisor:
     async def _leave(self, reason: str) -> None:
         quick = reason in ("warden gone", "disk full")
         await self.end_agent(eof_s=0.0 if quick else 5.0, term_s=0.1 if quick else 2.0)
-        state = {"stopped": "stopped", "terminated": "interrupted", "warden gone": "interrupted"}
-        if reason == "stopped" or (self.state not in ("idle", "error", "interrupted", "stopped")):
-            self.set_state(state.get(reason, "interrupted"))
+        if reason == "stopped":
+            self.set_state("stopped")
+        elif self.state in BUSY_STATES:
+            self.set_state("interrupted")
         self.recorder.own("run_ended", reason=reason, state=self.state)
         self.recorder.durable()
         self.control.close()

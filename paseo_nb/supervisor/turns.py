@@ -54,7 +54,7 @@ class Turns:
         self._limit: Problem | None = None
         self._cost = 0.0
         self._tokens = 0
-        self._interrupting = False
+        self._ending = ""
 
     # ------------------------------------------------------------ the queue
 
@@ -92,8 +92,9 @@ class Turns:
         return True
 
     def abort(self, reason: str) -> None:
-        """The pair is ending: the turn ends with it."""
+        """The pair is ending: the turn ends with it, a cancel that is under way sooner."""
         self.cancel(reason)
+        self._ending = reason
 
     def _over(self, which: str, message: str, hint: str | None = None) -> None:
         if self._limit is None:
@@ -214,7 +215,7 @@ class Turns:
     def _grace(self) -> float:
         """How long the agent may take to end a cancelled turn before it is killed."""
         return {"warden gone": 0.0, "disk full": 0.0, "stopped": 3.0, "terminated": 2.0}.get(
-            self._cancelled_by or "", CANCEL_GRACE_S
+            self._ending, CANCEL_GRACE_S
         )
 
     def _died(self, link: AgentLink) -> TurnResult:
@@ -246,7 +247,7 @@ class Turns:
             outcome = "error"
         elif self._limit is not None and outcome in ("cancelled", "end_turn"):
             outcome = "limit"
-        elif self._cancelled_by in ("warden gone", "terminated"):
+        elif self._ending in ("warden gone", "terminated"):
             outcome = "interrupted"
         facts: dict[str, Any] = {"outcome": outcome, "stop_reason": result.stop_reason}
         if problem is not None:

@@ -1,0 +1,63 @@
+"""The same names, async: `from paseo_nb import aio as paseo`, then `await paseo.run(…)`."""
+
+from __future__ import annotations
+
+from .handle import AsyncRun as Run
+from .handle import RunDiff
+from .verbs import (
+    RunList,
+    allow,
+    archive,
+    attach,
+    cancel,
+    deny,
+    diff,
+    doctor,
+    events,
+    inspect,
+    logs,
+    ls,
+    permissions,
+    resume,
+    run,
+    runs,
+    send,
+    sql,
+    start,
+    stop,
+    tool_traces,
+    trust,
+    turns,
+    unarchive,
+    wait,
+)
+
+__all__ = [
+    "Run",
+    "RunDiff",
+    "RunList",
+    "allow",
+    "archive",
+    "attach",
+    "cancel",
+    "deny",
+    "diff",
+    "doctor",
+    "events",
+    "inspect",
+    "logs",
+    "ls",
+    "permissions",
+    "resume",
+    "run",
+    "runs",
+    "send",
+    "sql",
+    "start",
+    "stop",
+    "tool_traces",
+    "trust",
+    "turns",
+    "unarchive",
+    "wait",
+]

@@ -1,0 +1,167 @@
+"""`paseo-nb VERB …`: the same verbs for a terminal, `--json`, and exit codes that tell apart.
+
+0 success, 1 other error, 2 usage, 3 the agent failed, 4 timeout, 5 permission needed,
+6 interrupted, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from . import __version__, _sync
+from .errors import PaseoError, UsageProblem
+from .handle import RunDiff, RunView, raise_for
+from .model import BUSY_STATES, short_id
+from .options import HelpShown, call_arguments, known_verb, parser_for
+from .verbs import VERBS
+from .widgets.live import runs_bundle, still_running_note
+from .widgets.logs import Printer
+
+FOLLOWS = {"run": True, "attach": False}  # verb -> whether Ctrl-C cancels the turn
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """One command; its exit code."""
+    as_json = "--json" in arguments
+    words = [word for word in arguments if word != "--json"]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"paseo-nb {__version__}")
+        return 0
+    try:
+        return _verb(words, as_json)
+    except HelpShown:
+        return 0
+    except PaseoError as error:
+        _say_error(error, as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def usage() -> str:
+    """What `paseo-nb` alone prints."""
+    rows = "\n".join(f"  {verb.name:<12} {verb.summary}" for verb in VERBS.values())
+    return f"usage: paseo-nb VERB … [--json]; `paseo-nb VERB -h` shows its options\n\n{rows}"
+
+
+def _verb(words: list[str], as_json: bool) -> int:
+    verb = known_verb(words[0])
+    values = vars(parser_for(verb, f"paseo-nb {verb.name}").parse_args(words[1:]))
+    if values.get("prompt") == "-":
+        values["prompt"] = sys.stdin.read()
+    positional, keywords = call_arguments(verb, values)
+    if verb.name in FOLLOWS and not as_json:
+        return _follow(verb.name, positional, keywords)
+    result = getattr(_sync, verb.name)(*positional, **keywords)
+    print(to_json(result) if as_json else to_text(result))
+    return 0
+
+
+def _follow(name: str, positional: list[Any], keywords: dict[str, Any]) -> int:
+    on_permission = keywords.pop("on_permission", "wait")
+    launches = name == "run"
+    made = (_sync.start if launches else _sync.attach)(*positional, **keywords)
+    printer = Printer()
+    print(f"run {short_id(made.id)}  {made.agent}", file=sys.stderr)
+
+    def show(view: RunView) -> None:
+        for piece in printer.news(view.history()):
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+
+    if not launches and made.state not in BUSY_STATES:
+        show(made)
+        return 0
+    try:
+        made.wait(on_permission=on_permission, check=False, watch=show)
+    except KeyboardInterrupt:
+        if not FOLLOWS[name]:
+            print(f"\n{still_running_note(made)}", file=sys.stderr)
+            return 0
+        made.cancel()
+        made.wait(15, check=False, watch=show)
+    show(made)
+    if launches:
+        raise_for(made)
+    return 0
+
+
+def _say_error(error: PaseoError, as_json: bool) -> None:
+    if as_json:
+        told = {"code": type(error).__name__, "message": str(error)}
+        run = getattr(error, "run", None)
+        if run is not None:
+            told["run_id"] = run.id
+        print(msgspec.json.encode({"error": told}).decode(), file=sys.stderr)
+    else:
+        kind = "" if isinstance(error, UsageProblem) else f"{type(error).__name__}: "
+        print(f"paseo-nb: {kind}{error}", file=sys.stderr)
+
+
+def run_facts(run: RunView) -> dict[str, Any]:
+    """A run as JSON tells it."""
+    history = run.history()
+    turn = history.turn
+    return {
+        "run_id": run.id,
+        "agent": run.agent,
+        "state": run.state,
+        "outcome": turn.outcome if turn else None,
+        "text": run.text,
+        "usage": msgspec.to_builtins(run.usage),
+        "branch": run.branch,
+        "cwd": run.spec.cwd,
+        "error": msgspec.to_builtins(run.error) if run.error else None,
+        "cached": bool(getattr(run, "cached", False)),
+    }
+
+
+def to_json(result: Any) -> str:
+    """Any verb's result as JSON."""
+    if isinstance(result, RunView):
+        value: Any = run_facts(result)
+    elif isinstance(result, RunDiff):
+        value = msgspec.to_builtins(result.summary)
+    elif hasattr(result, "to_json"):
+        return str(result.to_json(orient="records", date_format="iso"))
+    elif isinstance(result, list):
+        rows = cast(list[Any], result)
+        value = [run_facts(one) if isinstance(one, RunView) else one for one in rows]
+    else:
+        value = result
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def to_text(result: Any) -> str:
+    """Any verb's result as text."""
+    if isinstance(result, RunView):
+        return f"{short_id(result.id)}  {result.state}  {result.agent}"
+    if isinstance(result, list):
+        rows = cast(list[Any], result)
+        if all(isinstance(one, RunView) for one in rows):
+            return runs_bundle(rows)["text/plain"]
+        from .examination import as_text
+
+        return as_text(rows)
+    if isinstance(result, dict):
+        facts = cast(dict[str, Any], result)
+        return "\n".join(f"{name:<20} {value}" for name, value in facts.items())
+    if hasattr(result, "to_string"):
+        return str(result.to_string(index=False))
+    return str(result)

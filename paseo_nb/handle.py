@@ -1,0 +1,549 @@
+"""The Run handle: what a user holds. Properties read the journal; verbs go through the host.
+
+`RunView` is everything that only reads; `AsyncRun` adds the awaitable verbs. The synchronous
+`Run` of `import paseo_nb` is `_sync.Run`, generated from `AsyncRun`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from . import preparing
+from .errors import (
+    GitProblem,
+    PermissionNeeded,
+    RunCancelled,
+    RunError,
+    RunFailed,
+    RunInterrupted,
+    RunTimeout,
+    UsageProblem,
+)
+from .git.diffs import diff as git_diff
+from .git.values import DiffSummary
+from .history import History
+from .host.base import Launch
+from .host.local import LocalHost
+from .journal import Journal, first_line, lock_held, read_journal, take_lock
+from .model import BUSY_STATES, Event, Permission, Problem, RunSpec, Usage, When, short_id
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POLL_S = 0.03
+CHECK_S = 0.25
+OnPermission = Literal["wait", "raise"]
+Watch = Callable[["RunView"], None]
+
+
+class RunView:
+    """A run, for reading. Cheap to make; every property is as fresh as the journal."""
+
+    def __init__(self, host: LocalHost, run_id: str) -> None:
+        self._host = host
+        self._spec: RunSpec | None = None
+        self._offset = 0
+        self._reading = threading.Lock()
+        self._history: History | None = None
+        self.id = run_id
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def spec(self) -> RunSpec:
+        """What the run was started with."""
+        if self._spec is None:
+            self._spec = self._host.spec(self.id)
+        return self._spec
+
+    def history(self) -> History:
+        """The story so far, brought up to date."""
+        with self._reading:
+            if self._history is None:
+                blobs = self._host.folder(self.id).blobs
+                self._history = History(self.spec.dialect, self.spec.provider, blobs)
+            while True:
+                lines, after = self._host.events(self.id, self._offset)
+                self._history.feed(lines)
+                if after == self._offset:
+                    return self._history
+                self._offset = after
+
+    @property
+    def state(self) -> str:
+        """One of DESIGN's states, true now."""
+        history = self.history()
+        if history.archived:
+            return "archived"
+        return self._host.state(self.id, history.state)
+
+    @property
+    def text(self) -> str:
+        """The agent's text after the last turn's last tool call; while it runs, so far."""
+        return self.history().text
+
+    @property
+    def value(self) -> Any:
+        """The last schema-validated object, else None."""
+        return None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens and money, summed over all turns; None where not reported."""
+        return self.history().usage
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars over all turns, None where not reported."""
+        return self.usage.cost_usd
+
+    @property
+    def error(self) -> Problem | None:
+        """What went wrong in the last turn."""
+        return self.history().error
+
+    @property
+    def session_id(self) -> str | None:
+        """The agent's own conversation id."""
+        return self.history().session_id
+
+    @property
+    def branch(self) -> str | None:
+        """The git branch it works on."""
+        return self.spec.branch
+
+    @property
+    def path(self) -> Path:
+        """The folder it works in."""
+        return Path(self.spec.cwd)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.spec.labels
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the run that started it."""
+        return self.spec.parent_run_id
+
+    @property
+    def children(self) -> list[str]:
+        """The ids of the runs that it started."""
+        found: list[str] = []
+        for run_id in self._host.list():
+            if run_id > self.id and self._host.spec(run_id).parent_run_id == self.id:
+                found.append(run_id)
+        return found
+
+    @property
+    def agent(self) -> str:
+        """`provider/model`, as asked."""
+        return f"{self.spec.provider}/{self.spec.model}" if self.spec.model else self.spec.provider
+
+    def commands(self) -> list[dict[str, Any]]:
+        """The slash commands that the agent offers."""
+        return list(self.history().commands)
+
+    def pending(self) -> list[Permission]:
+        """Permissions that wait for an answer."""
+        return self.history().open_permissions()
+
+    # ------------------------------------------------------------ frames
+
+    def events(self, **filters: Any) -> pd.DataFrame:
+        """The `events` frame of this run: see `paseo.events`."""
+        from .store import frames
+
+        return frames.events(self._host.home, run=self.id, **filters)
+
+    def turns(self, **filters: Any) -> pd.DataFrame:
+        """The `turns` frame of this run: see `paseo.turns`."""
+        from .store import frames
+
+        return frames.turns(self._host.home, run=self.id, **filters)
+
+    def tool_calls(self, **filters: Any) -> pd.DataFrame:
+        """The `tool_traces` frame of this run: see `paseo.tool_traces`."""
+        from .store import frames
+
+        return frames.tool_traces(self._host.home, run=self.id, **filters)
+
+    def permissions(self, **filters: Any) -> pd.DataFrame:
+        """The `permissions` frame of this run: see `paseo.permissions`."""
+        from .store import frames
+
+        return frames.permissions(self._host.home, run=self.id, **filters)
+
+    def transcript(self) -> pd.DataFrame:
+        """One row per message, thought, plan, tool call and permission: seq, turn, role, kind,
+        text, title, outcome, started_at, finished_at (UTC)."""
+        from .store import frames
+
+        return frames.transcript(self.history())
+
+    # ------------------------------------------------------------ showing
+
+    def diff_summary(self) -> DiffSummary:
+        """What changed in its folder since it started. GitProblem outside git."""
+        if self.spec.git_base is None:
+            raise GitProblem(
+                f"run {short_id(self.id)} works outside a git repository, so there is no diff"
+            )
+        return git_diff(self.path, self.spec.git_base)
+
+    def __repr__(self) -> str:
+        history = self.history()
+        return f"<Run {short_id(self.id)} {self.agent} {history.state}, {history.seq} events>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .widgets.live import bundle_of
+
+        return bundle_of(self)
+
+
+class AsyncRun(RunView):
+    """A run with its verbs, to await."""
+
+    def __init__(self, host: LocalHost, run_id: str, cached: bool = False) -> None:
+        super().__init__(host, run_id)
+        self.cached = cached
+        self._owed: dict[str, int] = {}
+
+    def _environment(self) -> dict[str, str]:
+        root = self._host.home.parent
+        return preparing.environment_again(self.spec, root)
+
+    # ------------------------------------------------------------ turns
+
+    async def send(
+        self, prompt: str, *, when: When = "queue", attach: Sequence[str] | None = None
+    ) -> AsyncRun:
+        """Give the run another prompt; returns once it is kept, not when it is answered.
+
+        when: "queue" (after the running turn), "interrupt" (cancel the running turn first) or
+        "steer" (into the running turn, where the agent can; else queued, and said so). A run
+        without processes is brought back by the agent's own session first.
+        """
+        if not prompt.strip():
+            raise UsageProblem("the prompt is empty: write what the agent should do")
+        if when not in ("queue", "steer", "interrupt"):
+            raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
+        if self.history().archived:
+            raise UsageProblem(f"run {short_id(self.id)} is archived: unarchive it first")
+        blocks = [{"type": "text", "text": prompt.strip()}]
+        blocks += [preparing.attachment(path) for path in attach or ()]
+        ident = uuid.uuid4().hex
+        self._owed[ident] = 0
+        await self._host.command(
+            self.id,
+            "send",
+            {"prompt": blocks, "when": when},
+            command_id=ident,
+            environment=self._environment(),
+        )
+        return self
+
+    async def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        on_permission: OnPermission = "wait",
+        check: bool = True,
+        watch: Watch | None = None,
+    ) -> AsyncRun:
+        """Wait until its turn, and whatever this handle sent, is done; returns the run.
+
+        Raises RunTimeout after `timeout` seconds (the run goes on), PermissionNeeded where the
+        agent asks and `on_permission="raise"`, and with `check` RunFailed, RunInterrupted or
+        RunCancelled for a turn that did not end well. `watch` is called about every 30 ms.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        looked = 0.0
+        while True:
+            history = self.history()
+            if watch is not None:
+                watch(self)
+            if self._settled(history):
+                break
+            now = time.monotonic()
+            if history.open_permissions() and on_permission == "raise":
+                raise permission_needed(self, history.open_permissions()[0])
+            if deadline is not None and now > deadline:
+                raise RunTimeout(
+                    f"run {short_id(self.id)} is still at work after {timeout:g} s; it goes on",
+                    self,
+                )
+            if now - looked > CHECK_S:
+                looked = now
+                state = await anyio.to_thread.run_sync(self._host.state, self.id, history.state)
+                if state not in BUSY_STATES and not self._alive():
+                    if not self._owed.keys() - self.history().commands_done:
+                        break
+                    # Kept, but its pair died before the turn began: bring it back, once a look.
+                    await self._host.ensure(self.id, None, self._environment())
+            await anyio.sleep(POLL_S)
+        self._owed.clear()
+        if check:
+            raise_for(self)
+        return self
+
+    def _alive(self) -> bool:
+        return lock_held(self._host.folder(self.id).lock)
+
+    def _settled(self, history: History) -> bool:
+        if history.turn_open or not history.turns:
+            return history.ended is not None and not self._alive()
+        return not (self._owed.keys() - history.commands_done)
+
+    async def stream(self, *, follow: bool = True) -> AsyncIterator[Event]:
+        """Its events from the first on, then live until the turn ends (`follow=False`: what is
+        there now)."""
+        offset, turn_end = 0, False
+        reading = self.history().reading
+        while True:
+            lines, offset = self._host.events(self.id, offset)
+            for line in lines:
+                yield reading.event(line)
+                turn_end = line.dir == "own" and line.kind in ("turn_end", "state", "run_ended")
+            if not follow or (turn_end and not lines and self._settled(self.history())):
+                return
+            if not lines:
+                if self.state not in BUSY_STATES and self._settled(self.history()):
+                    turn_end = True
+                    continue
+                await anyio.sleep(POLL_S)
+
+    async def cancel(self) -> AsyncRun:
+        """End the running turn; the run stays. Nothing to do where none runs."""
+        await self._host.command(self.id, "cancel", {"by": "user"})
+        return self
+
+    async def stop(self) -> AsyncRun:
+        """End the agent's processes; `resume` or `send` bring the run back. Returns when they
+        are gone."""
+        folder = self._host.folder(self.id)
+        await self._host.command(self.id, "stop")
+        with anyio.move_on_after(30):
+            while lock_held(folder.lock):
+                await anyio.sleep(POLL_S)
+        return self
+
+    async def resume(self, prompt: str | None = None) -> AsyncRun:
+        """Bring the run back in the agent's own session. An interrupted turn is gone on with (a
+        prompt tells the agent so, or yours does); otherwise it just stands ready."""
+        blocks = [{"type": "text", "text": prompt}] if prompt else []
+        ident = uuid.uuid4().hex
+        self._owed[ident] = 0
+        await self._host.command(
+            self.id, "resume", {"prompt": blocks}, command_id=ident, environment=self._environment()
+        )
+        return self
+
+    # ------------------------------------------------------------ permissions and options
+
+    async def allow(
+        self,
+        permission: str | None = None,
+        *,
+        option: str | None = None,
+        message: str | None = None,
+    ) -> AsyncRun:
+        """Allow what waits (the oldest, or the one named); `option` picks one of its choices."""
+        return await self._answer(permission, True, option, message)
+
+    async def deny(self, permission: str | None = None, message: str | None = None) -> AsyncRun:
+        """Deny what waits; the reason is kept."""
+        return await self._answer(permission, False, None, message)
+
+    async def _answer(
+        self, permission: str | None, allow: bool, option: str | None, message: str | None
+    ) -> AsyncRun:
+        waiting = self.pending()
+        if permission is None and not waiting:
+            raise UsageProblem(f"run {short_id(self.id)} asks for nothing")
+        args = {
+            "permission": permission or waiting[0].id,
+            "allow": allow,
+            "option_id": option,
+            "message": message,
+            "by": "user",
+        }
+        answer = await self._host.command(self.id, "answer", args)
+        if not answer["alive"]:
+            raise UsageProblem(f"run {short_id(self.id)} has no processes that could be answered")
+        return self
+
+    async def hold(self) -> None:
+        """Hold the permission clock, as a front end that can answer, until cancelled."""
+        await self._host.hold(self.id)
+
+    async def set_mode(self, mode: str) -> AsyncRun:
+        """Change the permission policy from now on: ask, edit, auto or read."""
+        return await self._live("set_mode", mode=mode)
+
+    async def set_agent_mode(self, agent_mode: str) -> AsyncRun:
+        """Change the agent's own mode."""
+        return await self._live("set_agent_mode", value=agent_mode)
+
+    async def set_model(self, model: str) -> AsyncRun:
+        """Change the model from the next turn on."""
+        return await self._live("set_model", value=model)
+
+    async def set_effort(self, effort: str) -> AsyncRun:
+        """Change the reasoning effort from the next turn on."""
+        return await self._live("set_effort", value=effort)
+
+    async def _live(self, verb: str, **args: Any) -> AsyncRun:
+        await self._host.command(self.id, verb, args, environment=self._environment())
+        return self
+
+    # ------------------------------------------------------------ putting away
+
+    async def archive(self, *, children: bool = False) -> AsyncRun:
+        """Put it away (its processes end first); `unarchive` undoes it."""
+        await self._put("archived")
+        for child in self.children if children else ():
+            await AsyncRun(self._host, child).archive(children=True)
+        return self
+
+    async def unarchive(self) -> AsyncRun:
+        """Bring it back among the others."""
+        await self._put("unarchived")
+        return self
+
+    async def _put(self, kind: str) -> None:
+        if self.history().archived == (kind == "archived"):
+            return
+        if kind == "archived":
+            await self.stop()
+        folder = self._host.folder(self.id)
+        await anyio.to_thread.run_sync(self._host.state, self.id)
+        lock = await anyio.to_thread.run_sync(take_lock, folder.lock, 2.0)
+        if lock is None:
+            raise UsageProblem(f"run {short_id(self.id)} is busy: stop it first")
+        folder.live_marker.touch(mode=0o600)
+        with lock:
+            journal = Journal(folder)
+            try:
+                journal.own(kind)
+            finally:
+                journal.close()
+
+    async def inspect(self) -> dict[str, Any]:
+        """Everything known about it: identity, place, state, session, usage, processes."""
+        history, spec, folder = self.history(), self.spec, self._host.folder(self.id)
+        first = first_line(folder.journal)
+        started = [x for x in read_journal(folder.journal) if x.kind == "run_started"]
+        last = (started or [first])[-1]
+        return {
+            "run_id": self.id,
+            "agent": self.agent,
+            "state": self.state,
+            "title": spec.title or history.title,
+            "prompt": history.turns[0].prompt if history.turns else None,
+            "model_answered": history.model_answered,
+            "agent_name": history.agent_name,
+            "agent_version": history.agent_version,
+            "session_id": history.session_id,
+            "mode": spec.mode,
+            "agent_mode": history.agent_mode,
+            "cwd": spec.cwd,
+            "branch": spec.branch,
+            "git_base": spec.git_base,
+            "parent": spec.parent_run_id,
+            "labels": spec.labels,
+            "turns": len(history.turns),
+            "events": history.seq,
+            "usage": msgspec.to_builtins(history.usage),
+            "error": msgspec.to_builtins(history.error) if history.error else None,
+            "pending_permissions": [msgspec.to_builtins(p) for p in history.open_permissions()],
+            "command": spec.command,
+            "limits": msgspec.to_builtins(spec.limits),
+            "processes": msgspec.json.decode(last.raw) if last and lock_held(folder.lock) else None,
+            "folder": str(folder.path),
+        }
+
+    async def diff(self) -> RunDiff:
+        """What changed in its folder since it started: `.files` (frame), `.patch` (text)."""
+        return RunDiff(await anyio.to_thread.run_sync(self.diff_summary))
+
+
+class RunDiff:
+    """A diff to look at: rich in a notebook, the plain patch as text."""
+
+    def __init__(self, summary: DiffSummary) -> None:
+        self.summary = summary
+        self.patch = summary.patch
+
+    @property
+    def files(self) -> pd.DataFrame:
+        """One row per file: path, added, removed (lines; NULL for a binary file), status."""
+        import pandas as pd
+
+        rows = [msgspec.to_builtins(change) for change in self.summary.files]
+        frame = pd.DataFrame(rows, columns=["path", "added", "removed", "status"])
+        return frame.astype({"added": "Int64", "removed": "Int64"})
+
+    def __bool__(self) -> bool:
+        return bool(self.summary.files)
+
+    def __str__(self) -> str:
+        return self.patch or "nothing changed"
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .widgets.live import diff_bundle
+
+        return diff_bundle(self.summary)
+
+
+def permission_needed(run: RunView, permission: Permission) -> PermissionNeeded:
+    """The error for a question that nobody is there to answer."""
+    what = permission.title or permission.kind or "something"
+    return PermissionNeeded(
+        f"run {short_id(run.id)} asks for permission: {what}. Answer with"
+        f" run.allow({permission.id!r}) or run.deny({permission.id!r}, 'reason'), or start with"
+        " mode='auto'.",
+        run,
+    )
+
+
+def raise_for(run: RunView) -> None:
+    """Raise if the run's last turn did not end well; never silent."""
+    history = run.history()
+    turn, name = history.turn, f"run {short_id(run.id)} ({run.agent})"
+    if turn is None or turn.outcome in ("end_turn", None):
+        if turn is None and history.state == "interrupted":
+            raise RunInterrupted(f"{name} never began; `resume` starts it", run)
+        return
+    problem = turn.error
+    said = f": {problem.message}" if problem else ""
+    hint = f" {problem.hint}" if problem and problem.hint else ""
+    errors: dict[str, tuple[type[RunError], str]] = {
+        "interrupted": (RunInterrupted, "was interrupted in mid-turn"),
+        "cancelled": (RunCancelled, "was cancelled"),
+        "refused": (RunFailed, "was refused by the model"),
+        "limit": (RunFailed, "reached a limit"),
+    }
+    kind, what = errors.get(turn.outcome or "", (RunFailed, "failed"))
+    if kind is RunInterrupted and not hint:
+        hint = " Everything up to there is kept; resume() goes on in the agent's own session."
+    raise kind(f"{name} {what}{said}.{hint}".replace("..", "."), run)
+
+
+async def launch(host: LocalHost, prepared: preparing.Prepared) -> AsyncRun:
+    """Make and start a run; returns when its processes have been forked off."""
+    one: Launch = await anyio.to_thread.run_sync(preparing.make, prepared, host)
+    await host.ensure(one.spec.run_id, one.spec, one.environment)
+    return AsyncRun(host, one.spec.run_id)

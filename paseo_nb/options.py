@@ -1,0 +1,123 @@
+"""Options from a verb's signature: one parser for the magics' lines and the terminal's commands."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .errors import UsageProblem
+from .verbs import VERBS, Verb
+
+HIDDEN = {"cell"}
+SHORT = {"all": "-a", "tail": "-n"}
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageProblem(f"{self.prog}: {message}. {self.format_usage().strip()}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise HelpShown(message or "")
+
+
+class HelpShown(Exception):
+    """`-h` was given: the help has been printed."""
+
+
+def parser_for(verb: Verb, prog: str, *, without: Sequence[str] = ()) -> Parser:
+    """The parser of one verb; `without` leaves parameters out (a cell's body is its prompt)."""
+    parser = Parser(
+        prog=prog,
+        description=inspect.getdoc(verb.function),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=True,
+    )
+    for name, parameter in inspect.signature(verb.function).parameters.items():
+        if name not in HIDDEN and name not in without:
+            _add(parser, name, parameter)
+    return parser
+
+
+def _add(parser: Parser, name: str, parameter: inspect.Parameter) -> None:
+    note = str(parameter.annotation)
+    required = parameter.default is parameter.empty
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        parser.add_argument(name, nargs="*", metavar=name.upper())
+        return
+    if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+        nargs = None if required else "?"
+        parser.add_argument(name, nargs=nargs, metavar=name.upper(), default=None)
+        return
+    flags = [SHORT[name]] if name in SHORT else []
+    flags.append("--" + name.replace("_", "-"))
+    more: dict[str, Any] = {"dest": name, "default": None if required else parameter.default}
+    if note.startswith("bool"):
+        more["action"] = "store_true"
+    elif note.startswith("Mapping"):
+        more |= {"action": _Pairs, "metavar": "NAME=VALUE"}
+    elif note.startswith("Sequence"):
+        more |= {"action": "append", "metavar": "VALUE"}
+    elif note.startswith("When"):
+        more["choices"] = ("queue", "steer", "interrupt")
+    elif note.startswith("OnPermission"):
+        more["choices"] = ("wait", "raise")
+    elif note.startswith("float"):
+        more |= {"type": seconds if name.endswith("timeout") else float, "metavar": "NUMBER"}
+    elif note.startswith("int"):
+        more |= {"type": int, "metavar": "N"}
+    else:
+        more["metavar"] = "TEXT"
+    parser.add_argument(*flags, **more)
+
+
+class _Pairs(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        name, found, value = str(values).partition("=")
+        if not found or not name:
+            parser.error(f"{option_string} takes NAME=VALUE, not {values!r}")
+        pairs = dict(getattr(namespace, self.dest) or {})
+        pairs[name] = value
+        setattr(namespace, self.dest, pairs)
+
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `5m` or `1h` in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"not a time: {text!r} (write 90, 90s, 5m or 1h)")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def call_arguments(verb: Verb, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Parsed values as positional and keyword arguments for the verb's function."""
+    positional: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for name, parameter in inspect.signature(verb.function).parameters.items():
+        if name not in values:
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += values[name]
+        elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            positional.append(values[name])
+        else:
+            keywords[name] = values[name]
+    return positional, keywords
+
+
+def known_verb(name: str) -> Verb:
+    """The verb of a name; UsageProblem with the nearest names."""
+    import difflib
+
+    if name in VERBS:
+        return VERBS[name]
+    near = difflib.get_close_matches(name, VERBS, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(VERBS)}"
+    raise UsageProblem(f"no verb {name!r}; {hint}")

@@ -1,0 +1,92 @@
+"""Asking the person at the keyboard: permissions by `input()`, and waiting while one may be asked.
+
+A widget's button cannot be answered while a synchronous cell runs, `input()` can. While a front
+end that can answer waits, it holds the supervisor's permission clock.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from . import _portal, cells
+from .handle import AsyncRun, OnPermission, Watch
+from .model import Permission, short_id
+
+LOOK_S = 0.1
+
+
+@contextlib.contextmanager
+def holding(run: AsyncRun) -> Iterator[None]:
+    """Hold the permission clock of a run while the block lasts."""
+    held = _portal.start_soon(run.hold)
+    try:
+        yield
+    finally:
+        held.cancel()
+
+
+def wait(
+    run: AsyncRun,
+    timeout: float | None,
+    on_permission: OnPermission,
+    check: bool,
+    watch: Watch | None,
+) -> None:
+    """`AsyncRun.wait` from synchronous code, asking through `input()` where that reaches somebody.
+
+    A KeyboardInterrupt stops the waiting, not the run.
+    """
+    ask_here = on_permission == "wait" and cells.can_ask()
+    future = _portal.start_soon(
+        run.wait, timeout, on_permission=on_permission, check=check, watch=watch
+    )
+    with holding(run) if ask_here else contextlib.nullcontext():
+        try:
+            while True:
+                try:
+                    future.result(timeout=LOOK_S)
+                    return
+                except concurrent.futures.TimeoutError:
+                    if future.done():  # the run's own timeout, not ours
+                        raise
+                if ask_here:
+                    for permission in run.pending():
+                        ask(run, permission)
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+
+def ask(run: AsyncRun, permission: Permission) -> None:
+    """Put one question and send the answer; a question answered elsewhere meanwhile is let be."""
+    reply = input(question(run, permission)).strip()
+    option = {"a": "allow_always"}.get(reply.lower())
+    chosen = next((o for o in permission.options if o.get("kind") == option), None)
+    with contextlib.suppress(ValueError):
+        if reply.lower() in ("", "y", "yes", "a"):
+            option_id = str(chosen["optionId"]) if chosen else None
+            _portal.call(run.allow, permission.id, option=option_id)
+        else:
+            reason = None if reply.lower() in ("n", "no") else reply
+            _portal.call(run.deny, permission.id, reason)
+
+
+def question(run: AsyncRun, permission: Permission) -> str:
+    """The text of a question."""
+    given: Any = permission.input
+    shown = json.dumps(given, ensure_ascii=False)[:500] if given else ""
+    always = any(o.get("kind") == "allow_always" for o in permission.options)
+    return (
+        f"{run.agent} ({short_id(run.id)}) asks: {printable(permission.title or 'permission')}\n"
+        + (f"  {printable(shown)}\n" if shown else "")
+        + f"[y]es{', [a]lways' if always else ''}, [n]o, or a reason to deny: "
+    )
+
+
+def printable(text: str) -> str:
+    """Text of an agent without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)

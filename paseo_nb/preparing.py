@@ -1,0 +1,266 @@
+"""From what a user wrote to a RunSpec: agent, prompt, place, limits, content key.
+
+Everything that can be refused is refused here, before a file is written or a process started.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import mimetypes
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import config
+from .drivers import registry
+from .errors import GitProblem, UsageProblem
+from .git import snapshots, worktrees
+from .host.base import Launch
+from .host.local import LocalHost
+from .journal import lock_held
+from .model import BUSY_STATES, MODES, Limits, Mode, RunSpec, new_run_id, now_us
+
+MAX_ATTACHMENT = 64 << 20
+# What a kernel sets for itself and no agent should inherit.
+_KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
+
+
+class Cell(msgspec.Struct, omit_defaults=True):
+    """Where a launch was written: the notebook and the cell, as far as the kernel knows."""
+
+    notebook: str | None = None
+    cell_id: str | None = None
+
+
+class Wish(msgspec.Struct):
+    """The options of `run` and `start`, as the user gave them."""
+
+    agent: str | None
+    prompt: str
+    worktree: str | None = None
+    repo: str | None = None
+    mode: str | None = None
+    agent_mode: str | None = None
+    effort: str | None = None
+    label: str | None = None
+    title: str | None = None
+    labels: Mapping[str, str] | None = None
+    env: Mapping[str, str] | None = None
+    mcp: Sequence[Mapping[str, Any]] | None = None
+    attach: Sequence[str] | None = None
+    budget: float | None = None
+    timeout: float | None = None
+    permission_timeout: float | None = None
+    session: str | None = None
+    cell: Cell | None = None
+
+
+class Prepared(msgspec.Struct):
+    """A wish that can be carried out. `key` is its content key; nothing has been made yet."""
+
+    wish: Wish
+    resolved: registry.Resolved
+    settings: config.Settings
+    blocks: list[dict[str, Any]]
+    mode: Mode
+    repo: Path
+    key: str
+
+
+def prepare(wish: Wish, host: LocalHost) -> Prepared:
+    """Check a wish. UsageProblem, NotTrusted or GitProblem say what is wrong with it."""
+    prompt = wish.prompt.strip()
+    if not prompt:
+        raise UsageProblem("the prompt is empty: write what the agent should do")
+    root = host.home.parent if host.home.name == ".paseo_nb" else config.project_root()
+    settings = config.settings(root)
+    agent = wish.agent or settings.agent
+    if not agent:
+        raise UsageProblem("no agent named: write provider/model, for instance demo/fixer")
+    resolved = registry.resolve(agent, root)
+    mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
+    if mode not in MODES:
+        raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
+    repo = Path(wish.repo).expanduser().resolve() if wish.repo else root
+    if not repo.is_dir():
+        raise UsageProblem(f"repo={wish.repo!r} is no folder")
+    blocks = [{"type": "text", "text": prompt}, *map(attachment, wish.attach or ())]
+    key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root))
+    return Prepared(wish, resolved, settings, blocks, mode, repo, key)
+
+
+def content_key(
+    wish: Wish, agent: str, mode: str, blocks: list[dict[str, Any]], repo: str, turn: int = 1
+) -> str:
+    """SHA-256 over what makes a launch what it is; the base commit is not in it."""
+    parts = {
+        "prompt": blocks,
+        "agent": agent,
+        "session": [wish.session, turn],
+        "mode": mode,
+        "agent_mode": wish.agent_mode,
+        "effort": wish.effort,
+        "mcp": list(wish.mcp or ()),
+        "repo": repo,
+        "worktree": wish.worktree,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def make(prepared: Prepared, host: LocalHost) -> Launch:
+    """Make the worktree and the spec of a new run. GitProblem."""
+    wish, resolved, settings = prepared.wish, prepared.resolved, prepared.settings
+    run_id = new_run_id()
+    cwd, branch, base = prepared.repo, None, None
+    if wish.worktree:
+        tree = worktrees.ensure_worktree(
+            prepared.repo, wish.worktree, host.home, lambda path: live_in(host, path)
+        )
+        cwd, branch = tree.path, tree.branch
+    try:
+        base = snapshots.snapshot(cwd, ref=f"refs/paseo/{run_id}/base")
+        branch = branch or worktrees.current_branch(cwd)
+    except GitProblem:
+        if wish.worktree:
+            raise
+    limits = Limits(
+        timeout_s=wish.timeout if wish.timeout is not None else settings.timeout,
+        silence_s=settings.silence,
+        permission_timeout_s=(
+            settings.permission_timeout
+            if wish.permission_timeout is None
+            else wish.permission_timeout
+        ),
+        idle_s=settings.idle,
+        start_s=settings.start_timeout,
+        cost_usd=wish.budget if wish.budget is not None else settings.budget,
+    )
+    env = {**resolved.env, **(wish.env or {})}
+    labels = {**(wish.labels or {}), **({"session": wish.session} if wish.session else {})}
+    cell = wish.cell or Cell()
+    spec = RunSpec(
+        run_id=run_id,
+        created_us=now_us(),
+        provider=resolved.provider,
+        command=resolved.command,
+        cwd=str(cwd),
+        dialect=resolved.dialect,
+        model=resolved.model,
+        model_by=resolved.model_by,
+        prompt=prepared.blocks,
+        mode=prepared.mode,
+        agent_mode=wish.agent_mode,
+        effort=wish.effort or resolved.effort,
+        label=wish.label,
+        title=wish.title,
+        labels=labels,
+        env_names=sorted(env),
+        auth_method=resolved.auth_method,
+        mcp=[dict(server) for server in wish.mcp or ()],
+        limits=limits,
+        write_roots=[str(cwd)],
+        parent_run_id=os.environ.get("PASEO_RUN"),
+        session_name=wish.session,
+        notebook=cell.notebook,
+        cell_id=cell.cell_id,
+        cell_hash=prepared.key,
+        repo=str(prepared.repo),
+        worktree=wish.worktree,
+        branch=branch,
+        git_base=base,
+    )
+    return Launch(spec, environment(env))
+
+
+def environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for an agent, without what only a kernel needs."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_KERNEL_ONLY)
+        and name != "PASEO_RUN"
+        and not (name == "MPLBACKEND" and "inline" in value)
+    }
+    return {**inherited, **more}
+
+
+def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
+    """The environment for a run that is brought back, from whoever brings it back. UsageProblem
+    names a variable that the run was started with and that is missing now."""
+    known: dict[str, str] = {}
+    try:
+        agent = f"{spec.provider}/{spec.model}" if spec.model else spec.provider
+        known = registry.resolve(agent, project).env
+    except UsageProblem:
+        pass  # the provider need not be registered here: the spec has its command
+    merged = environment(known)
+    missing = [name for name in spec.env_names if name not in merged]
+    if missing:
+        raise UsageProblem(
+            f"run {spec.run_id} was started with {', '.join(missing)}, which is not set here:"
+            f" set it (os.environ[{missing[0]!r}] = …), then try again"
+        )
+    return merged
+
+
+def attachment(path: str) -> dict[str, Any]:
+    """A file as an ACP content block: an image as one, text embedded, anything else as a link."""
+    file = Path(path).expanduser()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UsageProblem(f"attach={path!r}: {error.strerror}") from None
+    if len(data) > MAX_ATTACHMENT:
+        raise UsageProblem(f"attach={path!r} is larger than {MAX_ATTACHMENT >> 20} MB")
+    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    if kind.startswith("image/"):
+        return {"type": "image", "mimeType": kind, "data": base64.b64encode(data).decode()}
+    uri = file.resolve().as_uri()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return {"type": "resource_link", "uri": uri, "name": file.name, "mimeType": kind}
+    return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "text": text}}
+
+
+def live_in(host: LocalHost, path: Path) -> str | None:
+    """The run that is at work in a folder, if any."""
+    for run_id in os.listdir(host.home / "live") if (host.home / "live").is_dir() else ():
+        folder = host.folder(run_id)
+        try:
+            at_work = Path(folder.read_spec().cwd) == path and lock_held(folder.lock)
+            if at_work and host.state(run_id) in BUSY_STATES:
+                return run_id
+        except (OSError, msgspec.MsgspecError, UsageProblem):
+            continue
+    return None
+
+
+def find_run(host: LocalHost, text: str) -> str:
+    """The run id that a user's prefix means. UsageProblem where it fits none or several."""
+    wanted = text.strip().upper()
+    if not wanted:
+        raise UsageProblem("no run id given; `%paseo ls` lists the runs")
+    found = [run_id for run_id in host.list() if run_id.startswith(wanted)]
+    if len(found) == 1 or wanted in found:
+        return wanted if wanted in found else found[0]
+    if not found:
+        raise UsageProblem(f"no run {text!r} in {host.home}; `%paseo ls` lists the runs")
+    some = ", ".join(found[-4:])
+    raise UsageProblem(f"{text!r} fits {len(found)} runs ({some}); write more of the id")
+
+
+def session_run(host: LocalHost, name: str) -> str | None:
+    """The newest run that carries a session's name."""
+    for run_id in reversed(host.list()):
+        try:
+            if host.folder(run_id).read_spec().session_name == name:
+                return run_id
+        except (OSError, msgspec.MsgspecError):
+            continue
+    return None

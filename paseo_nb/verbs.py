@@ -1,0 +1,491 @@
+"""Every verb once: what `%paseo VERB`, `paseo.VERB()`, `aio.VERB()` and `paseo-nb VERB` do.
+
+Each is a typed `async def`; its signature is its options in all four places, the first line of its
+docstring its help. `VERBS` is the table that the synchronous names, the magic's lines and the
+terminal's commands are made from.
+"""
+
+from __future__ import annotations
+
+import inspect as _inspect
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from . import cells, config, preparing
+from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
+from .handle import AsyncRun, OnPermission, RunDiff, launch
+from .host.local import LocalHost
+from .model import BUSY_STATES, When
+from .preparing import Cell, Wish, find_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Verb(msgspec.Struct):
+    """One row of the table."""
+
+    name: str
+    function: Callable[..., Awaitable[Any]]
+    summary: str
+    magic: bool = True
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Put a function into the table."""
+    summary = (_inspect.getdoc(function) or "").split("\n")[0]
+    VERBS[function.__name__] = Verb(function.__name__, function, summary)
+    return function
+
+
+def current_host() -> LocalHost:
+    """The host of the project that the current folder belongs to."""
+    return LocalHost(config.home())
+
+
+def _run(run: str | AsyncRun | Any) -> AsyncRun:
+    """A handle from an id, a prefix of one, or any handle."""
+    if isinstance(run, str):
+        host = current_host()
+        return AsyncRun(host, find_run(host, run))
+    return AsyncRun(run._host, run.id)
+
+
+# ---------------------------------------------------------------- launching
+
+
+async def start(
+    agent: str | None,
+    prompt: str,
+    *,
+    worktree: str | None = None,
+    repo: str | None = None,
+    mode: str | None = None,
+    agent_mode: str | None = None,
+    effort: str | None = None,
+    label: str | None = None,
+    title: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    attach: Sequence[str] | None = None,
+    budget: float | None = None,
+    timeout: float | None = None,
+    permission_timeout: float | None = None,
+    session: str | None = None,
+    reuse: bool | None = None,
+    cell: Cell | None = None,
+) -> AsyncRun:
+    """Launch an agent on a prompt and return its run at once.
+
+    agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
+    the configured one. worktree: a branch name; the run works in a git worktree of its own.
+    repo: the repository to work in (default: the project's). mode: ask, edit, auto or read
+    (default: edit in a worktree, ask elsewhere). budget: USD. timeout: seconds a turn may take.
+    session: a name; later launches with it go on in the same run. reuse: give the finished run of
+    the same content back instead of starting one. Raises UsageProblem, GitProblem, NotTrusted,
+    StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
+    """
+    host = current_host()
+    wish = Wish(
+        agent, prompt, worktree, repo, mode, agent_mode, effort, label, title, labels, env,
+        None, attach, budget, timeout, permission_timeout, session, cell or cells.current(),
+    )  # fmt: skip
+    prepared = await anyio.to_thread.run_sync(preparing.prepare, wish, host)
+    replay = prepared.settings.replay
+    again = prepared.settings.reuse if reuse is None else reuse
+    if replay or again:
+        found = await _finished(host, prepared)
+        if found is not None:
+            return AsyncRun(host, found, cached=True)
+        if replay:
+            raise ReplayMiss(
+                "PASEO_NB_REPLAY=1 answers from journals only, and no finished run with this"
+                f" agent, prompt and options is in {host.home}. Unset it to start the agent."
+            )
+    if session is not None:
+        known = preparing.session_run(host, session)
+        if known is not None:
+            run = AsyncRun(host, known)
+            _same_agent(run, prepared, session)
+            await run.send(prompt, attach=attach)
+            return run
+    elif wish.cell is not None and wish.cell.cell_id:
+        going_on = await anyio.to_thread.run_sync(_going_on, host, prepared)
+        if going_on is not None:
+            return AsyncRun(host, going_on)
+    return await launch(host, prepared)
+
+
+async def run(
+    agent: str | None,
+    prompt: str,
+    *,
+    worktree: str | None = None,
+    repo: str | None = None,
+    mode: str | None = None,
+    agent_mode: str | None = None,
+    effort: str | None = None,
+    label: str | None = None,
+    title: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    attach: Sequence[str] | None = None,
+    budget: float | None = None,
+    timeout: float | None = None,
+    permission_timeout: float | None = None,
+    session: str | None = None,
+    reuse: bool | None = None,
+    on_permission: OnPermission = "wait",
+    cell: Cell | None = None,
+) -> AsyncRun:
+    """Launch an agent on a prompt and wait until its turn is done.
+
+    Options as `start`. Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where
+    the turn did not end well; the run is kept, and the error's `.run` is its handle.
+    """
+    made = await start(
+        agent,
+        prompt,
+        worktree=worktree,
+        repo=repo,
+        mode=mode,
+        agent_mode=agent_mode,
+        effort=effort,
+        label=label,
+        title=title,
+        labels=labels,
+        env=env,
+        attach=attach,
+        budget=budget,
+        timeout=timeout,
+        permission_timeout=permission_timeout,
+        session=session,
+        reuse=reuse,
+        cell=cell,
+    )
+    return await made.wait(on_permission=on_permission)
+
+
+verb(run)
+verb(start)
+
+
+async def _finished(host: LocalHost, prepared: preparing.Prepared) -> str | None:
+    """The run whose answer a call with this content may take: the nth of them for the nth call."""
+    from .store import query
+
+    count = cells.nth_call(prepared.key)
+    try:
+        rows = await anyio.to_thread.run_sync(
+            query.rows,
+            host.home,
+            "select run_id from runs where cell_hash = ? and state in ('idle', 'stopped')"
+            " and turns > 0 and error is null order by created_at",
+            [prepared.key],
+        )
+    except StorageProblem:
+        return None
+    return str(rows[count][0]) if count < len(rows) else None
+
+
+def _going_on(host: LocalHost, prepared: preparing.Prepared) -> str | None:
+    """The run that an earlier execution of this very cell started and that is still at work."""
+    cell = prepared.wish.cell
+    live = host.home / "live"
+    for run_id in sorted(os.listdir(live), reverse=True) if live.is_dir() else ():
+        try:
+            spec = host.folder(run_id).read_spec()
+        except (OSError, msgspec.MsgspecError):
+            continue
+        same = spec.cell_hash == prepared.key and cell is not None and spec.cell_id == cell.cell_id
+        if same and host.state(run_id) in BUSY_STATES:
+            return run_id
+    return None
+
+
+def _same_agent(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None:
+    if (run.spec.provider, run.spec.model) != (prepared.resolved.provider, prepared.resolved.model):
+        raise UsageProblem(
+            f"session {session!r} is a run of {run.agent}; use another session name for another"
+            " agent"
+        )
+
+
+# ---------------------------------------------------------------- one run
+
+
+@verb
+async def attach(run: str) -> AsyncRun:
+    """The handle of a run; in a cell, its live view.
+
+    run: an id or any beginning of one that fits a single run.
+    """
+    return _run(run)
+
+
+@verb
+async def send(
+    run: str,
+    prompt: str,
+    *,
+    when: When = "queue",
+    attach: Sequence[str] | None = None,
+    wait: bool = False,
+) -> AsyncRun:
+    """Give a run another prompt: queue, steer or interrupt.
+
+    A run without processes is brought back first. wait: also wait for the answer.
+    """
+    handle = await _run(run).send(prompt, when=when, attach=attach)
+    return await handle.wait() if wait else handle
+
+
+@verb
+async def logs(run: str, *, tail: int | None = None) -> str:
+    """What a run did, as text. tail: only the last so many entries."""
+    from .widgets.render import plain_transcript
+
+    return plain_transcript(_run(run).history(), tail)
+
+
+@verb
+async def wait(
+    *runs: str,
+    timeout: float | None = None,
+    on_permission: OnPermission = "wait",
+) -> list[AsyncRun]:
+    """Wait until the turns of runs are done; raises if one did not end well.
+
+    timeout: seconds in all.
+    """
+    handles = [_run(run) for run in runs]
+    if not handles:
+        raise UsageProblem("no run id given; `%paseo ls` lists the runs")
+    problems: list[PaseoError] = []
+
+    async def one(handle: AsyncRun) -> None:
+        try:
+            await handle.wait(timeout, on_permission=on_permission)
+        except PaseoError as error:
+            problems.append(error)
+
+    async with anyio.create_task_group() as group:
+        for handle in handles:
+            group.start_soon(one, handle)
+    if problems:
+        raise problems[0]
+    return handles
+
+
+@verb
+async def cancel(run: str) -> AsyncRun:
+    """End the running turn of a run; the run stays."""
+    return await _run(run).cancel()
+
+
+@verb
+async def stop(run: str) -> AsyncRun:
+    """End a run's agent processes; resume or send bring it back."""
+    return await _run(run).stop()
+
+
+@verb
+async def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> AsyncRun:
+    """Bring a run back in the agent's own session; an interrupted turn is gone on with."""
+    handle = await _run(run).resume(prompt)
+    return await handle.wait() if wait else handle
+
+
+@verb
+async def archive(run: str, *, children: bool = False) -> AsyncRun:
+    """Put a run away; children: also the runs that it started."""
+    return await _run(run).archive(children=children)
+
+
+@verb
+async def unarchive(run: str) -> AsyncRun:
+    """Bring an archived run back among the others."""
+    return await _run(run).unarchive()
+
+
+@verb
+async def inspect(run: str) -> dict[str, Any]:
+    """Everything known about a run: identity, place, state, usage, processes."""
+    return await _run(run).inspect()
+
+
+@verb
+async def allow(run: str, permission: str | None = None, *, option: str | None = None) -> AsyncRun:
+    """Allow what a run asks for (the oldest question, or the one named)."""
+    return await _run(run).allow(permission, option=option)
+
+
+@verb
+async def deny(run: str, permission: str | None = None, message: str | None = None) -> AsyncRun:
+    """Deny what a run asks for; the message is kept as the reason."""
+    return await _run(run).deny(permission, message)
+
+
+@verb
+async def diff(run: str) -> RunDiff:
+    """What a run changed in its folder since it started."""
+    return await _run(run).diff()
+
+
+# ---------------------------------------------------------------- all runs
+
+
+class RunList(list[AsyncRun]):
+    """Runs, newest first; a table to look at."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .widgets.live import runs_bundle
+
+        return runs_bundle(list(self))
+
+    def __str__(self) -> str:
+        return self._repr_mimebundle_()["text/plain"]
+
+    __repr__ = __str__
+
+
+@verb
+async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
+    """The project's runs, newest first, with their true states. all: archived ones too."""
+    host = current_host()
+    found = RunList()
+    for run_id in reversed(host.list()):
+        if len(found) >= limit:
+            break
+        if not (host.folder(run_id).spec).exists():
+            continue
+        handle = AsyncRun(host, run_id)
+        if all or handle.state != "archived":
+            found.append(handle)
+    return found
+
+
+@verb
+async def doctor() -> Any:
+    """Look at this machine: Python, git, locks, file system, agents; what to do about each."""
+    from . import examination
+
+    return await anyio.to_thread.run_sync(examination.diagnose, config.project_root())
+
+
+@verb
+async def trust(path: str) -> str:
+    """Let a project file that names commands count, as it is now."""
+    from .trusting import trust as record
+
+    file = Path(path).expanduser()
+    await anyio.to_thread.run_sync(record, file)
+    return f"trusted as it is now: {file}"
+
+
+# ---------------------------------------------------------------- frames
+
+
+async def _frame(name: str, **filters: Any) -> pd.DataFrame:
+    from .store import frames
+
+    function = getattr(frames, name)
+    return await anyio.to_thread.run_sync(lambda: function(current_host().home, **filters))
+
+
+def _ids(run: Any) -> Any:
+    if run is None or isinstance(run, (list, tuple)):
+        return None if run is None else [_ids(one) for one in run]  # pyright: ignore
+    return find_run(current_host(), run) if isinstance(run, str) else run.id
+
+
+@verb
+async def runs(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `runs` frame: one row per run (columns: docs/frames.md)."""
+    return await _frame(
+        "runs", run=_ids(run), since=since, until=until, limit=limit, columns=columns
+    )
+
+
+@verb
+async def turns(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `turns` frame: one row per prompt and all that followed (columns: docs/frames.md)."""
+    return await _frame(
+        "turns", run=_ids(run), since=since, until=until, limit=limit, columns=columns
+    )
+
+
+@verb
+async def events(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `events` frame: one row per journal line (columns: docs/frames.md)."""
+    return await _frame(
+        "events", run=_ids(run), since=since, until=until, limit=limit, columns=columns
+    )
+
+
+@verb
+async def tool_traces(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `tool_traces` frame: one row per tool call (columns: docs/frames.md)."""
+    return await _frame(
+        "tool_traces", run=_ids(run), since=since, until=until, limit=limit, columns=columns
+    )
+
+
+@verb
+async def permissions(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `permissions` frame: one row per question of an agent (columns: docs/frames.md)."""
+    return await _frame(
+        "permissions", run=_ids(run), since=since, until=until, limit=limit, columns=columns
+    )
+
+
+@verb
+async def sql(query: str) -> pd.DataFrame:
+    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions."""
+    from .store import frames
+
+    return await anyio.to_thread.run_sync(frames.sql, current_host().home, query)
