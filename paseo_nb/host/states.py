@@ -32,20 +32,14 @@ def true_state(folder: RunFolder, told: str | None = None) -> str:
     A busy run whose lock is free is `interrupted` (its processes are gone), or `unknown` if
     another host wrote it. FileNotFoundError where there is no such run.
     """
-    spec_made = folder.spec.stat().st_mtime
+    folder.spec.stat()
     if lock_held(folder.lock):
         return told or journal_state(folder)
     told = journal_state(folder) if told is None or told in BUSY_STATES else told
     if told not in BUSY_STATES:
         return told
-    first = first_line(folder.journal)
-    if first is None:
-        young = now_us() / 1e6 - spec_made < STARTING_S
-        return "starting" if young else "interrupted"
-    if lock_held(folder.lock):  # it was just taking the lock
-        return told
-    host = as_dict(decode(first.raw)).get("host")
-    return "interrupted" if host in (None, socket.gethostname()) else "unknown"
+    state = _while_free(folder)
+    return told if lock_held(folder.lock) else state  # it may just have taken the lock
 
 
 def settle(folder: RunFolder) -> bool:
@@ -59,7 +53,8 @@ def settle(folder: RunFolder) -> bool:
         if lock is None:
             return False
         with lock:
-            if true_state_unlocked(folder) != "interrupted":
+            told = journal_state(folder)
+            if told not in BUSY_STATES or _while_free(folder) != "interrupted":
                 return False
             cleanup.sweep(folder.run_id)
             journal = Journal(folder)
@@ -75,11 +70,8 @@ def settle(folder: RunFolder) -> bool:
     return False
 
 
-def true_state_unlocked(folder: RunFolder) -> str:
-    """The state while we ourselves hold the lock: a busy journal means interrupted."""
-    told = journal_state(folder)
-    if told not in BUSY_STATES:
-        return told
+def _while_free(folder: RunFolder) -> str:
+    """The state of a busy journal whose lock is free (or held by ourselves)."""
     first = first_line(folder.journal)
     if first is None:
         young = now_us() / 1e6 - folder.spec.stat().st_mtime < STARTING_S
