@@ -1,0 +1,26 @@
+#!/bin/sh
+# Everything set up, then the tests. Plain: the fast ones. --all: real agents, browser, crash and
+# load too, with the pinned CLIs and Chromium installed first. Further arguments go to pytest.
+set -u
+. "$(dirname "$0")/setup.sh" dev
+cd "$root" || exit 1
+
+fast='not real_agent and not browser and not crash and not load'
+if [ "${1:-}" != --all ]; then
+    exec "$py" -m pytest -n 2 -m "$fast" "$@"
+fi
+shift
+
+"$py" -m ruff format --check . || exit 1
+"$py" -m ruff check . || exit 1
+"$py" -m pyright --pythonpath "$py" || exit 1
+"$py" tests/agents/install.py || exit 1
+if ! command -v chromium >/dev/null 2>&1; then
+    echo "Installing Chromium ..." >&2
+    apt-get update -qq >/dev/null && apt-get install -y -qq chromium >/dev/null || {
+        echo "Chromium is missing and could not be installed (apt-get install chromium)." >&2
+        exit 1
+    }
+fi
+# One process for what measures or kills, two for the rest; one closing line for all of it.
+"$py" tests/all.py "$@"
