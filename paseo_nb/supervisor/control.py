@@ -64,7 +64,7 @@ class Control:
     ) -> None:
         self.path, self.hello, self.carry_out = path, hello, carry_out
         self.clients: set[Client] = set()
-        self.on_left: Callable[[Client], None] = lambda client: None
+        self.on_check: Callable[[], None] = lambda: None
         self._server: asyncio.Server | None = None
         self._inode = 0
         self._checker: asyncio.TimerHandle | None = None
@@ -88,6 +88,7 @@ class Control:
         """Make the socket again if its file is gone (tmp cleaners, logouts)."""
         if self._server is None:
             return
+        self.on_check()
         try:
             if self.path.stat().st_ino == self._inode:
                 self._arm()
@@ -124,7 +125,6 @@ class Control:
             pass
         finally:
             self.clients.discard(client)
-            self.on_left(client)
             writer.close()
 
     async def _one(self, client: Client, line: bytes) -> None:

@@ -72,6 +72,7 @@ class Supervisor:
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)
         self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)
+        self.control.on_check = self._check_folder
         self.recorder.on_wake = self.control.wake
         self.recorder.on_disk_full = self._disk_full
         self.state = past.state
@@ -169,6 +170,11 @@ class Supervisor:
     def _warden_gone(self, fd: int) -> None:
         asyncio.get_running_loop().remove_reader(fd)
         self.stop("warden gone")
+
+    def _check_folder(self) -> None:
+        """A run whose folder was deleted under it has nobody to work for."""
+        if not self.folder.journal.exists():
+            self.stop("folder gone")
 
     def _disk_full(self) -> None:
         print("the disk is full: ending the turn", file=sys.stderr)
