@@ -1,0 +1,24 @@
+"""A scripted model on loopback that real agent CLIs talk to instead of a provider.
+
+Here live the model endpoints (one file per API dialect) and the scripts that play the model; not
+the agents themselves (tests/agents). Tests open `with ModelServer(script=…) as server:`; a
+terminal runs `python -m tests.modelserver --script echo`.
+"""
+
+from . import scripts
+from .conversation import Conversation, Failure, Reply, ToolCall, Usage, Use
+from .fixer import Fix
+from .server import ModelServer, Request
+
+__all__ = [
+    "Conversation",
+    "Failure",
+    "Fix",
+    "ModelServer",
+    "Reply",
+    "Request",
+    "ToolCall",
+    "Usage",
+    "Use",
+    "scripts",
+]
