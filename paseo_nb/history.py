@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ TEXT_KINDS = {
     "agent_thought_chunk": ("agent", "thought"),
     "user_message_chunk": ("user", "message"),
 }
+_NAME = re.compile(r"[A-Za-z_][\w.-]{1,63}")
 MAX_BLOB = 16 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 DONE_STATUSES = {"completed", "failed"}
 FOLD_VERSION = 1  # raise it when the same lines fold into something else: the index is read anew
 
@@ -71,6 +74,8 @@ class History:
         self._open_item: Item | None = None
         self._parts: list[str] = []
         self._closed: set[str] = set()
+        self._answer: list[Item] = []
+        self._answer_over = False
         self._plan_item: Item | None = None
         self._call_items: dict[str, Item] = {}
         self._reported_cost = 0.0
@@ -123,7 +128,7 @@ class History:
                 if handler is not None:
                     handler(line, as_dict(decode(line.raw)))
             elif line.dir == "in":
-                if self.blobs is not None and bytes(memoryview(line.raw)[:9]) == b'{"$blob":':
+                if self.blobs is not None and points_to_blob(line):
                     whole = with_blob(line, self.blobs)
                     if whole is line:
                         size = as_int(as_dict(decode(line.raw)).get("bytes")) or 0
@@ -160,7 +165,20 @@ class History:
         item.text += "".join(self._parts)
         self._parts.clear()
         if item.kind == "message" and item.role == "agent" and self.turns:
-            self.turns[-1].text = item.text
+            self._answered(item)
+
+    def _answered(self, item: Item) -> None:
+        """Keep the turn's text: the messages after its last tool call, else its last ones. What
+        comes after its end is told, and changes no answer that somebody may have read."""
+        turn = self.turns[-1]
+        if turn.outcome is not None and turn.text and item not in self._answer:
+            return
+        if self._answer_over:
+            self._answer, self._answer_over = [], False
+        if not self._answer or self._answer[-1] is not item:
+            self._answer.append(item)
+        turn.text = "\n\n".join(part.text.strip("\n") for part in self._answer[:-1] if part.text)
+        turn.text += ("\n\n" if turn.text else "") + item.text
 
     def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
         self._flush_text()
@@ -178,6 +196,7 @@ class History:
             )
             self.tool_calls[key] = call
             self._call_items[key] = self._add(line, "agent", "tool_call", "", ref=call)
+            self._answer_over = True
             if self.turns:
                 self.turns[-1].tool_calls += 1
         return call
@@ -186,14 +205,23 @@ class History:
         call_id = as_str(data.get("toolCallId"))
         if call_id is None or f"{line.turn}/{call_id}" in self._closed:
             return  # a call's turn has ended: what comes later is an event, and changes no story
+        late = f"{line.turn - 1}/{call_id}" in self._closed
+        if late and data.get("sessionUpdate") != "tool_call":
+            if f"{line.turn}/{call_id}" not in self.tool_calls:
+                return  # the same, and the next turn has begun
         call = self._call(line, call_id)
         meta = as_dict(data.get("_meta"))
         call.tool_name = (
-            as_str(data.get("toolName")) or as_str(meta.get("toolName")) or call.tool_name
+            as_str(data.get("toolName"))
+            or as_str(data.get("name"))
+            or as_str(meta.get("toolName"))
+            or call.tool_name
         )
         call.kind = as_str(data.get("kind")) or call.kind
         call.title = as_str(data.get("title")) or call.title
-        call.tool_name = call.tool_name or call.title
+        if call.tool_name is None and _NAME.fullmatch(call.title or ""):
+            call.tool_name = call.title  # ACP has no name; some agents' first title is one
+        call.tool_name = call.tool_name or call.kind
         if data.get("rawInput") not in (None, {}):
             call.input = data["rawInput"]
         if data.get("rawOutput") is not None:
@@ -281,6 +309,8 @@ class History:
         for option in map(as_dict, self.config_options):
             if option.get("category") == "model" or option.get("id") == "model":
                 self.model_answered = as_str(option.get("currentValue")) or self.model_answered
+            elif option.get("category") == "mode":
+                self.agent_mode = as_str(option.get("currentValue")) or self.agent_mode
 
     def _on_config_option_update(self, line: Line, data: dict[str, Any]) -> None:
         self.config_options = as_list(data.get("configOptions")) or self.config_options
@@ -315,6 +345,7 @@ class History:
         self._cost_before = self._reported_cost
         self._plan_item = None
         self.error = None
+        self._answer, self._answer_over = [], False
         self.turns.append(
             Turn(line.turn, origin, prompt, line.t, first_seq=line.seq, last_seq=line.seq)
         )
@@ -360,6 +391,13 @@ class History:
                     item.outcome, item.finished_us = permission.outcome, line.t
                     break
 
+    def _own_option(self, line: Line, data: dict[str, Any]) -> None:
+        chosen = as_str(data.get("value"))
+        if data.get("what") == "model":
+            self.model_answered = chosen or self.model_answered
+        elif data.get("what") == "agent_mode":
+            self.agent_mode = chosen or self.agent_mode
+
     def _own_limit(self, line: Line, data: dict[str, Any]) -> None:
         self._add(line, "system", "note", as_str(data.get("message")) or "a limit was reached")
 
@@ -381,14 +419,20 @@ class History:
         self.archived = False
 
 
+def points_to_blob(line: Line) -> bool:
+    """Whether the message was too long for a line and lies beside the journal."""
+    return bytes(memoryview(line.raw)[:9]) == b'{"$blob":'
+
+
 def with_blob(line: Line, blobs: Path) -> Line:
     """The line with the message that it points to, where that is small enough to be read."""
     pointer = as_dict(decode(line.raw))
     size = as_int(pointer.get("bytes")) or 0
-    if size > MAX_BLOB:
+    digest = str(pointer.get("$blob"))
+    if size > MAX_BLOB or not _DIGEST.fullmatch(digest):  # an agent may say anything
         return line
     try:
-        raw = (blobs / str(pointer.get("$blob"))).read_bytes()
+        raw = (blobs / digest).read_bytes()
     except OSError:
         return line
     return msgspec.structs.replace(line, raw=msgspec.Raw(raw))

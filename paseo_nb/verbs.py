@@ -185,16 +185,17 @@ async def _finished(host: LocalHost, prepared: preparing.Prepared) -> str | None
 
     count = cells.nth_call(prepared.key)
     try:
-        rows = await anyio.to_thread.run_sync(
-            query.rows,
+        found = await anyio.to_thread.run_sync(
+            query.query,
             host.home,
             "select run_id from runs where cell_hash = ? and state in ('idle', 'stopped')"
-            " and turns > 0 and error is null order by created_at",
+            " and turns > 0 and error is null order by created_at, run_id",
             [prepared.key],
         )
     except StorageProblem:
         return None
-    return str(rows[count][0]) if count < len(rows) else None
+    ids = found.column("run_id").to_pylist()
+    return str(ids[count]) if count < len(ids) else None
 
 
 def _going_on(host: LocalHost, prepared: preparing.Prepared) -> str | None:

@@ -8,13 +8,13 @@ says "cancelled" although nobody cancelled has failed. The reading half is `acp_
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Coroutine
 from typing import Any
 
 from .. import __version__
 from ..model import Problem
-from .acp_reading import Json, as_dict, as_list, as_str, problem_of
+from .acp_fitting import check_offered, find_option, fit, option_values
+from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, problem_of
 from .acp_services import RequestError, Services
 from .seat import AgentProblem, Seat, TurnResult
 from .transport import Envelope, decode
@@ -27,12 +27,8 @@ OUTCOMES = {
     "max_tokens": "limit",
     "max_turn_requests": "limit",
 }
+GONE = -32603, "the agent's process is gone"
 AUTH_REQUIRED, METHOD_NOT_FOUND, INVALID_PARAMS = -32000, -32601, -32602
-CONFIG_CATEGORIES = {
-    "model": ("model",),
-    "agent_mode": ("mode",),
-    "effort": ("thought_level", "effort", "thinking"),
-}
 
 
 class AcpDialect:
@@ -50,7 +46,7 @@ class AcpDialect:
         self._next_id = 0
         self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._replaying = False
-        self._tool_calls: dict[str, Json] = {}
+        self._tool_calls: dict[str, list[bytes | Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancel_asked = False
         self._closed = False
@@ -60,9 +56,9 @@ class AcpDialect:
 
     def kind_of(self, message: Envelope, line: bytes) -> str:
         """See `seat.Dialect.kind_of`: the method, or `METHOD:result` / `METHOD:error`."""
-        if message.params is not None and message.params.update is not None:
+        if message.method == "session/update" and message.params and message.params.update:
             kind = message.params.update.sessionUpdate
-            return f"replay/{kind}" if self._replaying else kind
+            return f"replay/{kind}" if self._replaying and kind not in PRESENT else kind
         if message.method is not None:
             return message.method[:120]
         method, _ = self._waiting.get(_as_our_id(message.id), ("unasked", None))
@@ -79,28 +75,42 @@ class AcpDialect:
             elif message.method is None:
                 self._settle(message.id, None, {"message": "the answer is too long", "code": 0})
             return
+        if message.method == "session/update":
+            self._note_update(kind, message, line)
+            if message.id is not None:  # an agent that wants its updates acknowledged
+                self._reply(message.id, {}, message.method)
+            return
         data = as_dict(decode(line))
         params = as_dict(data.get("params"))
-        if message.method == "session/update":
-            if not kind.startswith("replay/"):
-                self._note_update(kind, as_dict(params.get("update")))
-        elif message.method is not None and message.id is not None:
+        if message.method is not None and message.id is not None:
             self._request(message.id, message.method, params, seq)
         elif message.method is None:
             self._settle(message.id, data.get("result"), data.get("error"))
 
-    def _note_update(self, kind: str, update: Json) -> None:
-        call_id = as_str(update.get("toolCallId"))
-        if kind in ("tool_call", "tool_call_update") and call_id:
-            known = self._tool_calls.setdefault(call_id, {})
-            known.update({k: v for k, v in update.items() if v not in (None, [], {})})
+    def _note_update(self, kind: str, message: Envelope, line: bytes) -> None:
+        if kind in ("tool_call", "tool_call_update"):
+            update = message.params.update if message.params is not None else None
+            if update is not None and update.toolCallId is not None:
+                self._note_call(update.toolCallId, update.status, line)
         elif kind == "usage_update":
-            cost = as_dict(update.get("cost"))
+            cost = as_dict(_update_in(line).get("cost"))
             amount = cost.get("amount")
             if isinstance(amount, (int, float)) and cost.get("currency", "USD") == "USD":
                 self.seat.metered(float(amount), None)
         elif kind == "config_option_update":
-            self.config_options = as_list(update.get("configOptions")) or self.config_options
+            options = as_list(_update_in(line).get("configOptions"))
+            self.config_options = options or self.config_options
+
+    def _note_call(self, call_id: str, status: str | None, line: bytes) -> None:
+        """Keep what a permission request may leave out; most calls never ask, so it is read only
+        when one does."""
+        if status in ("completed", "failed"):
+            self._tool_calls.pop(call_id, None)
+            return
+        told = self._tool_calls.setdefault(call_id, [])
+        told.append(line)
+        if len(told) > 8:
+            told[:] = [_told(told)]
 
     def _settle(self, ident: Any, result: Any, error: Any) -> None:
         _, future = self._waiting.pop(_as_our_id(ident), ("", None))
@@ -126,8 +136,7 @@ class AcpDialect:
     async def _permission(self, ident: Any, params: Json, seq: int) -> None:
         asked = as_dict(params.get("toolCall"))
         call_id = as_str(asked.get("toolCallId"))
-        known = self._tool_calls.get(call_id or "", {})
-        tool_call = {**known, **{k: v for k, v in asked.items() if v not in (None, [], {})}}
+        tool_call = _told([*self._tool_calls.get(call_id or "", ()), asked])
         answer = await self.seat.permission(seq, tool_call, as_list(params.get("options")))
         outcome: Json = {"outcome": "cancelled"}
         if answer.option_id is not None:
@@ -139,7 +148,7 @@ class AcpDialect:
             result = await self._services.serve(method, params)
         except RequestError as error:
             self._reply_error(ident, error.code, str(error), error.data)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             self._reply_error(ident, -32603, f"{method} failed: {error}")
         else:
             self._reply(ident, result, method)
@@ -160,6 +169,8 @@ class AcpDialect:
 
     async def request(self, method: str, params: Json, timeout_s: float | None = None) -> Json:
         """Ask the agent; its result. RequestError, or TimeoutError after `timeout_s`."""
+        if self._closed:
+            raise RequestError(*GONE)
         ident = self._next_id
         self._next_id += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -190,7 +201,17 @@ class AcpDialect:
             ("effort", spec.effort),
         ):
             if value:
-                await self.set_option(what, value)
+                await self._choose_again(what, value, session_id)
+
+    async def _choose_again(self, what: str, value: str, session_id: str | None) -> None:
+        """A choice of the run's spec. What a session of ours cannot take any more (a model that
+        is gone from its list) must not keep it from being resumed."""
+        try:
+            await self.set_option(what, value)
+        except AgentProblem as error:
+            if session_id is None or session_id == self.seat.spec.load_session_id or self._closed:
+                raise
+            self.seat.own("warning", message=f"{error} (it goes on with what the session has)")
 
     async def _initialize(self) -> None:
         told = await self.request(
@@ -205,7 +226,7 @@ class AcpDialect:
             },
             self.start_s,
         )
-        if told.get("protocolVersion") != PROTOCOL:
+        if told.get("protocolVersion", PROTOCOL) not in (PROTOCOL, str(PROTOCOL)):
             raise AgentProblem(
                 Problem(
                     "protocol",
@@ -239,7 +260,8 @@ class AcpDialect:
     async def _return_to(self, session_id: str, where: Json) -> Json:
         """Go on with a session: `resume` (no replay) where the agent has it, else `load`."""
         params: Json = {"sessionId": session_id, **where}
-        if "resume" in as_dict(self.capabilities.get("sessionCapabilities")):
+        offered = as_dict(self.capabilities.get("sessionCapabilities"))
+        if offered.get("resume") not in (None, False):
             try:
                 return await self.request("session/resume", params, self.start_s)
             except RequestError as error:
@@ -276,10 +298,14 @@ class AcpDialect:
     async def prompt(self, blocks: list[Json]) -> TurnResult:
         """See `seat.Dialect.prompt`."""
         self._tool_calls.clear()
-        self._cancel_asked = False
+        self._cancel_asked = self._services.cancelled = False
+        try:
+            fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
+        except AgentProblem as error:
+            return TurnResult("error", None, error.problem)
         try:
             result = await self.request(
-                "session/prompt", {"sessionId": self.session_id, "prompt": blocks}
+                "session/prompt", {"sessionId": self.session_id, "prompt": fitting}
             )
         except RequestError as error:
             if self._cancel_asked:
@@ -297,22 +323,23 @@ class AcpDialect:
 
     def cancel(self) -> None:
         """See `seat.Dialect.cancel`."""
-        self._cancel_asked = True
+        self._cancel_asked = self._services.cancelled = True
         if self.session_id is not None:
             self.notify("session/cancel", {"sessionId": self.session_id})
         self._services.end_terminals()
 
     async def set_option(self, what: str, value: str) -> None:
         """See `seat.Dialect.set_option`: by config option, else by the older methods."""
-        for option in map(as_dict, self.config_options):
-            if option.get("category") in CONFIG_CATEGORIES[what] or option.get("id") == what:
-                offered = option_values(as_list(option.get("options")))
-                check_offered(what, value, offered)
-                params = {"configId": option.get("id"), "value": value}
-                result = await self._choose("session/set_config_option", params)
-                self.config_options = as_list(result.get("configOptions")) or self.config_options
-                return
-        if what == "agent_mode" and self.modes:
+        option = find_option(what, self.config_options)
+        if option is not None:
+            params: Json = {"configId": option.get("id"), "value": value}
+            if option.get("type") == "boolean":
+                params.update(type="boolean", value=value.lower() in ("true", "on", "yes", "1"))
+            else:
+                check_offered(what, value, option_values(as_list(option.get("options"))))
+            result = await self._choose("session/set_config_option", params)
+            self.config_options = as_list(result.get("configOptions")) or self.config_options
+        elif what == "agent_mode" and self.modes:
             modes = [as_dict(m) for m in as_list(self.modes.get("availableModes"))]
             check_offered(what, value, [str(m.get("id")) for m in modes])
             await self._choose("session/set_mode", {"modeId": value})
@@ -328,6 +355,7 @@ class AcpDialect:
                     f"Leave out {what}={value!r}.",
                 )
             )
+        self.seat.own("option", what=what, value=value)
 
     async def _choose(self, method: str, params: Json) -> Json:
         try:
@@ -345,38 +373,29 @@ class AcpDialect:
             task.cancel()
         for _, future in self._waiting.values():
             if not future.done():
-                future.cancel()
+                future.set_exception(RequestError(*GONE))
+                future.exception()  # whoever asked may be gone too: that is no news
         self._waiting.clear()
 
 
+def _update_in(line: bytes) -> Json:
+    """The update of a `session/update` line."""
+    return as_dict(as_dict(as_dict(decode(line)).get("params")).get("update"))
+
+
+def _told(parts: list[bytes | Json]) -> Json:
+    """What several updates of one call tell together: the later ones where they say something."""
+    known: Json = {}
+    for part in parts:
+        update = _update_in(part) if isinstance(part, bytes) else part
+        known.update({k: v for k, v in update.items() if v not in (None, [], {})})
+    return known
+
+
 def _as_our_id(ident: Any) -> int:
-    """Our request ids are integers; agents may give them back as text."""
-    try:
-        return int(ident)
-    except (TypeError, ValueError):
+    """Our request ids are integers; agents may give them back as text, or as 3.0."""
+    if isinstance(ident, str):
+        return int(ident) if ident.isdecimal() and len(ident) < 16 else -1
+    if isinstance(ident, bool) or not isinstance(ident, (int, float)) or ident != int(ident):
         return -1
-
-
-def option_values(options: list[Any]) -> list[str]:
-    """The values that a select offers, groups opened."""
-    values: list[str] = []
-    for option in map(as_dict, options):
-        if "options" in option:
-            values += option_values(as_list(option["options"]))
-        elif "value" in option:
-            values.append(str(option["value"]))
-    return values
-
-
-def check_offered(what: str, value: str, offered: list[str]) -> None:
-    """AgentProblem with the nearest names, where a list is offered and the value is not on it."""
-    if not offered or value in offered:
-        return
-    near = difflib.get_close_matches(value, offered, n=5, cutoff=0.3) or offered[:8]
-    raise AgentProblem(
-        Problem(
-            f"unknown_{what}",
-            f"the agent knows no {what.replace('_', ' ')} {value!r}",
-            f"Nearest: {', '.join(near)}.",
-        )
-    )
+    return int(ident)

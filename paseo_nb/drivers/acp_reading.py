@@ -2,7 +2,7 @@
 
 The journal's `kind` of an `in` line is the update's own kind for `session/update`, the method for
 other messages, `METHOD:result` / `METHOD:error` for answers, and `replay/KIND` for history that
-an agent replays after `session/load`, which readers pass over.
+an agent replays after `session/load`, which readers pass over (but for `PRESENT` ones).
 """
 
 from __future__ import annotations
@@ -14,6 +14,20 @@ import msgspec
 from ..model import Event, Line, Problem, Usage
 
 Json = dict[str, Any]
+NO_MESSAGE = "the agent reported an error without a message"
+# Updates that tell of the present: they count even where they come amid replayed history.
+PRESENT = frozenset(
+    {
+        "available_commands_update",
+        "current_mode_update",
+        "config_option_update",
+        "session_info_update",
+    }
+)
+# Names of facts that are no updates: an update that calls itself so is kept, and means nothing.
+NOT_UPDATES = frozenset(
+    {"agent_info", "session", "prompt_result", "prompt_error", "permission_request", "request"}
+)
 _decode = msgspec.json.decode
 
 SESSION_RESULTS = {
@@ -73,7 +87,7 @@ class AcpReading:
         """See `reading.Reading.chunk_text`."""
         try:
             params = _chunk_decoder.decode(line.raw).params
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         update = params and params.update
         if not update or update.toolCallId is not None:
@@ -96,13 +110,16 @@ class AcpReading:
             return []
         message = self._message(line)
         params, result = as_dict(message.get("params")), as_dict(message.get("result"))
-        if "update" in params:
-            return [(kind, as_dict(params["update"]))]
+        if message.get("method") == "session/update":
+            return [] if kind in NOT_UPDATES else [(kind, as_dict(params.get("update")))]
         if kind == "initialize:result":
+            self._before = Usage()  # a new process: cumulative counts begin at zero
             info = as_dict(result.get("agentInfo"))
             return [("agent_info", {**info, "capabilities": result.get("agentCapabilities")})]
         if kind in SESSION_RESULTS:
             return [("session", session_facts(result))]
+        if kind == "session/set_config_option:result":
+            return [("config_option_update", result)]
         if kind == "session/prompt:result":
             fact = {"stop_reason": result.get("stopReason"), "usage": self._usage(result)}
             return [("prompt_result", fact)]
@@ -146,6 +163,9 @@ class AcpReading:
 
     def _usage(self, result: Json) -> Usage:
         usage = usage_of(result, includes_cache=self.provider in INPUT_INCLUDES_CACHE)
+        cancelled = result.get("stopReason") == "cancelled"
+        if cancelled and not usage.input_tokens and not usage.total_tokens:
+            return Usage()  # some agents report zeros for a turn that was cancelled
         if self.provider in CUMULATIVE_USAGE:
             usage, self._before = minus(usage, self._before), usage
         return usage
@@ -155,7 +175,7 @@ def decode(raw: msgspec.Raw) -> Any:
     """The raw message; a string that no decoder takes reads as None."""
     try:
         return _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -247,22 +267,26 @@ def usage_of(result: Json, *, includes_cache: bool = False) -> Usage:
 
 
 def minus(later: Usage, earlier: Usage) -> Usage:
-    """What was added between two cumulative counts."""
+    """What was added between two cumulative counts; all of the later where it counts anew."""
+    names = [name for name in Usage.__struct_fields__ if getattr(earlier, name) is not None]
+    if any((getattr(later, name) or 0) < getattr(earlier, name) for name in names):
+        return later
     out = Usage()
     for name in Usage.__struct_fields__:
         a, b = getattr(later, name), getattr(earlier, name)
-        setattr(out, name, a if a is None or b is None or a < b else a - b)
+        setattr(out, name, a if a is None or b is None else a - b)
     return out
 
 
 def problem_of(error: Any) -> Problem:
     """A JSON-RPC error in words."""
+    said = as_str(error)
     error = as_dict(error)
     data = error.get("data")
     details = (
         as_str(data) or as_str(as_dict(data).get("details")) or as_str(as_dict(data).get("message"))
     )
-    message = as_str(error.get("message")) or "the agent reported an error without a message"
+    message = as_str(error.get("message")) or said or NO_MESSAGE
     if details and details not in message:
         message = f"{message}: {details}"
     code = str(error.get("code", "error"))

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
+import re
 import shutil
 import signal
+import stat
 from collections.abc import Callable
 from typing import Any
 
-from .acp_reading import Json, as_dict, as_int, as_list, as_str
+from .acp_reading import NO_MESSAGE, Json, as_dict, as_int, as_list, as_str
 from .seat import RunningChild, Seat
 
 NOT_FOUND, INTERNAL, INVALID_PARAMS = -32002, -32603, -32602
 MAX_READ = 32 << 20
 DEFAULT_OUTPUT = 1 << 20
+LONGEST_WORD = 4096
 
 
 class RequestError(Exception):
@@ -33,9 +37,10 @@ class RequestError(Exception):
     @staticmethod
     def of(error: Any) -> RequestError:
         """From an error object as an agent sent it."""
+        said = as_str(error)
         error = as_dict(error)
         code = as_int(error.get("code"))
-        text = as_str(error.get("message")) or "the agent reported an error without a message"
+        text = as_str(error.get("message")) or said or NO_MESSAGE
         return RequestError(INTERNAL if code is None else code, text, error.get("data"))
 
 
@@ -50,30 +55,33 @@ class Terminal:
         os.set_blocking(self._fd, False)
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read once; False where there was nothing."""
         try:
             data = os.read(self._fd, 1 << 16)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self.stop_reading()
-            return
+            return False
         self.output += data
         if len(self.output) > self.limit:
             del self.output[: len(self.output) - self.limit]
+            # To a word's beginning, or half of a secret would stand there and not be known as one.
+            word = re.search(rb"\s", self.output[:LONGEST_WORD])
+            if word is not None:
+                del self.output[: word.end()]
             while self.output and self.output[0] & 0xC0 == 0x80:  # to a character's beginning
                 del self.output[0]
             self.truncated = True
+        return True
 
     def drain(self) -> None:
         """Read what is there now."""
-        while self._fd >= 0:
-            before = len(self.output), self.truncated
-            self._read()
-            if (len(self.output), self.truncated) == before:
-                return
+        while self._fd >= 0 and self._read():
+            pass
 
     def stop_reading(self) -> None:
         """Close the pipe; a second call does nothing."""
@@ -98,6 +106,7 @@ class Services:
 
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
+        self.cancelled = False  # the turn is: nothing new is started
         self._terminals: dict[str, Terminal] = {}
         self._count = 0
         self._table: dict[str, Callable[[Json], Any]] = {
@@ -146,6 +155,8 @@ class Services:
         command = as_str(params.get("command"))
         if not command:
             raise RequestError(INVALID_PARAMS, "command must be text")
+        if self.cancelled:
+            raise RequestError(INTERNAL, "the turn was cancelled")
         refused = self.seat.may_run()
         if refused:
             raise RequestError(INTERNAL, refused)
@@ -207,9 +218,18 @@ def _absolute(params: Json) -> str:
     return path
 
 
+def _open_file(path: str, flags: int) -> int:
+    """Open a regular file: a pipe or a device could hold its thread for ever."""
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise RequestError(INTERNAL, f"{path} is not a regular file")
+    return fd
+
+
 def _read_text(path: str, params: Json) -> str:
     try:
-        with open(path, "rb") as file:
+        with open(_open_file(path, os.O_RDONLY), "rb") as file:
             data = file.read(MAX_READ + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise RequestError(NOT_FOUND, f"Resource not found: {path}", {"uri": path}) from None
@@ -220,11 +240,13 @@ def _read_text(path: str, params: Json) -> str:
     if line is None and limit is None:
         return text
     first = max((line or 1) - 1, 0)
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline="\n"))  # by line feed only, as editors count
     return "".join(lines[first : None if limit is None else first + max(limit, 0)])
 
 
 def _write_text(path: str, content: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(content)
+    data = content.encode("utf-8", "replace")
+    with open(_open_file(path, os.O_WRONLY | os.O_CREAT), "wb") as file:
+        file.truncate()
+        file.write(data)

@@ -20,24 +20,26 @@ import msgspec
 
 BLOB_BYTES = 1 << 20
 JOIN_BYTES = 16 << 20
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 16  # larger ones cost more: their memory is fetched anew for each read
 HEAD_BYTES = 2048
 NULL = msgspec.Raw(b"null")
 
 
-class Update(msgspec.Struct):
-    """The kind of a session update."""
+class Update(msgspec.Struct, gc=False):
+    """The kind of a session update, and the tool call that it is about."""
 
     sessionUpdate: str = "unknown"
+    toolCallId: str | None = None
+    status: str | None = None
 
 
-class Params(msgspec.Struct):
+class Params(msgspec.Struct, gc=False):
     """The parameters of a session update."""
 
     update: Update | None = None
 
 
-class Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct, gc=False):
     """Just enough of a JSON-RPC message to know what it is."""
 
     method: str | None = None
@@ -53,7 +55,7 @@ class Mask(Protocol):
 
     def __call__(self, data: bytes) -> bytes: ...
 
-    def screen(self, data: bytes) -> tuple[bytes, bool]: ...
+    def screen_lines(self, block: bytes) -> tuple[list[bytes], list[int]]: ...
 
     def safe_cut(self, data: bytes, cut: int) -> int: ...
 
@@ -65,7 +67,8 @@ _UPDATE = re.compile(rb'"sessionUpdate"\s*:\s*"([^"\\]*)"')
 
 
 class Splitter:
-    """Feeds bytes in, gives lines out through `on_lines(masked lines, may one end in a secret)`.
+    """Feeds bytes in, gives lines out through `on_lines(masked lines, numbers of suspects)`, where
+    a suspect may end in the beginning of a secret.
 
     A long line goes to `on_blob(digest, size, head, tail, whole)` instead, where `whole` is the
     masked line if it is at most `JOIN_BYTES`, else None.
@@ -75,7 +78,7 @@ class Splitter:
         self,
         mask: Mask,
         blobs: Path,
-        on_lines: Callable[[list[bytes], bool], None],
+        on_lines: Callable[[list[bytes], list[int]], None],
         on_blob: Callable[[str, int, bytes, bytes, bytes | None], None],
     ) -> None:
         self.mask, self.blobs = mask, blobs
@@ -121,12 +124,12 @@ class Splitter:
             self._short(block)
 
     def _short(self, block: bytes) -> None:
-        try:
-            block.decode()
-        except UnicodeDecodeError:
-            block = block.decode("utf-8", "replace").encode()
-        block, suspicious = self.mask.screen(block)
-        self.on_lines(block.split(b"\n"), suspicious)
+        lines, suspects = self.mask.screen_lines(block)
+        if not block.isascii():
+            for number, line in enumerate(lines):
+                if not line.isascii():
+                    lines[number] = sound(line)
+        self.on_lines(lines, suspects)
 
     def _block_with_long_lines(self, block: bytes) -> None:
         short: list[bytes] = []
@@ -199,6 +202,15 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
+def sound(line: bytes) -> bytes:
+    """The line, with what is no UTF-8 replaced."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return line.decode("utf-8", "replace").encode()
+    return line
+
+
 def envelope(line: bytes) -> Envelope | None:
     """What a line is; None if it is no JSON object at all."""
     try:
@@ -210,12 +222,16 @@ def envelope(line: bytes) -> Envelope | None:
     message = decode(line)  # an object with fields of unexpected types: take what is usable
     if not isinstance(message, dict):
         return None
-    method, ident = message.get("method"), message.get("id")  # pyright: ignore
-    kind = _UPDATE.search(line[:HEAD_BYTES]) if method == "session/update" else None
+    method, ident, params = (message.get(key) for key in ("method", "id", "params"))  # pyright: ignore
+    update = params.get("update") if isinstance(params, dict) else None  # pyright: ignore
+    told: list[Any] = []
+    if isinstance(update, dict):
+        told = [update.get(key) for key in Update.__struct_fields__]  # pyright: ignore
+        told = [value if isinstance(value, str) else None for value in told]
     return Envelope(
         method if isinstance(method, str) else None,
         ident if isinstance(ident, (int, str, float)) else None,  # pyright: ignore
-        Params(Update(kind.group(1).decode())) if kind else None,
+        Params(Update(told[0] or "unknown", *told[1:])) if told else None,
     )
 
 

@@ -58,7 +58,6 @@ class AgentLink:
         self.exited = asyncio.Event()
         self.ending = False
         self._loop = asyncio.get_running_loop()
-        self._kinds: dict[str, bytes] = {}
         self._splits = Splits(recorder.mask)
         self._held_timer: asyncio.TimerHandle | None = None
         self._splitter = Splitter(recorder.mask, folder.blobs, self._lines, self._blob)
@@ -120,20 +119,21 @@ class AgentLink:
             self._splitter.finish()
             self._flush_held()
 
-    def _lines(self, lines: list[bytes], suspicious: bool) -> None:
+    def _lines(self, lines: list[bytes], suspects: list[int]) -> None:
         """Journal a batch of lines, then let the dialect act on those that ask for it."""
-        recorder, kinds, dialect = self.recorder, self._kinds, self.dialect
+        recorder, dialect, splits = self.recorder, self.dialect, self._splits
         journal = recorder.journal
-        head = b',"t":%d,"mono":%d,"turn":%d,"dir":"in","kind":' % (
+        about = b',"t":%d,"mono":%d,"turn":%d,"dir":"in","kind":' % (
             time.time_ns() // 1000,
             time.monotonic_ns() // 1000,
             journal.turn,
         )
+        heads: dict[str, bytes] = {}
         seq = journal.seq
         parts: list[bytes] = []
         acting: list[tuple[str, Envelope, bytes, int]] = []
-        careful = suspicious or bool(self._splits.held)
-        for line in lines:
+        careful = frozenset(suspects)
+        for number, line in enumerate(lines):
             if line[-1:] == b"\r":
                 line = line[:-1]
             if not line:
@@ -143,30 +143,32 @@ class AgentLink:
                 kind, line = "garbage", encode(line[:65536].decode("utf-8", "replace"))
             else:
                 kind = dialect.kind_of(message, line)
-            ready = ((kind, line),)
-            if careful:
-                ready = (
-                    self._splits.take(kind, line) if kind in CHUNKS else self._after_held(*ready)
-                )
-            for ready_kind, raw in ready:
-                name = kinds.get(ready_kind)
-                if name is None:
-                    if len(kinds) > 500:
-                        kinds.clear()
-                    name = kinds[ready_kind] = encode(ready_kind[:120])
+            if number in careful or splits.held:
+                ready = splits.take(kind, line) if kind in CHUNKS else self._after_held(kind, line)
+                for ready_kind, raw in ready:
+                    seq += 1
+                    parts += (b'{"seq":%d' % seq, self._head(heads, about, ready_kind), raw, b"}\n")
+            else:
                 seq += 1
-                parts.append(b'{"seq":%d%s%s,"raw":%s}\n' % (seq, head, name, raw))
+                head = heads.get(kind) or self._head(heads, about, kind)
+                parts += (b'{"seq":%d' % seq, head, line, b"}\n")
             if message is not None and kind not in QUIET:
                 acting.append((kind, message, line, seq))
         if parts and not recorder.append_ready(parts, seq):
             return
-        if self._splits.held and self._held_timer is None:
+        if splits.held and self._held_timer is None:
             self._held_timer = self._loop.call_later(HELD_S, self._flush_held)
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
 
-    def _after_held(self, *ready: tuple[str, bytes]) -> list[tuple[str, bytes]]:
-        return [*self._splits.flush(), *ready]
+    def _head(self, heads: dict[str, bytes], about: bytes, kind: str) -> bytes:
+        """What stands between a line's seq and its message; the same for a batch's lines of a
+        kind."""
+        head = heads[kind] = b'%s%s,"raw":' % (about, encode(kind[:120]))
+        return head
+
+    def _after_held(self, kind: str, line: bytes) -> list[tuple[str, bytes]]:
+        return [*self._splits.flush(), (kind, line)]
 
     def _flush_held(self) -> None:
         if self._held_timer is not None:

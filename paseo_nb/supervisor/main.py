@@ -76,6 +76,7 @@ class Supervisor:
         self.recorder.on_wake = self.control.wake
         self.recorder.on_disk_full = self._disk_full
         self.state = past.state
+        loop.set_exception_handler(self._bug)
         for sig in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sig, self.stop, "terminated")
         loop.add_reader(warden_gone, self._warden_gone, warden_gone)
@@ -149,7 +150,7 @@ class Supervisor:
         return bool(now - self.baseline)
 
     async def _leave(self, reason: str) -> None:
-        quick = reason in ("warden gone", "disk full")
+        quick = reason in ("warden gone", "disk full", "internal")
         await self.end_agent(eof_s=0.0 if quick else 5.0, term_s=0.1 if quick else 2.0)
         if reason == "stopped":
             self.set_state("stopped")
@@ -170,6 +171,16 @@ class Supervisor:
     def _warden_gone(self, fd: int) -> None:
         asyncio.get_running_loop().remove_reader(fd)
         self.stop("warden gone")
+
+    def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A mistake of ours in a callback: say so and end, rather than hang."""
+        loop.default_exception_handler(context)
+        self.turns.problem = Problem(
+            "internal",
+            f"paseo_nb's supervisor made a mistake: {context.get('exception') or context}",
+            f"Everything up to here is kept. Please report {self.folder.log}; resume() goes on.",
+        )
+        self.stop("internal")
 
     def _check_folder(self) -> None:
         """A run whose folder was deleted under it has nobody to work for."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from ahocorasick_rs import BytesAhoCorasick, Implementation
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 MIN_LENGTH = 8
@@ -27,9 +28,13 @@ TOKEN_PREFIXES = (
     "AKIA", "ASIA", "AIza", "hf_", "npm_", "pypi-", "dop_v1_", "eyJhbGciOi",
 )  # fmt: skip
 _PREFIX = "|".join(re.escape(prefix) for prefix in TOKEN_PREFIXES)
-_TOKEN = re.compile(rf"(?<![A-Za-z0-9_])({_PREFIX})[A-Za-z0-9_.\-]{{16,}}")
-_TOKEN_BYTES = re.compile(_TOKEN.pattern.encode())
-_TOKEN_BEGUN = re.compile(rf"(?<![A-Za-z0-9_])(?:{_PREFIX})[A-Za-z0-9_.\-]*\Z")
+_TOKEN_BYTES = re.compile(rf"(?<![A-Za-z0-9_])({_PREFIX})[A-Za-z0-9_.\-]{{16,}}".encode())
+# A token over a chunk's border: the first part may be long enough to be masked already.
+_TOKEN_SPLIT = re.compile(
+    rf"(?<![A-Za-z0-9_])({_PREFIX})(?:{MASK}[A-Za-z0-9_.\-]+|[A-Za-z0-9_.\-]{{16,}})"
+)
+_TOKEN_BEGUN = re.compile(rf"(?<![A-Za-z0-9_])(?:{_PREFIX})(?:{MASK})?[A-Za-z0-9_.\-]*\Z")
+_TOKEN_LETTERS = string.ascii_letters + string.digits + "_.-"
 _PREFIX_BYTES = tuple(prefix.encode() for prefix in TOKEN_PREFIXES)
 
 
@@ -56,39 +61,60 @@ def _forms(value: str) -> set[str]:
 class Masker:
     """Masks the secrets of one run in bytes and in text.
 
-    One pass of an Aho-Corasick automaton screens every byte (a search for each prefix by itself
-    costs five times as much); only around its hits is anything looked at closely.
+    A glance (leftmost search, which runs on vector instructions) passes over every byte; only
+    where it stops does the thorough search look, line by line: false alarms ("task-") are common.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = sorted({s for s in secrets if s}, key=len, reverse=True)
         # Without its first two characters too: those may have come with the chunk before.
-        forms = {f for s in self.secrets for part in (s, s[2:]) for f in _forms(part)}
+        forms = {f for s in self.secrets for part in (s, s[2:]) if part for f in _forms(part)}
         values = sorted((form.encode() for form in forms), key=len, reverse=True)
         self._values = re.compile(b"|".join(map(re.escape, values))) if values else None
         self.longest = max([LONGEST_TOKEN, *map(len, values)])
-        starts = {s[:3].encode() for s in self.secrets}
+        self._across_lines = any(b"\n" in value for value in values)
+        starts = {form.encode() for s in self.secrets for form in _forms(s[:3])}
         needles = [*_PREFIX_BYTES, *starts, *values]
         self._tokens, self._starts = len(_PREFIX_BYTES), len(_PREFIX_BYTES) + len(starts)
+        self._glance = BytesAhoCorasick(
+            needles, matchkind=MatchKind.LeftmostLongest
+        ).find_matches_as_indexes
         self._find = BytesAhoCorasick(
             needles, implementation=Implementation.DFA
         ).find_matches_as_indexes
 
     def __call__(self, data: bytes) -> bytes:
         """The data with every secret masked."""
-        return self.screen(data)[0]
+        return self._thorough(data) if self._glance(data) else data
 
-    def screen(self, data: bytes) -> tuple[bytes, bool]:
-        """The data with every secret masked, and whether it may hold the beginning of one."""
-        hits = self._find(data, True)
+    def screen_lines(self, block: bytes) -> tuple[list[bytes], list[int]]:
+        """The block's lines with every secret masked, and the numbers of those that may hold the
+        beginning of one."""
+        hits = self._glance(block)
         if not hits:
-            return data, False
+            return block.split(b"\n"), []
+        if self._across_lines:
+            lines = self._thorough(block).split(b"\n")
+            return lines, list(range(len(lines)))
+        lines = block.split(b"\n")
+        suspects: list[int] = []
+        at = number = 0
+        for _, start, _ in hits:
+            number += block.count(b"\n", at, start)
+            at = start
+            if not suspects or suspects[-1] != number:
+                suspects.append(number)
+                lines[number] = self._thorough(lines[number])
+        return lines, suspects
+
+    def _thorough(self, data: bytes) -> bytes:
+        hits = self._find(data, True)
         if self._values is not None and any(hit[0] >= self._starts for hit in hits):
             data = self._values.sub(_MASK, data)
             hits = self._find(data, True)
         if any(hit[0] < self._tokens and _TOKEN_BYTES.match(data, hit[1]) for hit in hits):
             data = _TOKEN_BYTES.sub(rb"\1" + _MASK, data)
-        return data, True
+        return data
 
     def safe_cut(self, data: bytes, cut: int) -> int:
         """The last place at or before `cut` where the data may be parted without parting a
@@ -109,16 +135,22 @@ class Masker:
             while at >= 0:
                 found.append((at, at + len(secret)))
                 at = text.find(secret, at + 1)
-        found += [(m.end(1), m.end()) for m in _TOKEN.finditer(text)]
+        found += [(m.end(1), m.end()) for m in _TOKEN_SPLIT.finditer(text)]
         return sorted(found)
 
     def begun(self, text: str) -> bool:
-        """Whether the text ends with the beginning of a secret."""
+        """Whether the text ends with the beginning of a secret, three characters at least, or in
+        a token that was masked and may go on."""
+        end = text[-3:]
         for secret in self.secrets:
-            for length in range(min(len(secret) - 1, len(text)), 2, -1):
-                if text.endswith(secret[:length]):
+            at = secret.find(end)
+            while at >= 0 and len(end) == 3:
+                if at + 3 < len(secret) and text.endswith(secret[: at + 3]):
                     return True
-        return _TOKEN_BEGUN.search(text[-LONGEST_TOKEN:]) is not None
+                at = secret.find(end, at + 1)
+        last = text[-LONGEST_TOKEN:]
+        before = last.rstrip(_TOKEN_LETTERS).removesuffix(MASK).rstrip(_TOKEN_LETTERS)
+        return _TOKEN_BEGUN.search(last, len(before)) is not None
 
 
 class Splits:

@@ -214,9 +214,13 @@ class Turns:
 
     def _grace(self) -> float:
         """How long the agent may take to end a cancelled turn before it is killed."""
-        return {"warden gone": 0.0, "disk full": 0.0, "stopped": 3.0, "terminated": 2.0}.get(
-            self._ending, CANCEL_GRACE_S
-        )
+        return {
+            "warden gone": 0.0,
+            "disk full": 0.0,
+            "internal": 0.0,
+            "stopped": 3.0,
+            "terminated": 2.0,
+        }.get(self._ending, CANCEL_GRACE_S)
 
     def _died(self, link: AgentLink) -> TurnResult:
         code = link.returncode or 0

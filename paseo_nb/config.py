@@ -1,0 +1,297 @@
+"""Settings, declared as data, and where a project and its things live.
+
+`Settings` is the one declaration: names, types, defaults and meanings; reading, checking and
+docs/settings.md (`python -m paseo_nb.config`) come from it. Environment goes over the project's
+`paseo_nb.toml`, that over the user's `config.toml`, that over the defaults. Called by whoever
+starts something; nothing here starts anything, and providers are `drivers.registry`'s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from . import declared
+from .errors import UsageProblem
+from .model import Mode
+from .trusting import PROJECT_FILE, is_trusted, not_trusted, user_folder
+
+Json = dict[str, Any]
+PREFIX = "PASEO_NB_"
+HOME_NAME = ".paseo_nb"
+# Variables that are no settings: they say where things are or what is trusted.
+VARIABLES = {
+    "HOME": "The folder that runs are kept in, absolute. Default: `.paseo_nb` in the project.",
+    "TRUST": "Project files that count without `trust`: paths or SHA-256 sums, separated by `:`.",
+}
+
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """`[profiles.NAME]`: what `@NAME` stands for."""
+
+    agent: Annotated[str, Meta(description="The agent, `provider/model`.")]
+    mode: Annotated[Mode | None, Meta(description="Its permission mode.")] = None
+    effort: Annotated[str | None, Meta(description="Its reasoning effort.")] = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, with what it means. Times are in seconds."""
+
+    agent: Annotated[
+        str | None, Meta(description="The agent of a launch that names none: `provider/model`.")
+    ] = None
+    mode: Annotated[
+        Mode | None,
+        Meta(description="Permission mode; none: `edit` in a worktree of its own, else `ask`."),
+    ] = None
+    timeout: Annotated[
+        Positive | None, Meta(description="Seconds that a turn may take at most.")
+    ] = None
+    silence: Annotated[
+        Positive | None, Meta(description="Seconds without a sign of the agent that end a turn.")
+    ] = 900.0
+    permission_timeout: Annotated[
+        NotNegative, Meta(description="Seconds until a permission that nobody answers is denied.")
+    ] = 300.0
+    idle: Annotated[
+        NotNegative,
+        Meta(description="Seconds after a turn until its processes end; `send` starts them."),
+    ] = 300.0
+    start_timeout: Annotated[
+        Positive, Meta(description="Seconds that an agent may take to get ready.")
+    ] = 120.0
+    budget: Annotated[
+        Positive | None, Meta(description="US dollars that a run may cost at most.")
+    ] = None
+    reuse: Annotated[
+        bool, Meta(description="Return a finished run of the same content instead of a new one.")
+    ] = False
+    replay: Annotated[
+        bool, Meta(description="Answer from journals only; refuse to start an agent.")
+    ] = False
+    agents_path: Annotated[
+        str | None,
+        Meta(description="Further folders to find agent CLIs in, before `PATH`; joined by `:`."),
+    ] = None
+    profiles: Annotated[
+        dict[str, Profile],
+        Meta(description="Agents with a mode and an effort of their own, used as `@NAME`."),
+    ] = {}
+
+
+class ConfigFile(msgspec.Struct, frozen=True):
+    """A settings file as it was read. `trusted` is of this very content; a user's own always is,
+    and so is one that asks for nothing that needs trust."""
+
+    path: Path
+    source: Literal["user", "project"]
+    table: Json
+    trusted: bool
+
+
+# ---------------------------------------------------------------- where things live
+
+
+def project_root(start: str | os.PathLike[str] | None = None) -> Path:
+    """The project of a folder (default: the working folder): the top of its git working tree, a
+    linked worktree's own top included, else the folder itself. Inside `.paseo_nb/worktrees` it is
+    the project that owns them, so that an agent at work there lands in the same store."""
+    folder = Path(start or Path.cwd()).expanduser().resolve()
+    if folder.is_file():
+        folder = folder.parent
+    parts = folder.parts
+    for at, pair in enumerate(itertools.pairwise(parts)):
+        if pair == (HOME_NAME, "worktrees") and at + 2 < len(parts):
+            return Path(*parts[:at])
+    for candidate in (folder, *folder.parents):
+        dot_git = candidate / ".git"
+        if dot_git.is_file() or (dot_git / "HEAD").exists():
+            return candidate
+    return folder
+
+
+def home(start: str | os.PathLike[str] | None = None) -> Path:
+    """Where the runs of a folder's project are kept: PASEO_NB_HOME, or `.paseo_nb` in its root."""
+    named = os.environ.get(PREFIX + "HOME", "")
+    if not named:
+        return project_root(start) / HOME_NAME
+    path = Path(named).expanduser()
+    if not path.is_absolute():
+        raise UsageProblem(
+            f"{PREFIX}HOME={named!r} must be an absolute path: agents inherit it and work elsewhere"
+        )
+    return path
+
+
+# ---------------------------------------------------------------- reading
+
+
+def settings(project: Path) -> Settings:
+    """The settings that hold in a project.
+
+    UsageProblem where a file or variable cannot be read, names an unknown setting or has a wrong
+    value; NotTrusted where an untrusted project file wants what only a trusted one may.
+    """
+    kinds = declared.kinds(Settings)
+    values: Json = {}
+    profiles: dict[str, Profile] = {}
+    for file in files(project):
+        where, wants = str(file.path), _loosens(file.table)
+        if wants and not file.trusted:
+            raise not_trusted(file.path, wants[0])
+        for name, value in file.table.items():
+            declared.check_name(name, [*kinds, "providers"], "setting", where)
+            if name == "profiles":
+                for one, table in declared.check_tables(value, name, where).items():
+                    told = declared.check_table(Profile, table, f"[profiles.{one}]", where)
+                    profiles[one] = Profile(**told)
+            elif name != "providers":
+                values[name] = declared.check_value(kinds[name], value, f"{where}: {name}")
+    for name, kind in kinds.items():
+        variable = PREFIX + name.upper()
+        text = os.environ.get(variable, "")
+        if text and name != "profiles":
+            values[name] = declared.check_value(kind, text, variable, lax=True)
+    return Settings(**values, profiles=profiles)
+
+
+def files(project: Path) -> list[ConfigFile]:
+    """The settings files that there are, the user's first. UsageProblem for a broken one."""
+    found: list[ConfigFile] = []
+    places: list[tuple[Literal["user", "project"], Path]] = [
+        ("user", user_folder() / "config.toml"),
+        ("project", project / PROJECT_FILE),
+    ]
+    for source, path in places:
+        try:
+            content = path.read_bytes()
+            table = tomllib.loads(content.decode())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageProblem(f"{path} is not valid TOML: {error}") from None
+        trusted = source == "user" or not asks_for_trust(table) or is_trusted(path, content)
+        found.append(ConfigFile(path, source, table, trusted))
+    return found
+
+
+def asks_for_trust(table: Json) -> list[str]:
+    """What a project file wants that only a trusted one may, in words; [] for a harmless file."""
+    names = ", ".join(declared.table_of(table.get("providers")))
+    return ([f"names commands (providers: {names})"] if names else []) + _loosens(table)
+
+
+def _loosens(table: Json) -> list[str]:
+    """The settings of a table that decide what is executed without a question, in words."""
+    wants: list[str] = []
+    if "agents_path" in table:
+        wants.append("says where to find programs (agents_path)")
+    if table.get("mode") == "auto":
+        wants.append('lets agents run commands unasked (mode = "auto")')
+    for name, profile in declared.table_of(table.get("profiles")).items():
+        if declared.table_of(profile).get("mode") == "auto":
+            wants.append(f'lets agents run commands unasked (mode = "auto" of @{name})')
+    return wants
+
+
+def unknown_variables() -> dict[str, str]:
+    """`PASEO_NB_…` variables that mean nothing here, each with a hint."""
+    known = [PREFIX + name.upper() for name in (*declared.kinds(Settings), *VARIABLES)]
+    strange = (name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return {name: declared.nearest(name, known) for name in strange}
+
+
+# ---------------------------------------------------------------- docs/settings.md
+
+_INTRO = f"""# Settings
+
+Made by `python -m paseo_nb.config > docs/settings.md`; a test holds it to the code.
+
+The environment goes over the project's `{PROJECT_FILE}`, that over the user's
+`~/.config/paseo_nb/config.toml` (`XDG_CONFIG_HOME` is respected), that over the defaults.
+Times are in seconds. `"none"` stands for no value.
+
+```toml
+# {PROJECT_FILE}
+agent = "opencode/anthropic/claude-sonnet-4-5"
+silence = "none"
+
+[profiles.planner]
+agent = "gemini/gemini-2.5-pro"
+mode = "read"
+```
+"""
+_PROVIDERS = """## `[providers.NAME]`
+
+A provider of your own, or a built-in one with something changed. `paseo.register_provider` makes
+one for the present process.
+
+```toml
+[providers.mine]
+command = ["python", "my_agent.py"]
+env = { MY_KEY = "${MY_KEY}" }
+```
+"""
+_TRUST = f"""## Trust
+
+A project's `{PROJECT_FILE}` comes with a clone. If it names commands (`providers`, `agents_path`)
+or lets agents run commands unasked (`mode = "auto"`), that counts only after you have read it and
+said `%paseo trust PATH` or `paseo-nb trust PATH`; a changed file asks again. What you trusted is
+kept in `~/.config/paseo_nb/trusted.json`. Your own file and `register_provider` need no trust.
+"""
+
+
+def page() -> str:
+    """The text of docs/settings.md."""
+    from .drivers.provider import ProviderTable
+
+    settings_rows: list[tuple[str, ...]] = [
+        ("setting", "environment", "type", "default", "meaning")
+    ]
+    for name, kind, default, meaning in declared.rows(Settings):
+        variable = "" if name == "profiles" else f"`{PREFIX}{name.upper()}`"
+        settings_rows.append((f"`{name}`", variable, declared.describe(kind), default, meaning))
+    variables = [(f"`{PREFIX}{name}`", meaning) for name, meaning in VARIABLES.items()]
+    return "\n".join(
+        [
+            _INTRO,
+            _markdown(settings_rows),
+            "## Only in the environment\n",
+            _markdown([("variable", "meaning"), *variables]),
+            "## `[profiles.NAME]`\n\n`@NAME` stands wherever an agent does.\n",
+            _markdown(_keys(Profile)),
+            _PROVIDERS,
+            _markdown(_keys(ProviderTable)),
+            _TRUST,
+        ]
+    )
+
+
+def _keys(struct: type[Any]) -> list[tuple[str, ...]]:
+    out: list[tuple[str, ...]] = [("key", "type", "meaning")]
+    for name, kind, default, meaning in declared.rows(struct):
+        words = declared.describe(kind).removesuffix(' or "none"')
+        out.append((f"`{name}`", words + (", required" if default == "required" else ""), meaning))
+    return out
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join("---" for _ in rows[0]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page().rstrip("\n"))

@@ -1,0 +1,121 @@
+"""What a provider is: a way to get an agent, as plain data.
+
+Each driver file declares one, with the same parts in the same order: find, launch, differences
+from plain ACP, capabilities, usage, measured. `registry` collects them and the user's own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+ModelBy = Literal["argv", "session"]
+Source = Literal["built-in", "user", "project", "registered"]
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of an agent. None: not known.
+
+    images: whether they reach the model; mcp: the transports really used; returns: how it goes on
+    with a session in a new process (`resume`, or `load`, which replays); asks: whether it asks for
+    permission by itself; effort: whether it offers a choice of effort.
+    """
+
+    images: bool | None = None
+    mcp: tuple[str, ...] | None = None
+    returns: Literal["resume", "load"] | None = None
+    asks: bool | None = None
+    effort: bool | None = None
+
+
+class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A way to get an agent. `command` may still be relative, `env` values may hold `${VAR}`;
+    `registry.resolve` settles both.
+
+    model_by: `argv` adds `model_args` (with `{model}` filled in) to the command, `session` has the
+    supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
+    look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
+    `folder` is where a user's relative paths start; `extends` the built-in provider it is at heart.
+    """
+
+    name: str
+    command: list[str]
+    env: dict[str, str] = {}
+    dialect: str = "acp"
+    model_by: ModelBy = "session"
+    model_args: list[str] = []
+    models: list[str] = []
+    default_model: str | None = None
+    auth_method: str | None = None
+    auth_needs: str | None = None
+    install: str = ""
+    scripted: bool = False
+    source: Source = "built-in"
+    needs: str | None = None
+    notes: str = ""
+    extends: str = "acp"
+    trusted: bool = True
+    folder: str | None = None
+    capabilities: Capabilities = Capabilities()
+
+    def __repr__(self) -> str:
+        """Without the values of its environment: they may be secrets."""
+        shown = " ".join(self.command)
+        return f"<Provider {self.name} ({self.source}): {shown}, env {sorted(self.env)}>"
+
+
+class ProviderTable(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`[providers.NAME]` in a file, and the arguments of `register_provider`."""
+
+    extends: Annotated[
+        str | None,
+        Meta(
+            description="What it starts from: `acp` or a built-in provider, whose name it may be."
+        ),
+    ] = None
+    command: Annotated[
+        list[str] | None,
+        Meta(description="The program and its arguments; files beside this one may be relative."),
+    ] = None
+    env: Annotated[
+        dict[str, str] | None,
+        Meta(description="Variables for the agent; `${VAR}` takes a value from your environment."),
+    ] = None
+    models: Annotated[
+        list[str] | None, Meta(description="The models it knows; without a list any name goes.")
+    ] = None
+    default_model: Annotated[
+        str | None, Meta(description="The model where none is named; else the agent's own choice.")
+    ] = None
+    model_args: Annotated[
+        list[str] | None,
+        Meta(
+            description='Arguments that choose a model, as in `["--model", "{model}"]`;'
+            " without them it is chosen in the session."
+        ),
+    ] = None
+    auth_method: Annotated[
+        str | None, Meta(description="The ACP authentication method to call first.")
+    ] = None
+    install: Annotated[
+        str | None, Meta(description="What to say where the program is missing.")
+    ] = None
+    notes: Annotated[str | None, Meta(description="A line about it.")] = None
+
+    def over(self, base: Provider, **identity: Any) -> Provider:
+        """The base with what this table says changed."""
+        changes = {
+            name: getattr(self, name)
+            for name in self.__struct_fields__
+            if name not in ("extends", "env") and getattr(self, name) is not None
+        }
+        changes["env"] = {**base.env, **(self.env or {})}
+        if self.command is not None:
+            changes["needs"] = self.command[0] if self.command else None
+            changes.setdefault("install", "")
+            changes["scripted"] = False
+        if self.model_args is not None:
+            changes["model_by"] = "argv" if self.model_args else "session"
+        return msgspec.structs.replace(base, **changes, **identity)

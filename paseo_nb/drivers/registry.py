@@ -1,0 +1,278 @@
+"""The registry: every provider there is, and what an agent's name stands for.
+
+Built-in ones, the user's file over them, a trusted project file over that, and over all what
+`register_provider` was told in this process. `resolve` turns `provider/model` or `@profile` into a
+command that can be started. Called by whoever prepares a run, and by the doctor.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from .. import config, declared
+from ..errors import UsageProblem
+from ..model import Mode
+from ..trusting import PROJECT_FILE, not_trusted, user_folder
+from . import acp_command, demo, gemini, opencode
+from .provider import ModelBy, Provider, ProviderTable
+
+PROFILE = "@"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_registered: dict[str, Provider] = {}
+
+
+class Resolved(msgspec.Struct, kw_only=True):
+    """An agent that can be started. `command` begins with an absolute path and has the model in it
+    where that is chosen so; `env` is what the agent gets beyond the inherited environment."""
+
+    agent: str
+    provider: str
+    model: str | None
+    command: list[str]
+    env: dict[str, str]
+    env_names: list[str]
+    dialect: str = "acp"
+    model_by: ModelBy = "session"
+    auth_method: str | None = None
+    mode: Mode | None = None
+    effort: str | None = None
+    scripted: bool = False
+    extends: str = "acp"
+
+    def __repr__(self) -> str:
+        """Without the values of its environment: they may be secrets."""
+        return f"<Resolved {self.agent}: {' '.join(self.command)}, env {self.env_names}>"
+
+
+def built_in() -> dict[str, Provider]:
+    """What comes with us."""
+    return {p.name: p for p in (demo.provider(), opencode.PROVIDER, gemini.PROVIDER)}
+
+
+def providers(project: Path) -> dict[str, Provider]:
+    """Every provider by name. One from a project file that the user has not trusted is listed
+    with `trusted=False` and cannot be used. UsageProblem for a broken file."""
+    known = built_in()
+    bases = {**known, acp_command.NAME: acp_command.PROVIDER}
+    for file in config.files(project):
+        where = str(file.path)
+        tables = declared.check_tables(file.table.get("providers", {}), "providers", where)
+        for name, given in tables.items():
+            what = f"[providers.{name}]"
+            table = ProviderTable(**declared.check_table(ProviderTable, given, what, where))
+            known[name] = msgspec.structs.replace(
+                _made(name, table, bases, f"{where}: {what}"),
+                source=file.source,
+                trusted=file.trusted,
+                folder=str(file.path.parent),
+            )
+    return {**known, **_registered}
+
+
+def register_provider(
+    name: str,
+    command: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    extends: str | None = None,
+    models: Sequence[str] | None = None,
+    *,
+    default_model: str | None = None,
+    model_args: Sequence[str] | None = None,
+    auth_method: str | None = None,
+) -> Provider:
+    """Make a provider known in this process; returns it.
+
+    command: a program that speaks ACP, with its arguments. env: variables for it, `${VAR}` takes a
+    value from your environment at every start. extends: "acp" (the default) or a built-in provider
+    that is to be changed. models: the names it knows (else any goes). model_args: arguments that
+    choose a model, as in `["--model", "{model}"]`; without them it is chosen in the session.
+    UsageProblem where that makes no provider.
+    """
+    given = {
+        "extends": extends,
+        "command": None if command is None else list(command),
+        "env": None if env is None else dict(env),
+        "models": None if models is None else list(models),
+        "default_model": default_model,
+        "model_args": None if model_args is None else list(model_args),
+        "auth_method": auth_method,
+    }
+    where = f"register_provider({name!r})"
+    told = {key: value for key, value in given.items() if value is not None}
+    table = ProviderTable(**declared.check_table(ProviderTable, told, "the arguments", where))
+    bases = {**built_in(), acp_command.NAME: acp_command.PROVIDER}
+    made = _made(name, table, bases, where)
+    made = msgspec.structs.replace(made, source="registered", folder=str(Path.cwd()))
+    _registered[name] = made
+    return made
+
+
+def _made(name: str, table: ProviderTable, bases: Mapping[str, Provider], where: str) -> Provider:
+    if not name or "/" in name or name.startswith(PROFILE) or name == acp_command.NAME:
+        raise UsageProblem(f"{where}: {name!r} cannot be a provider's name")
+    extends = table.extends or (name if name in bases else acp_command.NAME)
+    if extends not in bases:
+        raise UsageProblem(
+            f"{where}: extends = {extends!r} is neither acp nor a built-in provider."
+            f" {declared.nearest(extends, bases)}"
+        )
+    made = table.over(bases[extends], name=name)
+    if not made.command or not made.command[0]:
+        raise UsageProblem(f'{where}: it has no command; write command = ["program", …]')
+    return made
+
+
+# ---------------------------------------------------------------- resolving
+
+
+def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = None) -> Resolved:
+    """What `provider/model`, `provider` or `@profile` stands for, ready to start.
+
+    The provider's name ends at the first slash. UsageProblem for an unknown name (with the nearest
+    ones), a program that is not installed (with how to install it) or an unset `${VAR}`;
+    NotTrusted where only an untrusted project file knows it. `environment`: where variables and
+    programs are looked for, os.environ by default.
+    """
+    environment = os.environ if environment is None else environment
+    asked, mode, effort = agent.strip(), None, None
+    if asked.startswith(PROFILE):
+        profile = _profile(asked, project)
+        asked, mode, effort = profile.agent, profile.mode, profile.effort
+    name, slash, model = asked.partition("/")
+    known = providers(project)
+    if name not in known:
+        raise UsageProblem(_unknown_provider(name, known))
+    provider = known[name]
+    if not provider.trusted:
+        raise not_trusted(Path(str(provider.folder)) / PROJECT_FILE, f"says what runs as {name!r}")
+    if slash and not model:
+        raise UsageProblem(f"{agent!r} names no model: write {name}/MODEL, or {name} alone")
+    chosen = model or provider.default_model
+    extra = _model_arguments(provider, chosen)
+    folders = _agent_folders(project)
+    command = [*_command(provider, folders, project, environment), *extra]
+    env = {key: _filled(value, key, provider, environment) for key, value in provider.env.items()}
+    if os.path.dirname(command[0]) in folders:  # its own helpers, node say, may lie beside it
+        path = env.get("PATH", environment.get("PATH", os.defpath))
+        env["PATH"] = os.pathsep.join([*folders, path])
+    seen = {**environment, **env}
+    wants_auth = provider.auth_needs is None or bool(seen.get(provider.auth_needs))
+    return Resolved(
+        agent=agent.strip(),
+        provider=name,
+        model=chosen,
+        command=command,
+        env=env,
+        env_names=sorted(env),
+        dialect=provider.dialect,
+        model_by=provider.model_by,
+        auth_method=provider.auth_method if wants_auth else None,
+        mode=mode,
+        effort=effort,
+        scripted=provider.scripted,
+        extends=provider.extends,
+    )
+
+
+def find_program(provider: Provider, project: Path) -> str | None:
+    """Where a provider's program lies, absolute; None where it is not installed."""
+    try:
+        return _command(provider, _agent_folders(project), project, os.environ)[0]
+    except UsageProblem:
+        return None
+
+
+def _profile(asked: str, project: Path) -> config.Profile:
+    profiles = config.settings(project).profiles
+    name = asked.removeprefix(PROFILE)
+    if name not in profiles:
+        names = [PROFILE + one for one in profiles]
+        hint = declared.nearest(asked, names) or "Write one: [profiles.NAME] agent = …"
+        raise UsageProblem(f"no profile {asked!r} in the settings. {hint}")
+    if profiles[name].agent.startswith(PROFILE):
+        raise UsageProblem(f"profile {asked!r} names another profile; its agent is provider/model")
+    return profiles[name]
+
+
+def _unknown_provider(name: str, known: Mapping[str, Provider]) -> str:
+    if name == acp_command.NAME:
+        return (
+            "acp is what providers of your own extend, it has no command: add [providers.NAME]"
+            f" with command = […] to {user_folder() / 'config.toml'}, or call register_provider"
+        )
+    return (
+        f"no provider {name!r}. {declared.nearest(name, known)} Any program that speaks ACP can be"
+        " one: see [providers.NAME] in docs/settings.md, or register_provider."
+    )
+
+
+def _model_arguments(provider: Provider, model: str | None) -> list[str]:
+    """The arguments that choose the model, after a look whether it is known."""
+    if model is None:
+        return []
+    scripted = provider.scripted and model.startswith(demo.SCRIPT)
+    if provider.models and model not in provider.models and not scripted:
+        hint = declared.nearest(model, provider.models)
+        raise UsageProblem(f"{provider.name} knows no model {model!r}. {hint}")
+    if provider.scripted:
+        return demo.model_arguments(model)
+    if provider.model_by == "session":
+        return []
+    return [part.replace("{model}", model) for part in provider.model_args]
+
+
+# ---------------------------------------------------------------- finding
+
+
+def _agent_folders(project: Path) -> list[str]:
+    named = (config.settings(project).agents_path or "").split(os.pathsep)
+    return [os.path.abspath(project / Path(part).expanduser()) for part in named if part]
+
+
+def _command(
+    provider: Provider, folders: list[str], project: Path, environment: Mapping[str, str]
+) -> list[str]:
+    """The command with an absolute program; what it names beside its file, absolute too."""
+    program, *arguments = provider.command
+    beside = Path(provider.folder) if provider.folder else project
+    if os.sep in program:
+        found = shutil.which(beside / Path(program).expanduser())
+    else:
+        path = os.pathsep.join([*folders, environment.get("PATH", os.defpath)])
+        found = shutil.which(program, path=path)
+    if found is None:
+        how = f"Install it: {provider.install}. " if provider.install else ""
+        raise UsageProblem(
+            f"{provider.name}: there is no program {program!r} on PATH. {how}If it lies elsewhere,"
+            " name its folder in PASEO_NB_AGENTS_PATH."
+        )
+    if provider.folder is not None:
+        arguments = [_absolute(argument, beside) for argument in arguments]
+    return [os.path.abspath(found), *arguments]
+
+
+def _absolute(argument: str, beside: Path) -> str:
+    """`agent.py` as a path, if that file lies beside the settings: the agent's own working folder
+    is another one, and may hold another `agent.py`."""
+    looks_like_file = not argument.startswith("-") and ("." in argument or os.sep in argument)
+    file = os.path.join(beside, argument)
+    return file if looks_like_file and os.path.isfile(file) else argument
+
+
+def _filled(value: str, key: str, provider: Provider, environment: Mapping[str, str]) -> str:
+    def fill(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in environment:
+            raise UsageProblem(
+                f"{provider.name}: its variable {key} needs {name}, which is not set:"
+                f" os.environ[{name!r}] = …"
+            )
+        return environment[name]
+
+    return _VARIABLE.sub(fill, value)

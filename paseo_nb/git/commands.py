@@ -1,0 +1,174 @@
+"""Running git in one repository: GitPython finds the repository and starts git, here is said in
+which surroundings.
+
+Always without hooks, prompts and the file system monitor, and without the caller's GIT_DIR and the
+like (a kernel or an agent that a git hook started has them, and they mean another repository).
+Everything here is for the other files of this room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GitProblem
+
+if TYPE_CHECKING:
+    from git import Repo
+
+# Untracked files above this are in no snapshot and no diff: a data set beside a notebook would
+# otherwise be copied into the repository's objects at every launch.
+LARGEST_UNTRACKED = 64 << 20
+
+_OPTIONS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "core.safecrlf=false",
+    "core.splitIndex=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+# What `git rev-parse --local-env-vars` names (but for configuration, which is the user's), and
+# what changes how paths and diffs are read.
+_NOT_PASSED_ON = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE", "GIT_PREFIX", "GIT_NAMESPACE",
+    "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS",
+    "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
+    "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS",
+)  # fmt: skip
+
+
+class Repository:
+    """The git repository that a folder lies in. GitProblem where there is none, or no git."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._repo = _open(folder)
+        top = self._repo.working_tree_dir
+        self.top = None if top is None else Path(top)
+        self.git_dir = Path(self._repo.git_dir)
+        self.common_dir = Path(os.path.realpath(self._repo.common_dir))
+        # GitPython expands `$NAME` in the folder that it runs git in, and takes the process's own
+        # where there is none: another repository. So git itself is told where.
+        self._where = os.path.abspath(top or self.common_dir)
+
+    def run(
+        self,
+        *arguments: str,
+        index: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        fine: tuple[int, ...] = (0,),
+    ) -> bytes:
+        """git's standard output. GitProblem with git's own words where it exits otherwise."""
+        import git
+
+        told = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
+        if index is not None:
+            told["GIT_INDEX_FILE"] = str(index)
+        drop = [name for name in _NOT_PASSED_ON if name in os.environ and name not in told]
+        prefix = ["env", *(part for name in drop for part in ("-u", name))] if drop else []
+        options = [part for option in _OPTIONS for part in ("-c", option)]
+        try:
+            status, out, said = self._repo.git.execute(
+                [*prefix, "git", "-C", self._where, *options, *arguments],
+                env=told,
+                with_extended_output=True,
+                with_exceptions=False,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+            )
+        except git.GitCommandNotFound:
+            raise _missing() from None
+        if status not in fine:
+            raise GitProblem(f"git {arguments[0]} failed in {self.folder}: {_reason(said)}")
+        return out
+
+    def line(self, *arguments: str, **surroundings: Any) -> str:
+        """The same, for commands that print one line."""
+        return self.run(*arguments, **surroundings).decode("utf-8", "replace").rstrip("\n")
+
+    def commit(self, name: str) -> str | None:
+        """The full id of a commit; None where it names none."""
+        arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return self.line(*arguments, fine=(0, 1, 128)) or None
+
+    @contextlib.contextmanager
+    def temporary_index(self) -> Generator[Path, None, None]:
+        """A copy of the index, so that the user's own stays as it is. With its time stamp: git
+        takes from it which files it must look into again."""
+        with tempfile.TemporaryDirectory(prefix="paseo-index-") as folder:
+            index = Path(folder) / "index"
+            try:
+                shutil.copy2(self.git_dir / "index", index)
+            except FileNotFoundError:
+                if self.commit("HEAD"):
+                    self.run("read-tree", "HEAD", index=index)
+            yield index
+
+    def stage(self, index: Path, *options: str) -> set[bytes]:
+        """`git add` for the whole working tree; returns the untracked files among it.
+
+        Left out are ignored files, repositories of their own, and untracked files that are too
+        large. A file that cannot be read, or vanishes meanwhile, does not fail the rest.
+        """
+        top = os.fsencode(self.working_tree())
+        listed = self.run("ls-files", "--others", "--exclude-standard", "-z", index=index)
+        untracked = set(listed.split(b"\0")[:-1])
+        left = {path for path in untracked if not _small_file(top, path)}
+        paths = index.with_name("paths")
+        paths.write_bytes(b"\0".join([b".", *(b":(exclude,literal)" + path for path in left)]))
+        from_file = (f"--pathspec-from-file={paths}", "--pathspec-file-nul")
+        self.run("add", "--ignore-errors", *options, *from_file, index=index, fine=(0, 1))
+        return untracked - left
+
+    def working_tree(self) -> Path:
+        """The top of the working tree. GitProblem in a bare repository."""
+        if self.top is None:
+            raise GitProblem(f"{self.folder} is a bare repository: it has no files to look at")
+        return self.top
+
+
+def _small_file(top: bytes, path: bytes) -> bool:
+    try:
+        size = os.lstat(os.path.join(top, path)).st_size
+        return not path.endswith(b"/") and size <= LARGEST_UNTRACKED
+    except OSError:
+        return False
+
+
+def _open(folder: Path) -> Repo:
+    try:
+        import git
+    except ImportError as error:
+        if "git executable" not in str(error):
+            raise
+        raise _missing() from None
+    try:
+        return git.Repo(folder, search_parent_directories=True, expand_vars=False)
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError):
+        raise GitProblem(
+            f"{folder} lies in no git repository. Make one there (git init, then a first commit),"
+            " name another with repo=…, or work without a worktree."
+        ) from None
+
+
+def _missing() -> GitProblem:
+    return GitProblem("there is no program `git` on PATH: install git, then try again")
+
+
+def _reason(said: str) -> str:
+    """The telling lines of git's standard error."""
+    lines = [line.strip() for line in said.splitlines()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
+    words = " ".join(telling[:3]) or "it gave no reason"
+    if "dubious ownership" in words:
+        return words + " Trust it: git config --global --add safe.directory FOLDER"
+    return words

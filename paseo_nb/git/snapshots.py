@@ -1,0 +1,42 @@
+"""Snapshots: the present state of a working tree as a commit object.
+
+The user's branch, index, stash and hooks are not touched, and nothing points to the commit but the
+private ref that the caller asks for. Called when a run is prepared; the supervisor makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .commands import Repository
+
+_WHO = {
+    "GIT_AUTHOR_NAME": "paseo_nb",
+    "GIT_AUTHOR_EMAIL": "paseo_nb@localhost",
+    "GIT_COMMITTER_NAME": "paseo_nb",
+    "GIT_COMMITTER_EMAIL": "paseo_nb@localhost",
+}
+
+
+def snapshot(path: str | os.PathLike[str], ref: str | None = None) -> str:
+    """The id of a commit that holds the working tree that `path` lies in, as it is now: tracked
+    and untracked files, without ignored ones, nested repositories, and untracked files over 64 MB.
+
+    HEAD's own id where nothing differs from it; else a new commit on top of HEAD (of nothing, in a
+    repository without commits). `ref` (`refs/…`) is made to point to it, so that git keeps it.
+    GitProblem outside a repository.
+    """
+    repository = Repository(Path(path))
+    with repository.temporary_index() as index:
+        repository.stage(index, "--all")
+        tree = repository.line("write-tree", index=index)
+    head = repository.commit("HEAD")
+    if head is not None and repository.line("rev-parse", f"{head}^{{tree}}") == tree:
+        commit = head
+    else:
+        parent = ["-p", head] if head is not None else []
+        commit = repository.line("commit-tree", tree, *parent, "-m", "paseo_nb snapshot", env=_WHO)
+    if ref is not None:
+        repository.run("update-ref", ref, commit)
+    return commit

@@ -1,0 +1,159 @@
+"""Worktrees: a working copy and a branch of its own for a run, under `<home>/worktrees/<name>`.
+
+Made with plain `git worktree`, so the user sees them in `git worktree list` and their commits on
+ordinary branches. Called when a run is prepared; who is at work in one is the caller's to know.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..errors import GitProblem, StorageProblem
+from ..journal import private_dir, write_file_once
+from ..locks import take_lock
+from .commands import Repository
+
+LOCK_WAIT_S = 120.0
+
+
+class Worktree(msgspec.Struct, frozen=True):
+    """A worktree to work in. branch: None where its HEAD is detached; base: the commit it stands
+    on now; created: False where it was there already."""
+
+    path: Path
+    branch: str | None
+    base: str
+    created: bool
+
+
+def ensure_worktree(
+    repo: Path, name: str, home: Path, live: Callable[[Path], str | None]
+) -> Worktree:
+    """The worktree `name`, made if it is not there: on the branch of that name, which is made off
+    the HEAD that `repo` has now if there is none yet.
+
+    name: any branch name that git takes, slashes included. home: the project's `.paseo_nb`.
+    live: tells the id of the run that is at work in a folder, if any; such a worktree is not given
+    away. GitProblem says what stands in the way and what to do; StorageProblem where home cannot
+    be written.
+    """
+    repository = Repository(repo)
+    _check_name(repository, name)
+    folder = Path(os.path.abspath(home)) / "worktrees"
+    path = folder / name
+    head = repository.commit("HEAD")
+    if head is None:
+        raise GitProblem(
+            f"{repo} has no commit yet, so there is nothing to branch off. Make a first one:"
+            " git commit --allow-empty -m start"
+        )
+    try:
+        _prepare(home, folder)
+        lock = take_lock(folder / ".lock", wait_s=LOCK_WAIT_S)
+    except OSError as error:
+        raise StorageProblem(f"{folder} cannot be written: {error.strerror}") from error
+    if lock is None:
+        raise GitProblem(f"another process has been making a worktree in {folder} for too long")
+    with lock:
+        if (path / ".git").exists():
+            return _reused(repository, name, path, live)
+        _check_place(folder, path)
+        base = repository.commit(f"refs/heads/{name}")
+        _add(repository, name, path, None if base else head)
+    return Worktree(path, name, base or head, True)
+
+
+def current_branch(path: Path) -> str | None:
+    """The branch that a folder's HEAD is on; None where it is detached. GitProblem outside a
+    repository."""
+    return Repository(path).line("symbolic-ref", "--short", "-q", "HEAD", fine=(0, 1)) or None
+
+
+def _check_name(repository: Repository, name: str) -> None:
+    if repository.line("check-ref-format", "--branch", name, fine=(0, 1, 128, 129)) == name:
+        return
+    legal = re.sub(r"[^\w/.-]+|\.(?=\.)|(?<=/)[.-]+|^[./-]+|[./-]+$", "-", name).strip("-/.")
+    hint = f" {legal!r} would do." if legal and legal != name else ""
+    raise GitProblem(f"worktree={name!r} is not a name that git takes for a branch.{hint}")
+
+
+def _prepare(home: Path, folder: Path) -> None:
+    """The folders; home is ignored by git from its first moment."""
+    private_dir(Path(home))
+    if not (Path(home) / ".gitignore").exists():
+        write_file_once(Path(home) / ".gitignore", b"*\n")
+    private_dir(folder)
+
+
+def _reused(
+    repository: Repository, name: str, path: Path, live: Callable[[Path], str | None]
+) -> Worktree:
+    try:
+        there = Repository(path)
+        ours = there.common_dir == repository.common_dir and there.top == path
+    except GitProblem:
+        ours = False
+    if not ours:
+        raise GitProblem(
+            f"{path} is a worktree of another repository, or one that git no longer knows. Move it"
+            " away (or try `git worktree repair`), or choose another name."
+        )
+    run_id = live(path)
+    if run_id is not None:
+        raise GitProblem(
+            f"run {run_id} is at work in worktree {name!r}. Wait for it, stop it, or choose"
+            " another name."
+        )
+    there = Repository(path)
+    return Worktree(path, current_branch(path), there.line("rev-parse", "HEAD"), False)
+
+
+def _check_place(folder: Path, path: Path) -> None:
+    """A worktree inside another one would be untracked files there, and go with it."""
+    for parent in path.parents:
+        if parent == folder:
+            break
+        if (parent / ".git").exists():
+            raise GitProblem(f"{path} would lie inside the worktree {parent}: choose another name")
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise GitProblem(
+            f"{path} is there already and is no worktree. Move it away, or choose another name."
+        )
+
+
+def _add(repository: Repository, name: str, path: Path, start: str | None) -> None:
+    """Make it, on a new branch off `start`, or on the branch of that name."""
+    elsewhere, gone = _checked_out(repository, name, path)
+    force = ["--force"] if gone else []
+    if elsewhere is not None:
+        raise GitProblem(
+            f"branch {name!r} is checked out in {elsewhere}, and git allows one place at a time."
+            f" Choose another name, or work there with repo={str(elsewhere)!r}."
+        )
+    what = ["--no-track", "-b", name, str(path), start] if start else [str(path), name]
+    try:
+        repository.run("worktree", "add", "--quiet", *force, *what)
+    except GitProblem as problem:
+        raise GitProblem(f"worktree {name!r} could not be made: {problem}") from None
+
+
+def _checked_out(repository: Repository, name: str, path: Path) -> tuple[Path | None, bool]:
+    """Where the branch is checked out, and whether git still lists it, or our path, for a folder
+    that is gone."""
+    elsewhere: Path | None = None
+    gone = False
+    listed = os.fsdecode(repository.run("worktree", "list", "--porcelain"))
+    for entry in listed.split("\n\n"):
+        lines = entry.splitlines()
+        place = Path(lines[0].removeprefix("worktree ")) if lines else Path()
+        on_it = f"branch refs/heads/{name}" in lines
+        if on_it and (place / ".git").exists():
+            elsewhere = place
+        elif on_it or os.path.realpath(place) == os.path.realpath(path):
+            gone = True
+    return elsewhere, gone

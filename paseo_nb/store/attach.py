@@ -1,0 +1,146 @@
+"""The index file: attached for as long as one query or one advance, then let go.
+
+Two locks guard it. Ours, `db.lock`, orders paseo_nb's own processes: shared for a query, exclusive
+for an advance. DuckDB's own keeps others out while the file is open, and tells who has it: a
+foreign tool that holds it is reported with its process id, never waited for longer than 300 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ..errors import StorageProblem
+from ..locks import HeldLock
+from .schema import INDEX
+
+STORAGE_VERSION = "v1.5.0"  # DuckDB 1.5 and 2.0 both open it
+FOREIGN_WAIT_S = 0.3
+READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class IndexHeld(StorageProblem):
+    """A foreign tool has the index file open; `holder` names it."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(
+            f"the index {path} is held by {holder}. Close it there (a DuckDB connection, a database"
+            " tool), or ask for single runs, which are answered from their journals. Nothing is"
+            " lost: runs go on and are indexed afterwards."
+        )
+        self.holder = holder
+
+
+class IndexDamaged(StorageProblem):
+    """The file is no DuckDB database any more."""
+
+
+def database(home: Path) -> Path:
+    """Where the index lies."""
+    return home / "paseo.duckdb"
+
+
+def lock_path(home: Path) -> Path:
+    """Where our lock on the index lies."""
+    return home / "db.lock"
+
+
+def connection(home: Path) -> Any:
+    """An in-memory DuckDB that fetches no extension, speaks UTC, and would spill into `home`."""
+    con = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",  # SQL sees tables, not our variables
+            "temp_directory": str(home / ".spill"),
+        },
+    )
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+@contextlib.contextmanager
+def shared_lock(home: Path, wait_s: float) -> Generator[None]:
+    """Hold `db.lock` shared. Where it neither exists nor can be made (a read-only project), nobody
+    can write the index either, and there is nothing to lock. TimeoutError after `wait_s`."""
+    try:
+        fd = _open_lock(lock_path(home))
+    except OSError as error:
+        if error.errno not in READ_ONLY_ERRORS:
+            raise
+        yield
+        return
+    with HeldLock(fd):
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                time.sleep(0.002)
+        yield
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+@contextlib.contextmanager
+def attached(con: Any, path: Path, *, write: bool) -> Generator[None]:
+    """Attach the index file to a connection for the length of the block. Hold `db.lock`.
+
+    Raises IndexHeld, IndexDamaged, FileNotFoundError, or StorageProblem for what else DuckDB says.
+    """
+    options = f"STORAGE_VERSION '{STORAGE_VERSION}'" if write else "READ_ONLY"
+    deadline = time.monotonic() + FOREIGN_WAIT_S
+    while True:
+        try:
+            con.execute(f"ATTACH {literal(str(path))} AS {INDEX} ({options})")
+            break
+        except duckdb.Error as error:
+            problem = _explain(error, path)
+            if not isinstance(problem, IndexHeld) or time.monotonic() > deadline:
+                raise problem from error
+            time.sleep(0.02)
+    try:
+        if write:
+            path.chmod(0o600)
+        yield
+    finally:
+        con.execute(f"DETACH {INDEX}")
+
+
+def _explain(error: duckdb.Error, path: Path) -> Exception:
+    """DuckDB's refusal to attach, as an error of ours."""
+    said = str(error)
+    if "Conflicting lock" in said or "Could not set lock" in said:
+        pid = re.search(r"PID (\d+)", said)
+        return IndexHeld(path, f"PID {pid[1]}" if pid else "another process")
+    if "Unique file handle conflict" in said:
+        return IndexHeld(path, f"this process (PID {os.getpid()})")
+    if "database does not exist" in said:
+        return FileNotFoundError(errno.ENOENT, said, str(path))
+    broken = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+    if "not a valid DuckDB database file" in said or isinstance(error, broken):
+        return IndexDamaged(f"{path} is damaged. Delete it: it is rebuilt from the journals.")
+    return StorageProblem(f"the index cannot be opened: {said}")
+
+
+def literal(text: str) -> str:
+    """Text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,71 @@
+"""Advancing the index off the query path: one short-lived thread per project, never more.
+
+A thread runs while there is something to index and ends by itself; it is no daemon, so the
+interpreter waits for it at exit, and it stops after the slice in hand once the main thread has
+ended. `close` waits for all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from . import index
+
+_lock = threading.Lock()
+_running: dict[Path, threading.Thread] = {}
+_again: set[Path] = set()
+
+
+def advance_soon(home: Path) -> None:
+    """Have the index of a project advanced, soon, in the background; returns at once.
+
+    Nothing is raised: what cannot be indexed now (a foreign tool holds the file, a full disk) is
+    answered from the journals, and tried again the next time.
+    """
+    with _lock:
+        if home in _running:
+            _again.add(home)
+            return
+        thread = threading.Thread(target=_work, args=(home,), name="paseo-index")
+        _running[home] = thread
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is ending
+        with _lock:
+            _running.pop(home, None)
+
+
+def close() -> None:
+    """Wait until nothing is being advanced."""
+    while True:
+        with _lock:
+            threads = list(_running.values())
+        if not threads:
+            return
+        for thread in threads:
+            thread.join()
+
+
+def _work(home: Path) -> None:
+    while True:
+        with contextlib.suppress(OSError):
+            index.advance(home, wait_s=0.3, keep_going=threading.main_thread().is_alive)
+        with _lock:
+            if home not in _again:
+                del _running[home]
+                return
+            _again.discard(home)
+
+
+def _forget_in_child() -> None:
+    """A forked child has none of these threads, and perhaps a lock that nobody will release."""
+    global _lock
+    _lock = threading.Lock()
+    _running.clear()
+    _again.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,204 @@
+"""The columns of every table and frame, declared as data: DDL, docs, frames and tests share them.
+
+Times are UTC; NULL means "not reported" (0 means zero); tokens in include cached ones; JSON
+columns hold JSON text, in SQL (`raw->>'$.a'`) as in a DataFrame (`json.loads`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Type = Literal["VARCHAR", "BIGINT", "DOUBLE", "JSON", "TIMESTAMPTZ"]
+
+
+class Column(NamedTuple):
+    """One column: its name, DuckDB type, unit ("" where it has none) and meaning in one line."""
+
+    name: str
+    type: Type
+    unit: str
+    meaning: str
+
+
+def _text(name: str, meaning: str) -> Column:
+    return Column(name, "VARCHAR", "", meaning)
+
+
+def _json(name: str, meaning: str) -> Column:
+    return Column(name, "JSON", "", meaning)
+
+
+def _time(name: str, meaning: str) -> Column:
+    return Column(name, "TIMESTAMPTZ", "UTC", meaning)
+
+
+def _count(name: str, meaning: str, unit: str = "") -> Column:
+    return Column(name, "BIGINT", unit, meaning)
+
+
+RUN_ID = _text("run_id", "The run: a sortable id")
+TURN = _count("turn", "The turn it belongs to, counted from 1; 0 is before the first")
+
+USAGE = [
+    _count("input_tokens", "Tokens in, cached ones included", "tokens"),
+    _count("output_tokens", "Tokens out, reasoning included where the agent counts so", "tokens"),
+    _count("cache_read_tokens", "Tokens in that came from the provider's cache", "tokens"),
+    _count("cache_write_tokens", "Tokens in that were written to the provider's cache", "tokens"),
+    _count("reasoning_tokens", "Tokens out that were reasoning", "tokens"),
+]
+"""What a model used, as reported."""
+
+SPENT = [
+    *USAGE,
+    _count("total_tokens", "All tokens, as the agent counts them", "tokens"),
+    Column("cost_usd", "DOUBLE", "USD", "Cost as the agent reports it"),
+]
+"""Tokens and money of a turn or a run."""
+
+RUNS = [
+    RUN_ID,
+    _text("parent_run_id", "The run that started it"),
+    _text("workflow_run_id", "The workflow run that started it"),
+    _text("match_id", "The arena match it is a contestant of"),
+    _text("label", "The short name its user gave it"),
+    _text("title", "The title the agent or the user gave it"),
+    _json("labels", "Further labels, an object of texts"),
+    _text("session_id", "The agent's own conversation id"),
+    _text("session_name", "The name of the session in the notebook (`--session`)"),
+    _text("provider", "The way the agent was reached: claude, codex, …"),
+    _text("model_asked", "The model that was asked for; NULL: the agent's default"),
+    _text("model_answered", "The model that the agent says it uses"),
+    _text("agent_version", "The agent's version"),
+    _text("permission_mode", "ask, edit, auto or read"),
+    _text("agent_mode", "The agent's own mode (plan, build, …)"),
+    _text("effort", "The reasoning effort asked for"),
+    _text("host", "The machine it ran on"),
+    _text("notebook", "The notebook that started it"),
+    _text("cell_id", "The cell that started it"),
+    _text("cell_hash", "Hash of what the cell asked"),
+    _text("repo", "The repository it works for"),
+    _text("worktree", "The name of its worktree"),
+    _text("branch", "The git branch it works on"),
+    _text("git_base", "The commit it started from"),
+    _text("git_head", "The commit of its last snapshot"),
+    _text("cwd", "The folder it works in"),
+    _text("prompt", "Its first prompt"),
+    _text("state", "One of the states of a run; true at the time of the query"),
+    _text("error", "What went wrong in its last turn"),
+    _time("created_at", "When it was asked for"),
+    _time("started_at", "When its processes first started"),
+    _time("finished_at", "When its last turn ended; NULL while one goes on"),
+    _count("turns", "How many turns it has had"),
+    _count("tool_calls", "How many tool calls it has made"),
+    *SPENT,
+]
+"""One row per run. Filters `since=` and `until=` look at `created_at`."""
+
+TURNS = [
+    RUN_ID,
+    _count("turn", "Its number, counted from 1"),
+    _text("origin", "Who prompted: user, or the part of paseo_nb that did"),
+    _text("prompt", "The prompt's text"),
+    _text("text", "The agent's text after the turn's last tool call, else its last text"),
+    _text("outcome", "end_turn, cancelled, refused, limit, error, interrupted; NULL: it goes on"),
+    _text("stop_reason", "Why it stopped, in the agent's word"),
+    _text("error", "What went wrong"),
+    _time("started_at", "When the prompt was given"),
+    _time("finished_at", "When it ended"),
+    Column("duration_ms", "DOUBLE", "ms", "From prompt to end"),
+    _count("tool_calls", "How many tool calls it has made"),
+    *SPENT,
+    _count("context_used", "How full the model's context was at its end", "tokens"),
+    _count("context_size", "How much the model's context holds", "tokens"),
+    _count("first_seq", "Its first event"),
+    _count("last_seq", "Its last event: the turn's end"),
+]
+"""One row per turn. Filters `since=` and `until=` look at `started_at`."""
+
+EVENTS = [
+    RUN_ID,
+    _count("seq", "Its number in the run, counted from 1 without a gap; -1: a damaged line"),
+    _time("time", "When it was written down"),
+    TURN,
+    _text("dir", "in: the agent said it; out: it was told; own: paseo_nb's own fact"),
+    _text("kind", "ACP's update kind, the method of a message, or the kind of our fact"),
+    _text("text", "Its plain text, where it has any"),
+    _text("tool_call_id", "The tool call it is about"),
+    _json("raw", "The message itself, secrets masked"),
+]
+"""One row per line of a run's journal. Filters `since=` and `until=` look at `time`."""
+
+TOOL_TRACES = [
+    RUN_ID,
+    TURN,
+    _text("tool_call_id", "The agent's id of the call; unique within a turn"),
+    _count("seq", "The event that began it"),
+    _text("tool_name", "The tool's name where the agent tells it, else its kind"),
+    _text("kind", "read, edit, delete, move, search, execute, think, fetch, other"),
+    _text("title", "What the agent calls it"),
+    _json("input", "The arguments"),
+    _json("output", "The result, else the content shown for it"),
+    _time("started_at", "When it began"),
+    _time("finished_at", "When it ended"),
+    Column("latency_ms", "DOUBLE", "ms", "From request to result, by the monotonic clock"),
+    *USAGE,
+    _text("error", "What went wrong"),
+    _text("outcome", "completed, failed, cancelled, interrupted; NULL: it goes on"),
+]
+"""One row per tool call. Filters `since=` and `until=` look at `started_at`."""
+
+PERMISSIONS = [
+    RUN_ID,
+    _text("permission_id", "p and the seq of the question's event"),
+    TURN,
+    _text("tool_call_id", "The tool call it is about"),
+    _text("title", "What the agent asks for"),
+    _text("kind", "The kind of tool"),
+    _json("input", "The arguments of the tool"),
+    _json("options", "The answers that the agent offered"),
+    _text("outcome", "selected or cancelled; NULL: it waits"),
+    _text("option_id", "The option that was chosen"),
+    _text("answered_by", "Who answered: a person's front end or the policy"),
+    _text("rule", "The rule that decided"),
+    _text("message", "What the agent was told with it"),
+    _time("asked_at", "When the agent asked"),
+    _time("answered_at", "When it was answered"),
+    Column("wait_ms", "DOUBLE", "ms", "From question to answer"),
+]
+"""One row per question of an agent. Filters `since=` and `until=` look at `asked_at`."""
+
+TRANSCRIPT = [
+    _count("seq", "The event that began it"),
+    TURN,
+    _text("role", "user, agent or system"),
+    _text("kind", "message, thought, plan, tool_call, permission, note"),
+    _text("text", "Its plain text"),
+    _text("title", "A tool call's or permission's title; who prompted, where not the user"),
+    _text("outcome", "How a tool call, permission or failed turn ended"),
+    _time("started_at", "When it began"),
+    _time("finished_at", "When it ended"),
+]
+"""One row per message, thought, plan, tool call and permission of one run (`run.transcript()`)."""
+
+FRAMES: dict[str, list[Column]] = {
+    "runs": RUNS,
+    "turns": TURNS,
+    "events": EVENTS,
+    "tool_traces": TOOL_TRACES,
+    "permissions": PERMISSIONS,
+}
+"""The tables of the index, which are the frames and the views of `paseo.sql` too."""
+
+TIME_OF = {
+    "runs": "created_at",
+    "turns": "started_at",
+    "events": "time",
+    "tool_traces": "started_at",
+    "permissions": "asked_at",
+}
+"""The column that `since=` and `until=` look at."""
+
+
+def names(columns: list[Column]) -> list[str]:
+    """Their names, in order."""
+    return [column.name for column in columns]

@@ -1,0 +1,146 @@
+"""What the store looks at on disk: run folders, live markers, and where a journal may be cut.
+
+Reads only. Files are read, never mapped: a journal that is cut short meanwhile must not kill us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ..host.states import STARTING_S, true_state
+from ..journal import RunFolder, decode_line
+from ..model import RunSpec
+
+_BLOCK = 1 << 20
+_TURN = b'"dir":"own","kind":"turn_'
+_WORKFLOW = "wf-"
+
+
+def run_ids(home: Path) -> list[str]:
+    """Every run folder, oldest first. A few ms for thousands: not for each query."""
+    return _listed(home / "runs")
+
+
+def live_ids(home: Path) -> list[str]:
+    """The runs that are unfinished or not yet indexed, oldest first."""
+    return [name for name in _listed(home / "live") if not name.startswith(_WORKFLOW)]
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(path) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def folder_of(home: Path, run_id: str) -> RunFolder:
+    """Where a run's files lie."""
+    return RunFolder(home / "runs" / run_id)
+
+
+def read_spec(folder: RunFolder) -> RunSpec | None:
+    """The run's spec; a bare one where it is damaged, None where there is none."""
+    try:
+        return folder.read_spec()
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        made_us = int(folder.spec.stat().st_mtime * 1e6)
+        return RunSpec(folder.run_id, made_us, provider="", command=[], cwd="")
+
+
+def age_s(path: Path) -> float:
+    """How long ago a file was made or touched; infinite where there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+def is_young(folder: RunFolder) -> bool:
+    """Whether somebody may just be about to start its processes."""
+    return min(age_s(folder.live_marker), age_s(folder.spec)) < STARTING_S
+
+
+def told_state(folder: RunFolder, journal_state: str) -> str:
+    """The run's true state now, from its lock and what its journal tells."""
+    try:
+        return true_state(folder, journal_state)
+    except FileNotFoundError:
+        return journal_state
+
+
+# ------------------------------------------------------------ journals
+
+
+def identity(path: Path) -> tuple[str, int]:
+    """What tells this journal from another at the same place (inode, first line), and its size.
+    ("", 0) where there is none or it has no whole line."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return "", 0
+    try:
+        info = os.fstat(fd)
+        first, newline, _ = os.pread(fd, 4096, 0).partition(b"\n")
+    finally:
+        os.close(fd)
+    if not newline and info.st_size < 4096:
+        return "", 0
+    return f"{info.st_ino}-{hashlib.sha256(first).hexdigest()[:16]}", info.st_size
+
+
+def index_end(path: Path, start: int, size: int, ended: bool) -> int:
+    """How far from `start` (a point between turns) the journal may be indexed: to its last turn
+    end; to its last whole line where the run has ended and left no turn open."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return start
+    try:
+        end = _last_line_end(fd, start, size)
+        turn_open = False
+        for after, kind in _turn_lines(fd, start, end):
+            if kind == "turn_end":
+                return end if ended and not turn_open else after
+            turn_open = True
+        return end if ended and not turn_open else start
+    finally:
+        os.close(fd)
+
+
+def _last_line_end(fd: int, start: int, size: int) -> int:
+    high = size
+    while high > start:
+        low = max(start, high - _BLOCK)
+        at = os.pread(fd, high - low, low).rfind(b"\n")
+        if at >= 0:
+            return low + at + 1
+        high = low
+    return start
+
+
+def _turn_lines(fd: int, start: int, end: int) -> Iterator[tuple[int, str]]:
+    """Our `turn_start` and `turn_end` lines, last first: the offset after each, and its kind."""
+    rest = b""
+    high = end
+    while high > start:
+        low = max(start, high - _BLOCK)
+        block = os.pread(fd, high - low, low) + rest
+        head = 0 if low == start else block.find(b"\n") + 1  # a line that began in an earlier block
+        at = len(block) if head or low == start else -1
+        while at >= 0 and (at := block.rfind(_TURN, head, at)) >= 0:
+            begin = block.rfind(b"\n", 0, at) + 1
+            after = block.find(b"\n", at) + 1
+            line = decode_line(block[begin : after - 1])
+            if line.dir == "own" and line.kind in ("turn_start", "turn_end"):
+                yield low + after, line.kind
+            at = begin
+        rest = block[:head] if head or low == start else block
+        high = low

@@ -1,0 +1,64 @@
+"""Writes docs/frames.md from the declared columns: `python -m paseo_nb.store.docs [PATH]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from . import columns
+from .columns import FRAMES, TIME_OF, TRANSCRIPT, Column
+
+_ONE_ROW = {
+    "runs": "One row per run.",
+    "turns": "One row per turn: one prompt and all that follows until the agent stops.",
+    "events": "One row per line of a run's journal.",
+    "tool_traces": "One row per tool call, from request to result.",
+    "permissions": "One row per question of an agent, with its answer.",
+}
+
+_HEAD = """# Frames
+
+Made by `python -m paseo_nb.store.docs` from `paseo_nb/store/columns.py`; don't edit it here.
+
+`paseo.runs()`, `turns()`, `events()`, `tool_traces()` and `permissions()` return pandas
+DataFrames; in `paseo.sql("select …")` they are tables of the same names (DuckDB's SQL).
+
+Every frame takes `run=` (an id, an unambiguous prefix, or several), `since=` and `until=` (a
+datetime, `"2026-11-21T10:00"`, a timedelta, or `"2h"` ago), `limit=` (the newest so many rows) and
+`columns=` (which ones, in which order). Rows come oldest first.
+
+Times are UTC. An empty value means "not reported"; 0 means zero. Tokens in include cached ones. In
+pandas, `BIGINT` is `Int64`, `DOUBLE` is `float64`, `TIMESTAMPTZ` is `datetime64[us, UTC]`,
+`VARCHAR` and `JSON` are text (`json.loads` reads the latter; in SQL, `raw->>'$.params'` does).
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for name, listed in FRAMES.items():
+        told = f"{_ONE_ROW[name]} `since=` and `until=` look at `{TIME_OF[name]}`."
+        parts.append(_section(name, told, listed))
+    story = (
+        "One row per message, thought, plan, tool call, permission and note of one run:"
+        " `run.transcript()`. `run.tool_calls()` is `tool_traces` of that run."
+    )
+    parts.append(_section("transcript", story, TRANSCRIPT))
+    return "\n".join(parts)
+
+
+def _section(name: str, told: str, listed: list[Column]) -> str:
+    head = ["| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
+    rows = [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in listed]
+    return "\n".join([f"## {name}", "", told, "", *head, *rows, ""])
+
+
+def main() -> None:
+    """Write the page."""
+    root = Path(columns.__file__).parents[2]
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "docs" / "frames.md"
+    path.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

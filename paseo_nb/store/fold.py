@@ -1,0 +1,243 @@
+"""The fold of a run as the store needs it: history without a transcript, in pieces, resumable.
+
+A `Fold` gives up the rows of finished turns as they are written, and keeps between two turns only
+a small `Carry`, so that a journal of any length is indexed without reading it again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..drivers.acp_reading import as_str
+from ..drivers.reading import reading_for
+from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
+from ..model import Item, Line, Permission, Problem, RunSpec, ToolCall, Turn, Usage
+
+
+class Carry(msgspec.Struct, omit_defaults=True):
+    """What a fold knows between two turns; the index keeps it beside a run's offset."""
+
+    seq: int = 0
+    last_us: int = 0
+    state: str = "starting"
+    archived: bool = False
+    session_id: str | None = None
+    agent_version: str | None = None
+    model_answered: str | None = None
+    agent_mode: str | None = None
+    host: str | None = None
+    title: str | None = None
+    ended: str | None = None
+    error: Problem | None = None
+    git_head: str | None = None
+    prompt: str | None = None
+    started_us: int | None = None
+    finished_us: int | None = None
+    reported_cost: float = 0.0
+    cost_before: float = 0.0
+    reading: Any = None
+    last_turn: Turn | None = None
+    closed: list[str] = []
+    turns: int = 0
+    tool_calls: int = 0
+    usage: Usage = msgspec.field(default_factory=Usage)
+
+
+_KEPT = (
+    "seq", "last_us", "state", "archived", "session_id", "agent_version", "model_answered",
+    "agent_mode", "host", "title", "ended", "error", "git_head", "prompt", "started_us",
+    "finished_us",
+)  # fmt: skip
+
+
+def reading_tag(dialect: str) -> str:
+    """Which reading and fold make the rows of a dialect's runs: another tag makes them anew."""
+    return f"{dialect} {reading_for(dialect).version}.{FOLD_VERSION}"
+
+
+class Done(msgspec.Struct):
+    """What a fold gives up: facts that will not change any more."""
+
+    turns: list[Turn]
+    tool_calls: list[tuple[ToolCall, float | None]]
+    permissions: list[Permission]
+
+
+class Fold(History):
+    """History in pieces. `past` counts what was given up; `turns` begins with the last ended turn,
+    which late lines may still change."""
+
+    def __init__(self, spec: RunSpec, blobs: Path, carry: Carry | None = None) -> None:
+        super().__init__(spec.dialect, spec.provider, blobs)
+        self.past = Carry()
+        self.git_head: str | None = None
+        self.prompt: str | None = None
+        self.started_us: int | None = None
+        self.finished_us: int | None = None
+        self.touched: set[str] = set()
+        self._mono: dict[str, int] = {}
+        self._latency_ms: dict[str, float] = {}
+        if carry is not None:
+            self._restore(carry)
+
+    # ------------------------------------------------------------ from turn to turn
+
+    def carry(self) -> Carry:
+        """What to go on from. Only between two turns, after `give_up`."""
+        return Carry(
+            **{name: getattr(self, name) for name in _KEPT},
+            reported_cost=self._reported_cost,
+            cost_before=self._cost_before,
+            reading=self.reading.memory(),
+            last_turn=self.turn,
+            closed=[key for key in self._closed if key.startswith(f"{self._last_turn()}/")],
+            turns=self.past.turns,
+            tool_calls=self.past.tool_calls,
+            usage=self.past.usage,
+        )
+
+    def _restore(self, carry: Carry) -> None:
+        for name in _KEPT:
+            setattr(self, name, getattr(carry, name))
+        self._reported_cost, self._cost_before = carry.reported_cost, carry.cost_before
+        if carry.reading is not None:
+            self.reading.recall(carry.reading)
+        self.turns = [carry.last_turn] if carry.last_turn is not None else []
+        self._closed = set(carry.closed)
+        self.past = carry
+
+    def _last_turn(self) -> int:
+        return self.turns[-1].turn if self.turns else 0
+
+    # ------------------------------------------------------------ what it counts
+
+    @property
+    def usage(self) -> Usage:
+        """The sum over all turns, given up or not."""
+        return self.past.usage.plus(super().usage)
+
+    def turn_count(self) -> int:
+        """How many turns there have been."""
+        return self.past.turns + len(self.turns)
+
+    def call_count(self) -> int:
+        """How many tool calls there have been."""
+        return self.past.tool_calls + sum(turn.tool_calls for turn in self.turns)
+
+    def latency_ms(self, call: ToolCall) -> float | None:
+        """From request to result by the monotonic clock; None while it goes on, or where nobody
+        saw it end."""
+        return self._latency_ms.get(f"{call.turn}/{call.tool_call_id}")
+
+    # ------------------------------------------------------------ giving up rows
+
+    def settled_calls(self) -> list[tuple[ToolCall, float | None]]:
+        """Give up the calls that are done and were not heard of since the last time."""
+        quiet = [
+            key
+            for key, call in self.tool_calls.items()
+            if call.outcome is not None and key not in self.touched
+        ]
+        self.touched.clear()
+        return self._give_up_calls(quiet)
+
+    def give_up(self) -> Done:
+        """Give up everything, between two turns: all turns are told, the last one is kept too."""
+        self.settle_text()
+        turns = list(self.turns)
+        for turn in turns[:-1]:
+            self.past = msgspec.structs.replace(
+                self.past,
+                turns=self.past.turns + 1,
+                tool_calls=self.past.tool_calls + turn.tool_calls,
+                usage=self.past.usage.plus(turn.usage),
+            )
+        self.turns = turns[-1:]
+        done = Done(turns, self._give_up_calls(list(self.tool_calls)), [*self.permissions.values()])
+        self.permissions.clear()
+        self.touched.clear()
+        return done
+
+    def _give_up_calls(self, keys: list[str]) -> list[tuple[ToolCall, float | None]]:
+        given: list[tuple[ToolCall, float | None]] = []
+        for key in keys:
+            call = self.tool_calls.pop(key)
+            given.append((call, self._latency_ms.pop(key, None)))
+            self._call_items.pop(key)
+            self._mono.pop(key, None)
+            self._closed.add(key)
+        return given
+
+    # ------------------------------------------------------------ folding
+
+    def take_chunks(self, first: Line, last: Line, text: str) -> None:
+        """Take a row of text chunks of one kind and turn at once."""
+        if last.seq <= self.seq:
+            return
+        self.seq, self.last_us = last.seq, last.t
+        if self.turn_open and first.turn == self.turns[-1].turn:
+            self.turns[-1].last_seq = last.seq
+        role, kind = TEXT_KINDS[first.kind]
+        self._text(first, role, kind, text)
+
+    def settle_text(self) -> None:
+        """Bring the last turn's text up to date: once a look, as a message may be long."""
+        self._flush_text()
+
+    def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
+        item = super()._add(line, role, kind, text, **more)
+        self.items.clear()  # the store keeps no transcript
+        return item
+
+    def _call(self, line: Line, call_id: str) -> ToolCall:
+        call = super()._call(line, call_id)
+        key = f"{line.turn}/{call_id}"
+        self.touched.add(key)
+        self._mono.setdefault(key, line.mono)
+        return call
+
+    def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
+        super()._on_tool_call(line, data)
+        key = f"{line.turn}/{as_str(data.get('toolCallId'))}"
+        call = self.tool_calls.get(key)
+        if call is not None:
+            self._call_items[key].text = ""
+            if data.get("status") in DONE_STATUSES:
+                self._note_latency(key, line)
+
+    _on_tool_call_update = _on_tool_call
+
+    def _note_latency(self, key: str, line: Line) -> None:
+        spent = line.mono - self._mono.get(key, line.mono)
+        if spent >= 0:
+            self._latency_ms[key] = spent / 1000
+
+    def _own_run_started(self, line: Line, data: dict[str, Any]) -> None:
+        super()._own_run_started(line, data)
+        self.started_us = self.started_us or line.t
+
+    def _own_turn_start(self, line: Line, data: dict[str, Any]) -> None:
+        super()._own_turn_start(line, data)
+        self.prompt = self.turns[-1].prompt if self.prompt is None else self.prompt
+        self.finished_us = None
+
+    def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:
+        if not self.turn_open:
+            return
+        given = {key for key in self._closed if key.startswith(f"{self.turns[-1].turn}/")}
+        going = [key for key, call in self.tool_calls.items() if call.outcome is None]
+        super()._own_turn_end(line, data)
+        self._closed |= given
+        for key in going:
+            self.touched.add(key)
+            if self.tool_calls[key].outcome == "cancelled":
+                self._note_latency(key, line)
+        self.finished_us = line.t
+        self.git_head = as_str(data.get("git_head")) or self.git_head
+
+    def _own_run_ended(self, line: Line, data: dict[str, Any]) -> None:
+        super()._own_run_ended(line, data)
+        self.finished_us = self.finished_us or line.t

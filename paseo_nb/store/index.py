@@ -1,0 +1,240 @@
+"""Advancing the index: journal lines become rows, up to the last turn end, exactly once.
+
+Whoever gets `db.lock` does it; nobody waits for it. One transaction holds a slice's rows and the
+offsets they reach to, so a process killed at any point leaves an index that is exact, only
+behind. Rows of ended turns never change; what may (a run's row, its last turn's) is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from ..errors import StorageProblem
+from ..journal import RunFolder, lock_held, read_lines, take_lock
+from ..model import BUSY_STATES, RunSpec
+from . import disk
+from .attach import IndexDamaged, attached, connection, database, lock_path
+from .fold import Fold, reading_tag
+from .migrations import migrate
+from .reader import RunReader
+from .rows import permission_row, run_row, tool_row, turn_row
+from .writer import Source, Writer
+
+BATCH_BYTES = 1 << 20
+SLICE_BYTES = 64 << 20
+
+
+class Progress(msgspec.Struct):
+    """What an advance has done."""
+
+    runs: int = 0
+    bytes: int = 0
+
+
+class _JournalChanged(Exception):
+    """A journal was cut while it was read; the slice is done again without this run."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+
+
+def advance(
+    home: Path,
+    *,
+    full: bool = False,
+    wait_s: float = 0.0,
+    keep_going: Callable[[], bool] = lambda: True,
+) -> Progress | None:
+    """Index what the journals have beyond the index; None where another process is at it.
+
+    Looks at the runs with a live marker; at every run folder where the index is new, or with
+    `full`. `keep_going` is asked between slices of about 64 MB. Raises IndexHeld where a foreign
+    tool has the file, OSError or StorageProblem where the project cannot be written.
+    """
+    if not (home / "runs").is_dir():
+        return Progress()
+    job = _Job(home, full)
+    con = connection(home)
+    try:
+        while True:
+            lock = take_lock(lock_path(home), wait_s)
+            if lock is None:
+                return None
+            with lock:
+                more = job.slice(con)
+            if not more or not keep_going():
+                return job.progress
+    except duckdb.Error as error:
+        raise StorageProblem(f"the index could not be written: {error}") from error
+    finally:
+        con.close()
+
+
+def forget_runs(home: Path, run_ids: Collection[str]) -> None:
+    """Take runs out of the index: their folders are gone. Waits for the lock up to 10 s."""
+    if not database(home).exists():
+        return
+    lock = take_lock(lock_path(home), 10.0)
+    if lock is None:
+        raise TimeoutError(f"{lock_path(home)} is busy")
+    con = connection(home)
+    try:
+        with lock, attached(con, database(home), write=True):
+            migrate(con)
+            writer = Writer(con)
+            for run_id in run_ids:
+                writer.forget(run_id)
+            writer.commit()
+    finally:
+        con.close()
+
+
+class _Job:
+    """One advance: slices until every run was looked at once."""
+
+    def __init__(self, home: Path, full: bool) -> None:
+        self.home, self.full = home, full
+        self.seen: set[str] = set()
+        self.progress = Progress()
+
+    def slice(self, con: Any) -> bool:
+        """One transaction's worth; whether there is more to do. Hold the lock."""
+        path = database(self.home)
+        try:
+            with attached(con, path, write=True):
+                return self._slice(con)
+        except IndexDamaged:
+            for name in (path, path.with_name(path.name + ".wal")):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(name, name.with_name(name.name + ".damaged"))
+            return True
+
+    def _slice(self, con: Any) -> bool:
+        meta = migrate(con)
+        every = self.full or "complete" not in meta
+        writer = Writer(con)
+        sources = writer.sources(disk.live_ids(self.home) if not every else None)
+        todo = self._todo(every, sources)
+        looked: set[str] = set()
+        whole: list[tuple[RunFolder, int]] = []
+        before = writer.bytes
+        try:
+            for run_id in todo:
+                folder = disk.folder_of(self.home, run_id)
+                looked.add(run_id)
+                end = self._run(writer, folder, sources.get(run_id), every)
+                if end is not None:
+                    whole.append((folder, end))
+                if writer.bytes - before >= SLICE_BYTES:
+                    break
+        except _JournalChanged as changed:
+            writer.rollback()
+            self.seen.add(changed.run_id)
+            return True
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                writer.rollback()
+            raise
+        more = len(looked) < len(todo)
+        if every and not more:
+            for run_id in sources.keys() - set(disk.run_ids(self.home)):
+                writer.forget(run_id)
+            writer.say("complete", "1")
+        writer.commit()
+        self.seen |= looked
+        self.progress.runs += writer.runs
+        self.progress.bytes += writer.bytes
+        for folder, end in whole:
+            _retire(folder, end)
+        return more
+
+    def _todo(self, every: bool, sources: dict[str, Source]) -> list[str]:
+        ids = disk.run_ids(self.home) if every else disk.live_ids(self.home)
+        stale = [run_id for run_id, src in sources.items() if src.stale]
+        return [run_id for run_id in dict.fromkeys([*ids, *stale]) if run_id not in self.seen]
+
+    def _run(
+        self, writer: Writer, folder: RunFolder, src: Source | None, every: bool
+    ) -> int | None:
+        """Index one run; the offset reached where that is all there will be."""
+        spec = disk.read_spec(folder)
+        if spec is None:
+            if disk.age_s(folder.live_marker) > disk.STARTING_S:
+                with contextlib.suppress(OSError):
+                    folder.live_marker.unlink()
+            if src is not None:
+                writer.forget(folder.run_id)
+            return None
+        ended = not lock_held(folder.lock)  # asked before the size: what comes later is seen later
+        ident, size = disk.identity(folder.journal)
+        if src is not None and (
+            src.identity != ident or size < src.off or src.reading != reading_tag(spec.dialect)
+        ):
+            writer.forget(folder.run_id)
+            src = None
+        start = src.off if src is not None else 0
+        end = disk.index_end(folder.journal, start, size, ended)
+        if end > start or (src is None and ended and size == 0 and not disk.is_young(folder)):
+            self._rows(writer, folder, spec, src, ident, end)
+        elif src is None:
+            ended = False
+        if every and (not ended or end < size) and not folder.live_marker.exists():
+            folder.live_marker.touch(mode=0o600)  # lost; without it no query would look at the run
+        return end if ended and end == size else None
+
+    def _rows(
+        self,
+        writer: Writer,
+        folder: RunFolder,
+        spec: RunSpec,
+        src: Source | None,
+        ident: str,
+        end: int,
+    ) -> None:
+        run_id, off = folder.run_id, src.off if src is not None else 0
+        fold = Fold(spec, folder.blobs, writer.carry(run_id) if src is not None else None)
+        last = msgspec.json.encode(fold.turn) if fold.turn is not None else b""
+        reader = RunReader(run_id, fold)
+        writer.bytes += end - off
+        while off < end:
+            data, after = read_lines(folder.journal, off, min(BATCH_BYTES, end - off))
+            if not data or after > end:
+                raise _JournalChanged(run_id)
+            writer.events(reader.feed(data))
+            writer.add("tool_traces", [tool_row(run_id, *one) for one in fold.settled_calls()])
+            off = after
+        done = fold.give_up()
+        turns = done.turns
+        if last:
+            if msgspec.json.encode(turns[0]) == last:
+                turns = turns[1:]
+            else:
+                writer.drop_turns(run_id, turns[0].turn)
+        writer.add("turns", [turn_row(run_id, turn) for turn in turns])
+        writer.add("tool_traces", [tool_row(run_id, *one) for one in done.tool_calls])
+        writer.add("permissions", [permission_row(run_id, asked) for asked in done.permissions])
+        source = Source(run_id, ident, end, fold.seq, reading_tag(spec.dialect))
+        state = "interrupted" if fold.state in BUSY_STATES else fold.state
+        state = "archived" if fold.archived else state
+        writer.run(run_row(spec, fold, state), source, fold.carry(), known=src is not None)
+
+
+def _retire(folder: RunFolder, end: int) -> None:
+    """Take the live marker of a run that has ended and is wholly indexed away, under its lock, so
+    that nobody is resuming it; a marker just touched announces that somebody will."""
+    if disk.age_s(folder.live_marker) < disk.STARTING_S:
+        return
+    with contextlib.suppress(OSError):
+        lock = take_lock(folder.lock, 0.0)
+        if lock is None:
+            return
+        with lock:
+            if disk.identity(folder.journal)[1] == end:
+                folder.live_marker.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Named migrations of the index, run once each, in order, and recorded in `meta`.
+
+Tables are made from the declared columns, so a migration for new ones calls
+`schema.add_missing_columns` and, to have them filled, `read_again`: the journals are the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import StorageProblem
+from ..model import now_us
+from . import schema
+
+Migration = Callable[[Any], None]
+MIGRATIONS: dict[str, Migration] = {}
+_PREFIX = "migration:"
+
+
+def migration(function: Migration) -> Migration:
+    """Register a migration under its name; they run in the order of this file."""
+    MIGRATIONS[function.__name__] = function
+    return function
+
+
+@migration
+def m001_initial(con: Any) -> None:
+    """The tables."""
+    schema.create(con)
+
+
+# ------------------------------------------------------------ machinery
+
+
+def read_again(con: Any) -> None:
+    """Have every run indexed anew."""
+    con.execute(f"UPDATE {schema.INDEX}.src SET reading = ''")
+
+
+def missing(meta: dict[str, str]) -> list[str]:
+    """The migrations that an index with this `meta` still needs.
+
+    Raises StorageProblem where a newer paseo_nb made it.
+    """
+    done = {key.removeprefix(_PREFIX) for key in meta if key.startswith(_PREFIX)}
+    if unknown := sorted(done - MIGRATIONS.keys()):
+        raise StorageProblem(
+            f"the index was written by a newer paseo_nb ({', '.join(unknown)}). Upgrade paseo_nb,"
+            " or delete paseo.duckdb: it is rebuilt from the journals."
+        )
+    return [name for name in MIGRATIONS if name not in done]
+
+
+def read_meta(con: Any) -> dict[str, str]:
+    """What the index says about itself; {} where it is new."""
+    found = con.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = 'meta'",
+        [schema.INDEX],
+    ).fetchall()
+    if not found:
+        return {}
+    return dict(con.execute(f"SELECT key, value FROM {schema.INDEX}.meta").fetchall())
+
+
+def write_meta(con: Any, key: str, value: str) -> None:
+    """Say one thing about the index."""
+    con.execute(f"DELETE FROM {schema.INDEX}.meta WHERE key = ?", [key])
+    con.execute(f"INSERT INTO {schema.INDEX}.meta VALUES (?, ?)", [key, value])
+
+
+def migrate(con: Any) -> dict[str, str]:
+    """Bring the attached index up to date, in one transaction; its `meta` afterwards."""
+    meta = read_meta(con)
+    todo = missing(meta)
+    if todo:
+        con.execute("BEGIN")
+        con.execute(f"CREATE TABLE IF NOT EXISTS {schema.INDEX}.meta (key VARCHAR, value VARCHAR)")
+        for name in todo:
+            MIGRATIONS[name](con)
+            write_meta(con, _PREFIX + name, str(now_us()))
+        con.execute("COMMIT")
+        meta = read_meta(con)
+    return meta

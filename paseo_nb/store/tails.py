@@ -1,0 +1,204 @@
+"""The unfinished part of the live runs, in memory: what the index does not have yet.
+
+A `Tail` reads one journal from the index's offset on, by the same reader and fold as the index,
+and goes on where it stopped when it is asked again. Its rows are what the index will hold once
+the turn has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..journal import RunFolder, read_lines
+from ..model import RunSpec
+from . import disk
+from .arrow import pa
+from .fold import Carry, Fold
+from .reader import RunReader
+from .rows import EVENT_SCHEMA, SCHEMAS, Row, permission_row, run_row, table, tool_row, turn_row
+from .writer import Source
+
+StateOf = Callable[[str, str], str]
+_BATCH_BYTES = 1 << 20
+_PIECES = 16
+DUE_BYTES = 4 << 20
+DUE_S = 5.0
+_SMALL = ("turns", "tool_traces", "permissions")
+
+
+class Tail:
+    """One run beyond its offset in the index (`source`; None: from the journal's first line)."""
+
+    def __init__(
+        self, folder: RunFolder, spec: RunSpec, source: Source | None, carry: Carry | None
+    ):
+        self.folder, self.spec, self.source = folder, spec, source
+        self.identity, size = disk.identity(folder.journal)
+        self.replaced = source is not None and (
+            source.identity != self.identity or size < source.off or source.stale
+        )
+        if self.replaced:
+            carry = None
+        self.start = source.off if source is not None and not self.replaced else 0
+        self.offset = self.start
+        self.fold = Fold(spec, folder.blobs, carry)
+        self._ended_turns = self._count_ended()
+        self._last = self._turn_row()
+        self._reader = RunReader(folder.run_id, self.fold)
+        self._events: list[Any] = []
+        self._calls: dict[str, Row] = {}
+        self.small: dict[str, Any] = {name: SCHEMAS[name].empty_table() for name in _SMALL}
+        self.changed_turn: int | None = None
+        self._indexable_since: float | None = None
+        self._note_indexable()
+
+    def _turn_row(self) -> Row | None:
+        turn = self.fold.turn
+        return turn_row(self.spec.run_id, turn) if turn is not None else None
+
+    def is_current(self) -> bool:
+        """Whether the journal is the one that was read so far."""
+        ident, size = disk.identity(self.folder.journal)
+        return size >= self.offset and (ident == self.identity or not self.identity)
+
+    def read_on(self) -> bool:
+        """Read what was written since; whether there was anything."""
+        before = self.offset
+        while True:
+            data, after = read_lines(self.folder.journal, self.offset, _BATCH_BYTES)
+            if not data:
+                break
+            if not self.identity:
+                self.identity, _ = disk.identity(self.folder.journal)
+            rows = self._reader.feed(data)
+            self._events.append(rows)
+            self.offset = after
+        if self.offset == before:
+            return False
+        if len(self._events) > _PIECES:
+            self._events = [pa.concat_tables(self._events).combine_chunks()]
+        self._read_small()
+        self._note_indexable()
+        return True
+
+    def _count_ended(self) -> int:
+        return sum(turn.outcome is not None for turn in self.fold.turns)
+
+    def _note_indexable(self) -> None:
+        fold = self.fold
+        over = fold.ended is not None and not fold.turn_open
+        if self._indexable_since is None and (over or self._count_ended() > self._ended_turns):
+            self._indexable_since = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the index should take over: 4 MB, or 5 s after a turn's or the run's end."""
+        since = self._indexable_since
+        return since is not None and (
+            self.offset - self.start >= DUE_BYTES or time.monotonic() - since >= DUE_S
+        )
+
+    def _read_small(self) -> None:
+        run_id, fold = self.spec.run_id, self.fold
+        fold.settle_text()
+        for key in fold.touched:
+            call = fold.tool_calls[key]
+            self._calls[key] = tool_row(run_id, call, fold.latency_ms(call))
+        fold.touched.clear()
+        rows = [turn_row(run_id, turn) for turn in fold.turns]
+        self.changed_turn = None
+        if self._last is not None:
+            if rows[0] == self._last:
+                rows = rows[1:]
+            else:
+                self.changed_turn = self._last[1]
+        asked = [permission_row(run_id, one) for one in fold.permissions.values()]
+        self.small = {
+            "turns": table(SCHEMAS["turns"], rows),
+            "tool_traces": table(SCHEMAS["tool_traces"], list(self._calls.values())),
+            "permissions": table(SCHEMAS["permissions"], asked),
+        }
+
+    def events(self) -> list[Any]:
+        """Its event rows, as Arrow tables."""
+        return self._events
+
+    def run_row(self, state_of: StateOf) -> Row:
+        """Its row of `runs`, with its true state."""
+        state = "archived" if self.fold.archived else self.fold.state
+        return run_row(self.spec, self.fold, state_of(self.spec.run_id, state))
+
+
+class Tails:
+    """The tails of one project's live runs."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._tails: dict[str, Tail] = {}
+        self.tables: dict[str, Any] = {}
+        self._specs: dict[str, RunSpec] = {}
+
+    def clear(self) -> None:
+        """Read everything anew: the index has moved on."""
+        self._tails.clear()
+
+    def refresh(
+        self,
+        run_ids: list[str],
+        sources: Callable[[Sequence[str]], dict[str, tuple[Source, Carry]]],
+        state_of: StateOf,
+    ) -> None:
+        """Bring the tails of these runs up to date; `sources` looks up what the index has of
+        those not known yet."""
+        gone = self._tails.keys() - set(run_ids)
+        for run_id in gone:
+            del self._tails[run_id]
+            self._specs.pop(run_id, None)
+        for run_id, tail in list(self._tails.items()):
+            if not tail.is_current():
+                del self._tails[run_id]
+        new = [run_id for run_id in run_ids if run_id not in self._tails]
+        found = sources(new) if new else {}
+        changed = bool(new or gone or not self.tables)
+        for run_id in new:
+            folder = disk.folder_of(self.home, run_id)
+            spec = self._specs.get(run_id) or disk.read_spec(folder)
+            if spec is not None:
+                self._specs[run_id] = spec
+                self._tails[run_id] = Tail(folder, spec, *found.get(run_id, (None, None)))
+        for tail in self._tails.values():
+            changed = tail.read_on() or changed
+        tails = list(self._tails.values())
+        if changed:
+            parts = [rows for tail in tails for rows in tail.events()]
+            self.tables = {name: _joined(name, [t.small[name] for t in tails]) for name in _SMALL}
+            self.tables["events"] = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
+        self.tables["runs"] = table(SCHEMAS["runs"], [tail.run_row(state_of) for tail in tails])
+
+    def is_due(self) -> bool:
+        """Whether the index should be advanced."""
+        return any(tail.is_due() for tail in self._tails.values())
+
+    def offset(self, run_id: str) -> int | None:
+        """How far a run's journal was read; None where it was not."""
+        tail = self._tails.get(run_id)
+        return tail.offset if tail is not None else None
+
+    def run_ids(self) -> list[str]:
+        """The runs whose row comes from here."""
+        return list(self._tails)
+
+    def replaced(self) -> list[str]:
+        """The runs none of whose indexed rows count: another journal stands in the place."""
+        return [run_id for run_id, tail in self._tails.items() if tail.replaced]
+
+    def changed_turns(self) -> list[tuple[str, int]]:
+        """The indexed turns whose row comes from here: late lines have changed it."""
+        return [(i, t.changed_turn) for i, t in self._tails.items() if t.changed_turn is not None]
+
+
+def _joined(name: str, tables: list[Any]) -> Any:
+    filled = [one for one in tables if one.num_rows]
+    return pa.concat_tables(filled) if filled else SCHEMAS[name].empty_table()

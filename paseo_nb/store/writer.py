@@ -1,0 +1,176 @@
+"""One transaction on the attached index: rows in large batches, offsets beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..model import now_us
+from .arrow import pa
+from .fold import Carry, reading_tag
+from .migrations import write_meta
+from .rows import SCHEMAS, Row, table
+from .schema import INDEX
+
+BATCH_ROWS = 50_000
+BATCH_BYTES = 32 << 20
+SMALL_ROWS = 2_000
+
+
+class Source(msgspec.Struct):
+    """How far one run is indexed, of which journal, as read by which dialect."""
+
+    run_id: str
+    identity: str
+    off: int
+    seq: int
+    reading: str
+
+    @property
+    def stale(self) -> bool:
+        """Whether another version of the dialect made its rows."""
+        return self.reading != reading_tag(self.reading.partition(" ")[0])
+
+
+class Writer:
+    """Collects rows and writes them; the transaction begins with the first of them."""
+
+    def __init__(self, con: Any) -> None:
+        self._con = con
+        self._open = False
+        self._events: list[Any] = []
+        self._rows: dict[str, list[Row]] = {}
+        self._runs: list[tuple[Row, Source, Carry]] = []
+        self._known: list[str] = []
+        self.bytes = 0
+        self.runs = 0
+
+    # ------------------------------------------------------------ reading what is there
+
+    def sources(self, run_ids: Sequence[str] | None) -> dict[str, Source]:
+        """The sources of some runs (None: all), and of those that another dialect read."""
+        query = f"SELECT run_id, identity, off, seq, reading FROM {INDEX}.src"
+        if run_ids is None:
+            rows = self._con.execute(query).fetchall()
+        else:
+            found = self._con.execute(f"SELECT DISTINCT reading FROM {INDEX}.src").fetchall()
+            stale = [reading for (reading,) in found if Source("", "", 0, 0, reading).stale]
+            rows = self._con.execute(
+                f"{query} WHERE list_contains(?, run_id) OR list_contains(?, reading)",
+                [list(run_ids), stale],
+            ).fetchall()
+        return {row[0]: Source(*row) for row in rows}
+
+    def carry(self, run_id: str) -> Carry:
+        """What the fold of a run knew at its offset."""
+        query = f"SELECT carry FROM {INDEX}.src WHERE run_id = ?"
+        (text,) = self._con.execute(query, [run_id]).fetchall()[0]
+        return msgspec.json.decode(text, type=Carry)
+
+    # ------------------------------------------------------------ writing
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._open = True
+            self._con.execute("BEGIN")
+
+    def forget(self, run_id: str) -> None:
+        """Delete a run's rows."""
+        self._begin()
+        for name in (*SCHEMAS, "src"):
+            self._con.execute(f"DELETE FROM {INDEX}.{name} WHERE run_id = ?", [run_id])
+
+    def drop_turns(self, run_id: str, turn: int) -> None:
+        """Delete the row of a run's last turn: late lines have changed it."""
+        self._begin()
+        self._con.execute(
+            f"DELETE FROM {INDEX}.turns WHERE run_id = ? AND turn >= ?", [run_id, turn]
+        )
+
+    def events(self, rows: Any) -> None:
+        """Add event rows, an Arrow table."""
+        self._events.append(rows)
+        if (
+            sum(part.num_rows for part in self._events) >= BATCH_ROWS
+            or sum(part.nbytes for part in self._events) >= BATCH_BYTES
+        ):
+            self._flush_events()
+
+    def add(self, name: str, rows: Iterable[Row]) -> None:
+        """Add rows to a small table."""
+        kept = self._rows.setdefault(name, [])
+        kept.extend(rows)
+        if len(kept) >= SMALL_ROWS:
+            self._flush_rows(name)
+
+    def run(self, row: Row, source: Source, carry: Carry, *, known: bool) -> None:
+        """A run's row and offset, replacing those it had (`known`)."""
+        self.runs += 1
+        self._runs.append((row, source, carry))
+        if known:
+            self._known.append(source.run_id)
+
+    def say(self, key: str, value: str) -> None:
+        """Say one thing about the index."""
+        self._begin()
+        write_meta(self._con, key, value)
+
+    def commit(self) -> None:
+        """Write everything, or nothing where there is nothing."""
+        if not self._open and not self._runs:
+            return
+        self._flush_events()
+        for name in self._rows:
+            self._flush_rows(name)
+        self._flush_runs()
+        self.say("generation", str(now_us()))
+        self._con.execute("COMMIT")
+        self._open = False
+
+    def rollback(self) -> None:
+        """Leave the index as it was."""
+        if self._open:
+            self._con.execute("ROLLBACK")
+            self._open = False
+
+    # ------------------------------------------------------------ flushing
+
+    def _flush_events(self) -> None:
+        if self._events:
+            self._insert("events", pa.concat_tables(self._events))
+            self._events.clear()
+
+    def _flush_rows(self, name: str) -> None:
+        rows = self._rows[name]
+        if rows:
+            self._insert(name, table(SCHEMAS[name], rows))
+            rows.clear()
+
+    def _flush_runs(self) -> None:
+        if not self._runs:
+            return
+        self._begin()
+        if self._known:
+            for name in ("runs", "src"):
+                self._con.execute(
+                    f"DELETE FROM {INDEX}.{name} WHERE list_contains(?, run_id)", [self._known]
+                )
+        self._insert("runs", table(SCHEMAS["runs"], [row for row, _, _ in self._runs]))
+        sources = [
+            (*msgspec.structs.astuple(source), msgspec.json.encode(carry).decode())
+            for _, source, carry in self._runs
+        ]
+        names = ("run_id", "identity", "off", "seq", "reading", "carry")
+        self._insert("src", pa.table(dict(zip(names, zip(*sources, strict=True), strict=True))))
+        self._runs.clear()
+        self._known.clear()
+
+    def _insert(self, name: str, rows: Any) -> None:
+        self._begin()
+        self._con.register("paseo_rows", rows)
+        try:
+            self._con.execute(f"INSERT INTO {INDEX}.{name} BY NAME SELECT * FROM paseo_rows")
+        finally:
+            self._con.unregister("paseo_rows")
