@@ -165,3 +165,6 @@ def to_text(result: Any) -> str:
     if hasattr(result, "to_string"):
         return str(result.to_string(index=False))
     return str(result)
+
+if __name__ == "__main__":
+    main()

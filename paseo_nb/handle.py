@@ -217,7 +217,7 @@ class AsyncRun(RunView):
     def __init__(self, host: LocalHost, run_id: str, cached: bool = False) -> None:
         super().__init__(host, run_id)
         self.cached = cached
-        self._owed: dict[str, int] = {}
+        self._owed: set[str] = set()
 
     def _environment(self) -> dict[str, str]:
         root = self._host.home.parent
@@ -243,7 +243,6 @@ class AsyncRun(RunView):
         blocks = [{"type": "text", "text": prompt.strip()}]
         blocks += [preparing.attachment(path) for path in attach or ()]
         ident = uuid.uuid4().hex
-        self._owed[ident] = 0
         await self._host.command(
             self.id,
             "send",
@@ -251,6 +250,7 @@ class AsyncRun(RunView):
             command_id=ident,
             environment=self._environment(),
         )
+        self._owed.add(ident)
         return self
 
     async def wait(
@@ -287,7 +287,7 @@ class AsyncRun(RunView):
                 looked = now
                 state = await anyio.to_thread.run_sync(self._host.state, self.id, history.state)
                 if state not in BUSY_STATES and not self._alive():
-                    if not self._owed.keys() - self.history().commands_done:
+                    if not self._owed - self.history().commands_done:
                         break
                     # Kept, but its pair died before the turn began: bring it back, once a look.
                     await self._host.ensure(self.id, None, self._environment())
@@ -303,7 +303,7 @@ class AsyncRun(RunView):
     def _settled(self, history: History) -> bool:
         if history.turn_open or not history.turns:
             return history.ended is not None and not self._alive()
-        return not (self._owed.keys() - history.commands_done)
+        return not (self._owed - history.commands_done)
 
     async def stream(self, *, follow: bool = True) -> AsyncIterator[Event]:
         """Its events from the first on, then live until the turn ends (`follow=False`: what is
@@ -343,10 +343,10 @@ class AsyncRun(RunView):
         prompt tells the agent so, or yours does); otherwise it just stands ready."""
         blocks = [{"type": "text", "text": prompt}] if prompt else []
         ident = uuid.uuid4().hex
-        self._owed[ident] = 0
         await self._host.command(
             self.id, "resume", {"prompt": blocks}, command_id=ident, environment=self._environment()
         )
+        self._owed.add(ident)
         return self
 
     # ------------------------------------------------------------ permissions and options

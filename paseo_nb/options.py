@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     """Raises instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageProblem(f"{self.prog}: {message}. {self.format_usage().strip()}")
+        raise UsageProblem(f"{self.prog}: {message}; `{self.prog} -h` shows its options")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise HelpShown(message or "")

@@ -253,7 +253,7 @@ async def send(
 @verb
 async def logs(run: str, *, tail: int | None = None) -> str:
     """What a run did, as text. tail: only the last so many entries."""
-    from .widgets.render import plain_transcript
+    from .widgets.logs import plain_transcript
 
     return plain_transcript(_run(run).history(), tail)
 

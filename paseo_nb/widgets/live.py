@@ -12,6 +12,7 @@ from ..git.values import DiffSummary
 from ..handle import RunView
 from ..model import BUSY_STATES, now_us, short_id
 from .render import RunRow, bundle, diff_html, metadata, runs_table
+from .render.text import clean
 
 REFRESH_S = 0.1
 STILL_S = 1.0
@@ -41,7 +42,7 @@ def diff_of(run: RunView) -> DiffSummary | None:
 
 def diff_bundle(summary: DiffSummary) -> dict[str, str]:
     """A diff as a mime bundle."""
-    patch = summary.patch or "nothing changed"
+    patch = clean(summary.patch) or "nothing changed"
     html = diff_html(summary.patch) if summary.patch else "<p>Nothing changed.</p>"
     return {"text/html": html, "text/plain": patch}
 

@@ -1,0 +1,99 @@
+"""Real CLIs through our own supervisor: a real agent, a real repository, real edits, no key."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kit import Project, check_invariants
+
+import paseo_nb as paseo
+from paseo_nb.programs.demo import copy_sample
+from tests.agents import recipes
+from tests.agents.install import executable
+from tests.modelserver import ModelServer, scripts
+
+pytestmark = pytest.mark.real_agent
+
+AGENTS = {
+    "opencode": ("opencode/fake/fake-model", lambda home, url: recipes.opencode(home, url)),
+    "gemini": ("gemini/gemini-2.5-pro", lambda home, url: recipes.gemini(home, url)),
+}
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = Path(copy_sample(tmp_path / "tidelog"))
+    monkeypatch.chdir(path)
+    yield path
+    project = Project(path)
+    project.runs = project.host.list()
+    project.close()
+
+
+def environment(name: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Set up one CLI offline; the agent's name."""
+    agent, recipe = AGENTS[name]
+    home = tmp_path / f"{name}-home"
+    home.mkdir()
+    for key, value in recipe(home, url).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv(
+        "PATH", f"{Path(executable(name)).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    return agent
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_real_agent_mends_the_sample(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with ModelServer(scripts.sample_fixer(f"{sys.executable} -m unittest")) as server:
+        agent = environment(name, server.url, tmp_path, monkeypatch)
+        run = paseo.run(
+            agent, "The tests fail. Find out why and fix the code.",
+            worktree="fix", mode="auto", timeout=120,
+        )  # fmt: skip
+        assert run.state == "idle"
+        changed = [change.path for change in run.diff().summary.files]
+        assert changed == ["tidelog/durations.py", "tidelog/offsets.py"]
+        done = subprocess.run(
+            [sys.executable, "-m", "unittest"], cwd=run.path, capture_output=True, text=True
+        )
+        assert "OK" in done.stderr
+        kinds = set(paseo.tool_traces(run=run)["kind"])
+        assert "edit" in kinds or "other" in kinds, kinds
+        assert run.usage.input_tokens
+        assert paseo.runs(run=run)["agent_version"][0]
+        assert len(server.requests) >= 5
+        run.stop()
+        project = Project(repo)
+        check_invariants(project, run.id)
+        project.until(lambda: not project.left(run.id), 25, "nothing left of the agent")
+
+
+def test_opencode_goes_on_in_its_session_after_kill_9(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ModelServer(scripts.echo()) as server:
+        agent = environment("opencode", server.url, tmp_path, monkeypatch)
+        run = paseo.run(agent, "first", mode="auto", timeout=120)
+        session = run.session_id
+        project = Project(repo)
+        server.script = scripts.slow(chunks=200, pause_s=0.2)
+        run.send("second")
+        project.until(lambda: len(run.history().turns) == 2 and run.text, 60)
+        os.kill(project.processes(run.id)["supervisor"], 9)
+        project.until(lambda: run.state == "interrupted", 10)
+        project.until(lambda: not project.left(run.id), 25, "the tree is gone")
+        server.script = scripts.echo()
+        run.resume("go on").wait(120)
+        assert run.session_id == session
+        assert run.history().turns[2].outcome == "end_turn"
+        texts = [item.text for item in run.history().items if item.role == "user"]
+        assert texts == ["first", "second", "go on"], "replayed history is folded away"
+        run.stop()

@@ -1,0 +1,242 @@
+"""The Python API as a user calls it: launch, look, go on, and what bad input gets."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import paseo_nb as paseo
+from paseo_nb import aio
+
+
+def git(repo: Path, *args: str) -> str:
+    return subprocess.run(
+        ["git", *args], cwd=repo, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_the_main_job(repo: Path) -> None:
+    before = git(repo, "rev-parse", "HEAD"), git(repo, "status", "--porcelain")
+    fix = paseo.run("demo/fixer", "The tests fail. Fix the code.", worktree="fix-math")
+    assert fix.state == "idle"
+    assert "13 tests pass" in fix.text
+    assert fix.branch == "fix-math"
+    diff = fix.diff()
+    assert list(diff.files["path"]) == ["tidelog/durations.py", "tidelog/offsets.py"]
+    assert '+    sign = -1 if hours.startswith("-") else 1' in diff.patch
+    done = subprocess.run(
+        [sys.executable, "-m", "unittest"], cwd=fix.path, capture_output=True, text=True
+    )
+    assert "OK" in done.stderr
+    assert (git(repo, "rev-parse", "HEAD"), git(repo, "status", "--porcelain")) == before
+    usage = fix.usage
+    assert usage.input_tokens is not None
+    assert usage.cache_read_tokens is not None
+    assert usage.input_tokens >= usage.cache_read_tokens > 0
+    runs = paseo.runs()
+    assert list(runs["run_id"]) == [fix.id]
+    assert runs["state"][0] == "idle"
+    traces = paseo.tool_traces(run=fix)
+    assert set(traces["kind"]) == {"read", "execute", "edit"}
+    assert (traces["latency_ms"] >= 0).all()
+    events = paseo.events(run=fix.id[:10])
+    assert list(events["seq"]) == list(range(1, len(events) + 1))
+    assert paseo.sql("select count(*) as n from tool_traces")["n"][0] == len(traces)
+    assert list(fix.turns()["outcome"]) == ["end_turn"]
+    assert {"message", "thought", "plan", "tool_call"} <= set(fix.transcript()["kind"])
+
+
+def test_the_same_with_await(repo: Path) -> None:
+    async def main() -> None:
+        run = await aio.start("demo/slow", "seconds=2")
+        texts = [e.text async for e in run.stream() if e.kind == "agent_message_chunk"]
+        assert "".join(texts) == run.text
+        assert (await run.wait()).state == "idle"
+        await run.send("seconds=1")
+        await run.wait()
+        assert list((await aio.turns(run=run))["turn"]) == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_a_run_is_gone_on_with_after_its_processes_ended(repo: Path) -> None:
+    run = paseo.run("demo/echo", "one")
+    session = run.session_id
+    run.stop()
+    assert run.state == "stopped"
+    run.send("two").wait()
+    assert run.session_id == session
+    assert "2" in run.text  # the agent counts the user's messages in its session
+    assert len(run.history().turns) == 2
+
+
+def test_cancel_queue_interrupt_archive(repo: Path) -> None:
+    run = paseo.start("demo/slow", "seconds=60")
+    while not run.text:
+        time.sleep(0.02)
+    run.send("/echo queued")
+    run.cancel()
+    run.wait()
+    assert [turn.outcome for turn in run.history().turns] == ["cancelled", "end_turn"]
+    run.send("seconds=60")
+    while len(run.history().turns) < 3 or not run.text:
+        time.sleep(0.02)
+    run.send("/echo now", when="interrupt").wait()
+    assert [t.outcome for t in run.history().turns][2:] == ["cancelled", "end_turn"]
+    run.archive()
+    assert run.state == "archived"
+    assert run.id not in [one.id for one in paseo.ls()]
+    assert run.id in [one.id for one in paseo.ls(all=True)]
+    with pytest.raises(paseo.UsageProblem, match="unarchive"):
+        run.send("hello")
+    run.unarchive()
+    run.send("/echo back").wait()
+    assert run.state == "idle"
+
+
+def test_failures_are_never_silent(repo: Path) -> None:
+    with pytest.raises(paseo.RunFailed, match="exit code 7.*scripted to exit") as caught:
+        paseo.run("demo/exit", "x")
+    assert caught.value.run.state == "error"
+    with pytest.raises(paseo.RunFailed, match="exit code 3"):
+        paseo.run("demo/crash", "x")
+    with pytest.raises(paseo.RunFailed, match="refused"):
+        paseo.run("demo/refuse", "x")
+    with pytest.raises(paseo.RunFailed, match="limit"):
+        paseo.run("demo/maxtokens", "x")
+    with pytest.raises(paseo.RunFailed, match="limit.*longer than 1 s"):
+        paseo.run("demo/slow", "seconds=60", timeout=1)
+    with pytest.raises(paseo.RunTimeout, match="goes on"):
+        paseo.start("demo/slow", "seconds=60").wait(0.5)
+    with pytest.raises(paseo.PermissionNeeded, match=r"run\.allow"):
+        paseo.run("demo/asker", "x", on_permission="raise")
+
+
+def test_permissions_are_answered_and_kept(repo: Path) -> None:
+    run = paseo.start("demo/asker", "run: echo hi")
+    while not run.pending():
+        time.sleep(0.02)
+    assert run.state == "waiting"
+    run.allow()
+    run.wait()
+    frame = run.permissions()
+    assert list(frame["outcome"]) == ["allowed"]
+    denied = paseo.start("demo/asker", "run: echo hi")
+    while not denied.pending():
+        time.sleep(0.02)
+    denied.deny(message="not today")
+    denied.wait()
+    assert denied.permissions()["message"][0] == "not today"
+
+
+def test_sessions_by_name(repo: Path) -> None:
+    first = paseo.run("demo/echo", "one", session="talk")
+    second = paseo.start("demo/echo", "two", session="talk").wait()
+    assert second.id == first.id
+    assert len(second.history().turns) == 2
+    with pytest.raises(paseo.UsageProblem, match="another session name"):
+        paseo.start("demo/slow", "three", session="talk")
+
+
+def test_reuse_and_replay(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = paseo.run("demo/echo", "the same question")
+    again = paseo.run("demo/echo", "the same question", reuse=True)
+    assert again.id == first.id
+    assert again.cached
+    assert paseo.run("demo/echo", "another question", reuse=True).id != first.id
+    monkeypatch.setenv("PASEO_NB_REPLAY", "1")
+    with pytest.raises(paseo.ReplayMiss, match="no finished run"):
+        paseo.run("demo/echo", "a question never asked")
+
+
+BAD = [
+    (dict(agent="demo/fixr", prompt="x"), "fixer"),
+    (dict(agent="dmo/fixer", prompt="x"), "demo"),
+    (dict(agent="opencode/some", prompt="x"), "install"),
+    (dict(agent="demo/echo", prompt="  \n "), "prompt is empty"),
+    (dict(agent="demo/echo", prompt="x", mode="yolo"), "ask, edit, auto, read"),
+    (dict(agent="demo/echo", prompt="x", repo="/nowhere"), "no folder"),
+    (dict(agent="demo/echo", prompt="x", worktree="no..good"), "no..good"),
+    (dict(agent="demo/echo", prompt="x", attach=["missing.png"]), "missing.png"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD)
+def test_bad_input_says_what_to_do(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], said: str
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with pytest.raises(paseo.PaseoError) as caught:
+        paseo.start(**arguments)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+    assert not (repo / ".paseo_nb" / "runs").exists() or not paseo.ls()
+
+
+def test_ids(repo: Path) -> None:
+    one, two = paseo.run("demo/echo", "1"), paseo.run("demo/echo", "2")
+    assert paseo.attach(one.id.lower()).id == one.id
+    with pytest.raises(paseo.UsageProblem, match="fits 2 runs"):
+        paseo.attach("01")
+    with pytest.raises(paseo.UsageProblem, match="no run"):
+        paseo.attach("nonsense")
+    assert two.inspect()["state"] == "idle"
+
+
+def test_worktree_outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(paseo.GitProblem, match="git"):
+        paseo.start("demo/echo", "x", worktree="w")
+    run = paseo.run("demo/echo", "works without git")
+    with pytest.raises(paseo.GitProblem, match="outside a git repository"):
+        run.diff()
+    run.stop()
+
+
+def test_a_read_only_project(repo: Path) -> None:
+    """Root may write anywhere, so the folder is put on a read-only mount of its own."""
+    code = (
+        "import paseo_nb as p\n"
+        "try: p.start('demo/echo','x')\n"
+        "except p.PaseoError as e: print('SAID', e)\n"
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c",
+         f"mount --bind . . && mount -o remount,ro,bind . && cd {repo} && {sys.executable} -c \"$0\"",
+         code],
+        cwd=repo, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "SAID" in done.stdout, done.stderr
+    assert "PASEO_NB_HOME" in done.stdout
+
+
+def test_a_resumed_run_names_a_missing_variable(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = paseo.run("demo/echo", "x", env={"MY_SERVICE_KEY": "very-secret-value"})
+    run.stop()
+    with pytest.raises(paseo.UsageProblem, match="MY_SERVICE_KEY"):
+        run.send("again")
+    monkeypatch.setenv("MY_SERVICE_KEY", "very-secret-value")
+    run.send("again").wait()
+    found = subprocess.run(["grep", "-rl", "very-secret-value", ".paseo_nb"], cwd=repo)
+    assert found.returncode == 1, "the value is nowhere on the disk"
+
+
+def test_two_kernels_and_a_terminal_at_once(repo: Path) -> None:
+    code = "import paseo_nb as p; [p.run('demo/echo', f'n{i}') for i in range(3)]; print(len(p.runs()))"
+    procs = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert all(proc.wait(120) == 0 for proc in procs)
+    frame = paseo.runs()
+    assert len(frame) == 9
+    assert frame["run_id"].is_unique
+    assert set(frame["state"]) == {"idle"}

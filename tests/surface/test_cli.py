@@ -1,0 +1,123 @@
+"""The terminal: what it prints, what it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def cli(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "paseo_nb.cli", *words],
+        capture_output=True, text=True, timeout=120, **more,  # type: ignore[call-overload]
+    )  # fmt: skip
+
+
+def test_run_streams_and_says_what_it_did(repo: Path) -> None:
+    done = cli("run", "demo/fixer", "The tests fail. Fix the code.", "--worktree", "fix")
+    assert done.returncode == 0, done.stderr
+    assert "> The tests fail" in done.stdout
+    assert "* edit Edit tidelog/offsets.py: completed" in done.stdout
+    assert "13 tests pass" in done.stdout
+    listed = cli("ls")
+    assert "demo/fixer" in listed.stdout
+    run_id = listed.stdout.splitlines()[1].split()[0]
+    assert "+    millis = int(fraction.ljust" in cli("diff", run_id).stdout
+    assert "13 tests pass" in cli("logs", run_id, "--tail", "2").stdout
+    facts = json.loads(cli("inspect", run_id, "--json").stdout)
+    assert facts["state"] == "idle"
+    assert facts["branch"] == "fix"
+    rows = json.loads(cli("sql", "select kind from tool_traces", "--json").stdout)
+    assert {row["kind"] for row in rows} == {"read", "execute", "edit"}
+    assert cli("stop", run_id).returncode == 0
+
+
+CODES = [
+    (["run", "demo/crash", "x"], 3, "exit code 3"),
+    (["run", "demo/fixr", "x"], 2, "fixer"),
+    (["run", "demo/echo", ""], 2, "prompt is empty"),
+    (["run", "demo/asker", "x", "--on-permission", "raise"], 5, "asks for permission"),
+    (["frobnicate"], 2, "no verb"),
+    (["attach", "01ZZZ"], 2, "no run"),
+    (["run", "demo/echo"], 2, "PROMPT"),
+    (["run", "demo/echo", "x", "--budget", "lots"], 2, "budget"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "said"), CODES)
+def test_exit_codes_tell_apart(repo: Path, words: list[str], code: int, said: str) -> None:
+    done = cli(*words)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_as_json(repo: Path) -> None:
+    done = cli("run", "demo/refuse", "x", "--json")
+    error = json.loads(done.stderr)["error"]
+    assert (done.returncode, error["code"]) == (3, "RunFailed")
+    assert error["run_id"]
+
+
+def test_timeouts_and_interrupts(repo: Path) -> None:
+    run_id = json.loads(cli("start", "demo/slow", "seconds=60", "--json").stdout)["run_id"]
+    assert cli("wait", run_id, "--timeout", "0.5s").returncode == 4
+    pid = json.loads(cli("inspect", run_id, "--json").stdout)["processes"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert cli("wait", run_id).returncode == 6
+    assert json.loads(cli("attach", run_id, "--json").stdout)["state"] == "interrupted"
+    done = cli("resume", run_id, "Say it in a second. seconds=1", "--wait")
+    assert done.returncode == 0, done.stderr
+
+
+def streams(process: subprocess.Popen[str]) -> None:
+    """Wait until a command prints what the agent streams."""
+    assert process.stdout is not None
+    seen = b""
+    while b" of " not in seen:
+        data = os.read(process.stdout.fileno(), 4096)
+        assert data, seen
+        seen += data
+
+
+def test_ctrl_c_cancels_a_run_but_only_leaves_attach(repo: Path) -> None:
+    run_id = json.loads(cli("start", "demo/slow", "seconds=60", "--json").stdout)["run_id"]
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "paseo_nb.cli", "attach", run_id],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    streams(watching)
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    assert "goes on" in said
+    assert json.loads(cli("attach", run_id, "--json").stdout)["state"] == "running"
+    assert cli("cancel", run_id).returncode == 0
+    launching = subprocess.Popen(
+        [sys.executable, "-m", "paseo_nb.cli", "run", "demo/slow", "seconds=60"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    streams(launching)
+    launching.send_signal(signal.SIGINT)
+    launching.communicate(timeout=60)
+    assert launching.returncode == 130
+
+
+def test_trust_and_doctor(repo: Path) -> None:
+    (repo / "paseo_nb.toml").write_text(
+        f'[providers.mine]\nextends = "acp"\ncommand = ["{sys.executable}", "-m",'
+        ' "paseo_nb.programs.demo", "--model", "echo"]\n'
+    )
+    refused = cli("run", "mine", "hello")
+    assert refused.returncode == 2
+    assert "paseo-nb trust" in refused.stderr
+    assert cli("trust", "paseo_nb.toml").returncode == 0
+    assert cli("run", "mine", "hello").returncode == 0
+    examined = cli("doctor")
+    assert examined.returncode == 0, examined.stderr
+    assert "git" in examined.stdout

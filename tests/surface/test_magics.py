@@ -1,0 +1,179 @@
+"""The magics in a real kernel: live output, Stop, a killed kernel, nbclient, papermill."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from kernels import Kernel
+from kit import SLACK, Project, check_invariants
+from nbclient import NotebookClient
+
+FIX = "%%paseo demo/fixer --worktree fix-math -o fix\nThe tests fail. Fix the code."
+
+
+@pytest.fixture
+def kernel(repo: Path) -> Iterator[Kernel]:
+    made = Kernel(repo)
+    made.run("%load_ext paseo_nb")
+    yield made
+    made.close()
+
+
+def test_a_cell_shows_the_run_live_and_keeps_it(kernel: Kernel) -> None:
+    outcome = kernel.run(FIX)
+    assert outcome.error is None
+    assert len(outcome.displays) > 5, "the output is updated while the run goes on"
+    early, last = outcome.displays[1]["text/plain"], outcome.displays[-1]
+    assert "13 tests pass" not in early
+    assert "13 tests pass" in last["text/plain"]
+    assert "13 tests pass" in last["text/markdown"]
+    assert "<script" not in last["text/html"]
+    assert outcome.metadata[-1]["paseo_nb"]["run_id"]
+    assert "fix-math" in kernel.run("print(fix.branch, fix.state)").streams
+    assert "+    millis" in kernel.run("fix.diff()").displays[-1]["text/plain"]
+    assert "Done" in kernel.run("%paseo ls").text
+
+
+def test_stop_cancels_the_turn_and_not_the_kernel(kernel: Kernel) -> None:
+    sent = kernel.submit("%%paseo demo/slow -o slow\nseconds=60")
+    kernel.collect(sent, until=" of ")
+    begun = time.monotonic()
+    kernel.interrupt()
+    outcome = kernel.collect(sent, 30)
+    assert time.monotonic() - begun < 2 * SLACK
+    assert outcome.error is not None
+    assert outcome.error[0] == "RunCancelled"
+    assert "Cancelled" in outcome.text
+    assert kernel.run("print(slow.state, slow.history().turns[0].outcome)").streams.split() == [
+        "idle",
+        "cancelled",
+    ]
+    assert "seconds" in kernel.run("slow.send('/echo seconds again').wait(); print(slow.text)").streams
+
+
+def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) -> None:
+    for cell, said in (
+        ("%%paseo demo/fixr\nx", "fixer"),
+        ("%%paseo demo/echo\n   ", "prompt is empty"),
+        ("%%paseo demo/echo --no-such-option\nx", "no-such-option"),
+        ("%paseo frobnicate", "no verb"),
+        ("%%paseo demo/echo --title 'open\nx", "quotation"),
+    ):
+        told = kernel.run(cell).streams
+        assert told.startswith("UsageError: "), told
+        assert said in told
+        assert told.count("\n") <= 2, told
+    failed = kernel.run("%%paseo demo/crash\nx")
+    assert failed.error is not None
+    assert failed.error[0] == "RunFailed"
+    assert "exit code 3" in failed.displays[-1]["text/plain"]
+    assert kernel.run("%%paseo demo/crash --allow-errors\nx").error is None
+
+
+def test_every_verb_has_a_line(kernel: Kernel) -> None:
+    kernel.run(FIX)
+    run_id = kernel.run("print(fix.id)").streams.strip()
+    assert "attach" in kernel.run("%paseo help").streams
+    assert "13 tests pass" in kernel.run(f"%paseo attach {run_id}").text
+    assert "offsets.py" in kernel.run(f"%paseo logs {run_id}").streams
+    assert "'state': 'idle'" in kernel.run(f"%paseo inspect {run_id}").text
+    assert kernel.run(f"x = %paseo send {run_id} '/echo more' --wait\nprint(x.text)").error is None
+    assert kernel.run(f"%paseo stop {run_id}").error is None
+    assert kernel.run(f"%paseo archive {run_id}").error is None
+    assert run_id[:10] not in kernel.run("%paseo ls").text
+    assert kernel.run(f"%paseo unarchive {run_id}").error is None
+    assert "execute" in kernel.run('%paseo sql "select distinct kind from tool_traces"').text
+
+
+def test_a_killed_kernel_loses_nothing(repo: Path) -> None:
+    """The run goes on; a new kernel and a second one at the same time have every event."""
+    first = Kernel(repo)
+    first.run("%load_ext paseo_nb")
+    sent = first.submit("%%paseo demo/slow\nseconds=6")
+    first.collect(sent, until=" of ")
+    project = Project(repo)
+    run_id = project.host.list()[-1]
+    first.kill()
+    seq = project.history(run_id).seq
+    project.until(lambda: project.history(run_id).seq > seq, 5, "the run goes on")
+    code = (
+        f"import paseo_nb as paseo\nrun = paseo.attach('{run_id[:10]}')\n"
+        "seqs = [e.seq for e in run.stream()]\nrun.wait()\n"
+        "print(seqs == list(range(1, len(seqs) + 1)), len(seqs) > 20, run.state)"
+    )
+    kernels = [Kernel(repo), Kernel(repo)]
+    try:
+        sents = [kernel.submit(code) for kernel in kernels]
+        for kernel, sent in zip(kernels, sents, strict=True):
+            assert kernel.collect(sent).streams.split() == ["True", "True", "idle"]
+    finally:
+        for kernel in kernels:
+            kernel.close()
+    check_invariants(project, run_id)
+    project.runs = [run_id]
+    project.close()
+
+
+def test_the_same_cell_attaches_to_its_own_run(repo: Path) -> None:
+    first = Kernel(repo)
+    first.run("%load_ext paseo_nb")
+    cell = "%%paseo demo/slow -o slow\nseconds=8"
+    first.collect(first.submit(cell, "cell-1"), until=" of ")
+    first.kill()
+    second = Kernel(repo)
+    try:
+        second.run("%load_ext paseo_nb")
+        assert second.run(cell, cell_id="cell-1").error is None
+        project = Project(repo)
+        assert len(project.host.list()) == 1, "the cell attached to its run"
+        assert second.run(cell, cell_id="cell-1").error is None
+        assert len(project.host.list()) == 2, "executed again when it was done: a new run"
+        reused = second.run(cell.replace("-o slow", "-o slow --reuse"), cell_id="cell-1")
+        assert "Cached" in reused.text
+        assert len(project.host.list()) == 2
+    finally:
+        second.close()
+
+
+def notebook() -> nbformat.NotebookNode:
+    cells = ["%load_ext paseo_nb", FIX, "print(fix.text)"]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    return made
+
+
+def test_nbclient_takes_the_same_cell(repo: Path) -> None:
+    made = notebook()
+    NotebookClient(made, timeout=120, resources={"metadata": {"path": str(repo)}}).execute()
+    output = made.cells[1].outputs[0]
+    assert output.output_type == "display_data"
+    assert set(output.data) == {"text/html", "text/markdown", "text/plain"}
+    assert "13 tests pass" in output.data["text/plain"]
+    assert len(made.cells[1].outputs) == 1
+    assert "13 tests pass" in made.cells[2].outputs[0].text
+
+
+def test_papermill_too_and_replay_needs_no_agent(repo: Path) -> None:
+    nbformat.write(notebook(), repo / "in.ipynb")
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb"]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    project = Project(repo)
+    assert len(project.host.list()) == 1
+    import os
+
+    env = {**os.environ, "PASEO_NB_REPLAY": "1"}
+    again = subprocess.run(command, cwd=repo, capture_output=True, text=True, env=env, timeout=120)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert len(project.host.list()) == 1, "nothing was started"
+    out = json.loads((repo / "out.ipynb").read_text())
+    text = json.dumps(out["cells"][1]["outputs"])
+    assert "Cached" in text
+    assert "13 tests pass" in text
