@@ -2,7 +2,8 @@
 # Everything set up, then the tests. Plain: the fast ones. --all: real agents, browser, crash and
 # load too, with the pinned CLIs and Chromium installed first. Further arguments go to pytest.
 set -u
-. "$(dirname "$0")/setup.sh" dev
+kind=dev
+. "$(dirname "$0")/setup.sh"
 cd "$root" || exit 1
 
 fast='not real_agent and not browser and not crash and not load'

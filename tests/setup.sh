@@ -1,5 +1,5 @@
 # Sourced by notebooks/run.sh and tests/run.sh: makes .venv with what this checkout needs.
-# Usage: . tests/setup.sh [dev]      Sets $py. Nothing is done twice: a stamp tells what is there.
+# Set kind=base or kind=dev before. Sets $root and $py. Nothing is done twice: a stamp tells.
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 find_python() {
@@ -16,18 +16,18 @@ find_python() {
 
 command -v git >/dev/null 2>&1 || { echo "paseo_nb needs git; none was found on PATH." >&2; exit 1; }
 py=$root/.venv/bin/python
-wanted=$1-$(cksum <"$root/pyproject.toml")
-if [ "$(cat "$root/.venv/stamp-$1" 2>/dev/null)" != "$wanted" ]; then
+wanted=$kind-$(cksum <"$root/pyproject.toml")
+if [ "$(cat "$root/.venv/stamp-$kind" 2>/dev/null)" != "$wanted" ]; then
     [ -x "$py" ] || "$(find_python)" -m venv "$root/.venv" || {
         echo "python -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2
         exit 1
     }
     echo "Installing into .venv (once, a minute or so) ..." >&2
     "$py" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || exit 1
-    if [ "$1" = dev ]; then
+    if [ "$kind" = dev ]; then
         "$py" -m pip install --quiet --editable "$root" --group "$root/pyproject.toml:dev" || exit 1
     else
         "$py" -m pip install --quiet --editable "$root" || exit 1
     fi
-    echo "$wanted" >"$root/.venv/stamp-$1"
+    echo "$wanted" >"$root/.venv/stamp-$kind"
 fi
