@@ -30,12 +30,13 @@ _thread: int | None = None
 def _get() -> BlockingPortal:
     global _portal, _manager, _thread
     with _lock:
-        if _portal is None:
+        portal = _portal
+        if portal is None:
             _manager = start_blocking_portal(name="paseo_nb")
-            _portal = _manager.__enter__()
-            _thread = _portal.call(threading.get_ident)
+            portal = _portal = _manager.__enter__()
+            _thread = portal.call(threading.get_ident)
             atexit.register(close)
-        return _portal
+        return portal
 
 
 def close() -> None:

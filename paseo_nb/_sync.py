@@ -59,13 +59,13 @@ class RunList(list["Run"]):
     __repr__ = __str__
 
 
-def _sync(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, AsyncRun):
         return Run(value)
     if isinstance(value, verbs.RunList):
         return RunList(Run(one) for one in value)
     if isinstance(value, list):
-        return [_sync(one) for one in cast(list[Any], value)]
+        return [_plain(one) for one in cast(list[Any], value)]
     return value
 
 
@@ -73,7 +73,7 @@ class Run(RunView):
     """A run: what it is, what it did, and the verbs that change it."""
 
     def __init__(self, run: AsyncRun) -> None:
-        super().__init__(run._host, run.id)
+        super().__init__(run.host, run.id)
         self._run = run
         self.cached = run.cached
 
@@ -283,7 +283,7 @@ def start(
     the same content back instead of starting one. Raises UsageProblem, GitProblem, NotTrusted,
     StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
     """
-    return _sync(
+    return _plain(
         _portal.call(
             verbs.start,
             agent,
@@ -313,7 +313,7 @@ def attach(run: str) -> Run:
 
     run: an id or any beginning of one that fits a single run.
     """
-    return _sync(_portal.call(verbs.attach, run))
+    return _plain(_portal.call(verbs.attach, run))
 
 
 def send(
@@ -328,7 +328,7 @@ def send(
 
     A run without processes is brought back first. wait: also wait for the answer.
     """
-    return _sync(_portal.call(verbs.send, run, prompt, when=when, attach=attach, wait=wait))
+    return _plain(_portal.call(verbs.send, run, prompt, when=when, attach=attach, wait=wait))
 
 
 def logs(run: str, *, tail: int | None = None) -> str:
@@ -343,32 +343,32 @@ def wait(
 
     timeout: seconds in all.
     """
-    return _sync(_portal.call(verbs.wait, *runs, timeout=timeout, on_permission=on_permission))
+    return _plain(_portal.call(verbs.wait, *runs, timeout=timeout, on_permission=on_permission))
 
 
 def cancel(run: str) -> Run:
     """End the running turn of a run; the run stays."""
-    return _sync(_portal.call(verbs.cancel, run))
+    return _plain(_portal.call(verbs.cancel, run))
 
 
 def stop(run: str) -> Run:
     """End a run's agent processes; resume or send bring it back."""
-    return _sync(_portal.call(verbs.stop, run))
+    return _plain(_portal.call(verbs.stop, run))
 
 
 def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> Run:
     """Bring a run back in the agent's own session; an interrupted turn is gone on with."""
-    return _sync(_portal.call(verbs.resume, run, prompt, wait=wait))
+    return _plain(_portal.call(verbs.resume, run, prompt, wait=wait))
 
 
 def archive(run: str, *, children: bool = False) -> Run:
     """Put a run away; children: also the runs that it started."""
-    return _sync(_portal.call(verbs.archive, run, children=children))
+    return _plain(_portal.call(verbs.archive, run, children=children))
 
 
 def unarchive(run: str) -> Run:
     """Bring an archived run back among the others."""
-    return _sync(_portal.call(verbs.unarchive, run))
+    return _plain(_portal.call(verbs.unarchive, run))
 
 
 def inspect(run: str) -> dict[str, Any]:
@@ -378,12 +378,12 @@ def inspect(run: str) -> dict[str, Any]:
 
 def allow(run: str, permission: str | None = None, *, option: str | None = None) -> Run:
     """Allow what a run asks for (the oldest question, or the one named)."""
-    return _sync(_portal.call(verbs.allow, run, permission, option=option))
+    return _plain(_portal.call(verbs.allow, run, permission, option=option))
 
 
 def deny(run: str, permission: str | None = None, message: str | None = None) -> Run:
     """Deny what a run asks for; the message is kept as the reason."""
-    return _sync(_portal.call(verbs.deny, run, permission, message))
+    return _plain(_portal.call(verbs.deny, run, permission, message))
 
 
 def diff(run: str) -> RunDiff:
@@ -393,7 +393,7 @@ def diff(run: str) -> RunDiff:
 
 def ls(*, all: bool = False, limit: int = 50) -> RunList:
     """The project's runs, newest first, with their true states. all: archived ones too."""
-    return _sync(_portal.call(verbs.ls, all=all, limit=limit))
+    return _plain(_portal.call(verbs.ls, all=all, limit=limit))
 
 
 def doctor() -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .preparing import Cell
 
+Json = dict[str, Any]
 _lock = threading.Lock()
 _order: dict[str, list[tuple[str, int]]] = {}
 _calls: dict[tuple[str, str], tuple[str, int]] = {}
@@ -25,10 +26,11 @@ def current() -> Cell:
     if shell is None:
         return Cell()
     parent = _parent(shell)
-    metadata = parent.get("metadata") or {}
-    cell_id = metadata.get("cellId") or metadata.get("cell_id")
+    metadata: Json = parent.get("metadata") or {}
+    cell_id: str | None = metadata.get("cellId") or metadata.get("cell_id")
     if not cell_id:
-        code = (parent.get("content") or {}).get("code") or ""
+        content: Json = parent.get("content") or {}
+        code = str(content.get("code") or "")
         cell_id = "source-" + hashlib.sha256(code.encode()).hexdigest()[:16] if code else None
     return Cell(os.environ.get("JPY_SESSION_NAME") or None, cell_id)
 
@@ -38,7 +40,8 @@ def nth_call(key: str) -> int:
     within one execution of a cell. Executing a cell again counts anew."""
     shell = _shell()
     parent = _parent(shell) if shell is not None else {}
-    execution = str((parent.get("header") or {}).get("msg_id") or "")
+    header: Json = parent.get("header") or {}
+    execution = str(header.get("msg_id") or "")
     cell = current().cell_id or ""
     with _lock:
         if execution:
@@ -58,7 +61,7 @@ def can_ask() -> bool:
     shell = _shell()
     if shell is None:
         return sys.stdin is not None and sys.stdin.isatty()
-    content = _parent(shell).get("content") or {}
+    content: Json = _parent(shell).get("content") or {}
     return bool(content.get("allow_stdin", not hasattr(shell, "kernel")))
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from . import __version__, _sync
+from . import __version__, _sync  # pyright: ignore[reportPrivateUsage]
 from .errors import PaseoError, UsageProblem
 from .handle import RunDiff, RunView, raise_for
 from .model import BUSY_STATES, short_id
@@ -165,6 +165,7 @@ def to_text(result: Any) -> str:
     if hasattr(result, "to_string"):
         return str(result.to_string(index=False))
     return str(result)
+
 
 if __name__ == "__main__":
     main()

@@ -52,13 +52,13 @@ class RunList(list["Run"]):
     __repr__ = __str__
 
 
-def _sync(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, AsyncRun):
         return Run(value)
     if isinstance(value, verbs.RunList):
         return RunList(Run(one) for one in value)
     if isinstance(value, list):
-        return [_sync(one) for one in cast(list[Any], value)]
+        return [_plain(one) for one in cast(list[Any], value)]
     return value
 
 
@@ -66,7 +66,7 @@ class Run(RunView):
     """A run: what it is, what it did, and the verbs that change it."""
 
     def __init__(self, run: AsyncRun) -> None:
-        super().__init__(run._host, run.id)
+        super().__init__(run.host, run.id)
         self._run = run
         self.cached = run.cached
 
@@ -103,7 +103,8 @@ def _returns(annotation: str) -> str:
 def _signature(function: Callable[..., Any], skip_self: bool) -> tuple[str, str, str]:
     """(parameters as written, arguments to pass on, return annotation)."""
     signature = inspect.signature(function)
-    shown, passed = [], []
+    shown: list[str] = []
+    passed: list[str] = []
     star = False
     for name, parameter in signature.parameters.items():
         if skip_self and name == "self":
@@ -164,7 +165,7 @@ def generate() -> str:
             continue
         call = f"_portal.call(verbs.{name}{', ' if passed else ''}{passed})"
         if "Run" in returns and "RunDiff" not in returns:
-            parts.append(f"    return _sync({call})\n")
+            parts.append(f"    return _plain({call})\n")
         else:
             parts.append(f"    return {call}\n")
     return _formatted("".join(parts))

@@ -49,7 +49,7 @@ class RunView:
     """A run, for reading. Cheap to make; every property is as fresh as the journal."""
 
     def __init__(self, host: LocalHost, run_id: str) -> None:
-        self._host = host
+        self.host = host
         self._spec: RunSpec | None = None
         self._offset = 0
         self._reading = threading.Lock()
@@ -62,17 +62,17 @@ class RunView:
     def spec(self) -> RunSpec:
         """What the run was started with."""
         if self._spec is None:
-            self._spec = self._host.spec(self.id)
+            self._spec = self.host.spec(self.id)
         return self._spec
 
     def history(self) -> History:
         """The story so far, brought up to date."""
         with self._reading:
             if self._history is None:
-                blobs = self._host.folder(self.id).blobs
+                blobs = self.host.folder(self.id).blobs
                 self._history = History(self.spec.dialect, self.spec.provider, blobs)
             while True:
-                lines, after = self._host.events(self.id, self._offset)
+                lines, after = self.host.events(self.id, self._offset)
                 self._history.feed(lines)
                 if after == self._offset:
                     return self._history
@@ -84,7 +84,7 @@ class RunView:
         history = self.history()
         if history.archived:
             return "archived"
-        return self._host.state(self.id, history.state)
+        return self.host.state(self.id, history.state)
 
     @property
     def text(self) -> str:
@@ -140,8 +140,8 @@ class RunView:
     def children(self) -> list[str]:
         """The ids of the runs that it started."""
         found: list[str] = []
-        for run_id in self._host.list():
-            if run_id > self.id and self._host.spec(run_id).parent_run_id == self.id:
+        for run_id in self.host.list():
+            if run_id > self.id and self.host.spec(run_id).parent_run_id == self.id:
                 found.append(run_id)
         return found
 
@@ -164,25 +164,25 @@ class RunView:
         """The `events` frame of this run: see `paseo.events`."""
         from .store import frames
 
-        return frames.events(self._host.home, run=self.id, **filters)
+        return frames.events(self.host.home, run=self.id, **filters)
 
     def turns(self, **filters: Any) -> pd.DataFrame:
         """The `turns` frame of this run: see `paseo.turns`."""
         from .store import frames
 
-        return frames.turns(self._host.home, run=self.id, **filters)
+        return frames.turns(self.host.home, run=self.id, **filters)
 
     def tool_calls(self, **filters: Any) -> pd.DataFrame:
         """The `tool_traces` frame of this run: see `paseo.tool_traces`."""
         from .store import frames
 
-        return frames.tool_traces(self._host.home, run=self.id, **filters)
+        return frames.tool_traces(self.host.home, run=self.id, **filters)
 
     def permissions(self, **filters: Any) -> pd.DataFrame:
         """The `permissions` frame of this run: see `paseo.permissions`."""
         from .store import frames
 
-        return frames.permissions(self._host.home, run=self.id, **filters)
+        return frames.permissions(self.host.home, run=self.id, **filters)
 
     def transcript(self) -> pd.DataFrame:
         """One row per message, thought, plan, tool call and permission: seq, turn, role, kind,
@@ -220,7 +220,7 @@ class AsyncRun(RunView):
         self._owed: set[str] = set()
 
     def _environment(self) -> dict[str, str]:
-        root = self._host.home.parent
+        root = self.host.home.parent
         return preparing.environment_again(self.spec, root)
 
     # ------------------------------------------------------------ turns
@@ -243,7 +243,7 @@ class AsyncRun(RunView):
         blocks = [{"type": "text", "text": prompt.strip()}]
         blocks += [preparing.attachment(path) for path in attach or ()]
         ident = uuid.uuid4().hex
-        await self._host.command(
+        await self.host.command(
             self.id,
             "send",
             {"prompt": blocks, "when": when},
@@ -285,12 +285,12 @@ class AsyncRun(RunView):
                 )
             if now - looked > CHECK_S:
                 looked = now
-                state = await anyio.to_thread.run_sync(self._host.state, self.id, history.state)
+                state = await anyio.to_thread.run_sync(self.host.state, self.id, history.state)
                 if state not in BUSY_STATES and not self._alive():
                     if not self._owed - self.history().commands_done:
                         break
                     # Kept, but its pair died before the turn began: bring it back, once a look.
-                    await self._host.ensure(self.id, None, self._environment())
+                    await self.host.ensure(self.id, None, self._environment())
             await anyio.sleep(POLL_S)
         self._owed.clear()
         if check:
@@ -298,7 +298,7 @@ class AsyncRun(RunView):
         return self
 
     def _alive(self) -> bool:
-        return lock_held(self._host.folder(self.id).lock)
+        return lock_held(self.host.folder(self.id).lock)
 
     def _settled(self, history: History) -> bool:
         if history.turn_open or not history.turns:
@@ -311,7 +311,7 @@ class AsyncRun(RunView):
         offset, turn_end = 0, False
         reading = self.history().reading
         while True:
-            lines, offset = self._host.events(self.id, offset)
+            lines, offset = self.host.events(self.id, offset)
             for line in lines:
                 yield reading.event(line)
                 turn_end = line.dir == "own" and line.kind in ("turn_end", "state", "run_ended")
@@ -325,14 +325,14 @@ class AsyncRun(RunView):
 
     async def cancel(self) -> AsyncRun:
         """End the running turn; the run stays. Nothing to do where none runs."""
-        await self._host.command(self.id, "cancel", {"by": "user"})
+        await self.host.command(self.id, "cancel", {"by": "user"})
         return self
 
     async def stop(self) -> AsyncRun:
         """End the agent's processes; `resume` or `send` bring the run back. Returns when they
         are gone."""
-        folder = self._host.folder(self.id)
-        await self._host.command(self.id, "stop")
+        folder = self.host.folder(self.id)
+        await self.host.command(self.id, "stop")
         with anyio.move_on_after(30):
             while lock_held(folder.lock):
                 await anyio.sleep(POLL_S)
@@ -343,7 +343,7 @@ class AsyncRun(RunView):
         prompt tells the agent so, or yours does); otherwise it just stands ready."""
         blocks = [{"type": "text", "text": prompt}] if prompt else []
         ident = uuid.uuid4().hex
-        await self._host.command(
+        await self.host.command(
             self.id, "resume", {"prompt": blocks}, command_id=ident, environment=self._environment()
         )
         self._owed.add(ident)
@@ -378,14 +378,14 @@ class AsyncRun(RunView):
             "message": message,
             "by": "user",
         }
-        answer = await self._host.command(self.id, "answer", args)
+        answer = await self.host.command(self.id, "answer", args)
         if not answer["alive"]:
             raise UsageProblem(f"run {short_id(self.id)} has no processes that could be answered")
         return self
 
     async def hold(self) -> None:
         """Hold the permission clock, as a front end that can answer, until cancelled."""
-        await self._host.hold(self.id)
+        await self.host.hold(self.id)
 
     async def set_mode(self, mode: str) -> AsyncRun:
         """Change the permission policy from now on: ask, edit, auto or read."""
@@ -404,7 +404,7 @@ class AsyncRun(RunView):
         return await self._live("set_effort", value=effort)
 
     async def _live(self, verb: str, **args: Any) -> AsyncRun:
-        await self._host.command(self.id, verb, args, environment=self._environment())
+        await self.host.command(self.id, verb, args, environment=self._environment())
         return self
 
     # ------------------------------------------------------------ putting away
@@ -413,7 +413,7 @@ class AsyncRun(RunView):
         """Put it away (its processes end first); `unarchive` undoes it."""
         await self._put("archived")
         for child in self.children if children else ():
-            await AsyncRun(self._host, child).archive(children=True)
+            await AsyncRun(self.host, child).archive(children=True)
         return self
 
     async def unarchive(self) -> AsyncRun:
@@ -426,8 +426,8 @@ class AsyncRun(RunView):
             return
         if kind == "archived":
             await self.stop()
-        folder = self._host.folder(self.id)
-        await anyio.to_thread.run_sync(self._host.state, self.id)
+        folder = self.host.folder(self.id)
+        await anyio.to_thread.run_sync(self.host.state, self.id)
         lock = await anyio.to_thread.run_sync(take_lock, folder.lock, 2.0)
         if lock is None:
             raise UsageProblem(f"run {short_id(self.id)} is busy: stop it first")
@@ -441,7 +441,7 @@ class AsyncRun(RunView):
 
     async def inspect(self) -> dict[str, Any]:
         """Everything known about it: identity, place, state, session, usage, processes."""
-        history, spec, folder = self.history(), self.spec, self._host.folder(self.id)
+        history, spec, folder = self.history(), self.spec, self.host.folder(self.id)
         first = first_line(folder.journal)
         started = [x for x in read_journal(folder.journal) if x.kind == "run_started"]
         last = (started or [first])[-1]
@@ -492,7 +492,10 @@ class RunDiff:
 
         rows = [msgspec.to_builtins(change) for change in self.summary.files]
         frame = pd.DataFrame(rows, columns=["path", "added", "removed", "status"])
-        return frame.astype({"added": "Int64", "removed": "Int64"})
+        for name in ("added", "removed"):
+            counts = [row[name] for row in rows]
+            frame[name] = pd.array(counts, dtype="Int64")
+        return frame
 
     def __bool__(self) -> bool:
         return bool(self.summary.files)

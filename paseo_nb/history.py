@@ -1,8 +1,9 @@
 """A run's story so far: folds journal lines into turns, transcript items, tool calls, permissions.
 
 Fed line by line, live or from a file: the handle, the store and the renderers read the same fold,
-so that a cell, a frame and a widget never tell different stories. It opens no file and starts
-nothing.
+so that a cell, a frame and a widget never tell different stories. It opens no file (but blobs) and
+starts nothing. Longer than other files, as there is one state, and a few lines for each kind of
+line that changes it.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ class History:
         self._parts: list[str] = []
         self._closed: set[str] = set()
         self._answer: list[Item] = []
+        self._answer_new = False
         self._answer_over = False
-        self._plan_item: Item | None = None
+        self._plan_items: dict[str, Item] = {}
         self._call_items: dict[str, Item] = {}
         self._reported_cost = 0.0
         self._cost_before = 0.0
@@ -124,21 +126,32 @@ class History:
                 self.turns[-1].last_seq = line.seq
             if line.dir == "own":
                 self._flush_text()
+                self._tell_answer()
                 handler = getattr(self, f"_own_{line.kind}", None)
                 if handler is not None:
                     handler(line, as_dict(decode(line.raw)))
             elif line.dir == "in":
                 if self.blobs is not None and points_to_blob(line):
                     whole = with_blob(line, self.blobs)
-                    if whole is line:
+                    if whole is line and not line.kind.startswith("replay/"):
                         size = as_int(as_dict(decode(line.raw)).get("bytes")) or 0
                         text = f"A message of {size:,} bytes is kept beside the journal, unread."
                         self._add(line, "system", "note", text)
                     line = whole
                 for kind, data in self.reading.facts(line):
                     self._fact(line, kind, data)
+            elif line.kind == "session/prompt":
+                self._prompt_sent()
         self._flush_text()
+        self._tell_answer()
         return self
+
+    def _prompt_sent(self) -> None:
+        """What an agent said before (a notice of a newer version) is no answer to the prompt."""
+        self._flush_text()
+        self._open_item, self._answer, self._answer_new = None, [], False
+        if self.turn_open:
+            self.turns[-1].text = ""
 
     def _fact(self, line: Line, kind: str, data: dict[str, Any]) -> None:
         if kind in TEXT_KINDS:
@@ -170,15 +183,21 @@ class History:
     def _answered(self, item: Item) -> None:
         """Keep the turn's text: the messages after its last tool call, else its last ones. What
         comes after its end is told, and changes no answer that somebody may have read."""
-        turn = self.turns[-1]
-        if turn.outcome is not None and turn.text and item not in self._answer:
+        if self.turns[-1].outcome is not None:
             return
         if self._answer_over:
             self._answer, self._answer_over = [], False
         if not self._answer or self._answer[-1] is not item:
             self._answer.append(item)
-        turn.text = "\n\n".join(part.text.strip("\n") for part in self._answer[:-1] if part.text)
-        turn.text += ("\n\n" if turn.text else "") + item.text
+        self._answer_new = True
+
+    def _tell_answer(self) -> None:
+        """Join the turn's text. Once a feed, as there may be very many messages."""
+        if self._answer_new:
+            self._answer_new = False
+            *parts, last = self._answer
+            text = "\n\n".join(part.text.strip("\n") for part in parts if part.text)
+            self.turns[-1].text = text + ("\n\n" if text else "") + last.text
 
     def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
         self._flush_text()
@@ -201,14 +220,19 @@ class History:
                 self.turns[-1].tool_calls += 1
         return call
 
+    def _too_late(self, line: Line, call_id: str, data: dict[str, Any]) -> bool:
+        """Whether a call's turn has ended, the next one may have begun: what comes then is an
+        event, and changes no story. (Ids may be used again: a new call begins as `tool_call`.)"""
+        key = f"{line.turn}/{call_id}"
+        if key in self._closed:
+            return True
+        anew = data.get("sessionUpdate") == "tool_call" or key in self.tool_calls
+        return not anew and f"{line.turn - 1}/{call_id}" in self._closed
+
     def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
         call_id = as_str(data.get("toolCallId"))
-        if call_id is None or f"{line.turn}/{call_id}" in self._closed:
-            return  # a call's turn has ended: what comes later is an event, and changes no story
-        late = f"{line.turn - 1}/{call_id}" in self._closed
-        if late and data.get("sessionUpdate") != "tool_call":
-            if f"{line.turn}/{call_id}" not in self.tool_calls:
-                return  # the same, and the next turn has begun
+        if call_id is None or self._too_late(line, call_id, data):
+            return
         call = self._call(line, call_id)
         meta = as_dict(data.get("_meta"))
         call.tool_name = (
@@ -246,11 +270,20 @@ class History:
     _on_tool_call_update = _on_tool_call
 
     def _on_plan(self, line: Line, data: dict[str, Any]) -> None:
-        self.plan = as_list(data.get("entries"))
+        self._tell_plan(line, "", data)
+
+    def _on_plan_update(self, line: Line, data: dict[str, Any]) -> None:
+        plan = as_dict(data.get("plan"))
+        self._tell_plan(line, str(plan.get("planId")), plan)
+
+    def _tell_plan(self, line: Line, key: str, plan: dict[str, Any]) -> None:
+        """One item for each plan of a turn: its entries, or (newer agents) its text or file."""
+        self.plan = as_list(plan.get("entries"))
         text = "\n".join(plan_line(entry) for entry in self.plan)
-        item = self._plan_item
+        text = text or as_str(plan.get("content")) or as_str(plan.get("uri")) or ""
+        item = self._plan_items.get(key)
         if item is None or item.turn != line.turn:
-            item = self._plan_item = self._add(line, "agent", "plan", text)
+            item = self._plan_items[key] = self._add(line, "agent", "plan", text)
         item.text, item.ref, item.finished_us = text, self.plan, line.t
 
     def _on_permission_request(self, line: Line, data: dict[str, Any]) -> None:
@@ -343,7 +376,7 @@ class History:
         self._turn_command = as_str(data.get("command_id"))
         origin = as_str(data.get("origin")) or "user"
         self._cost_before = self._reported_cost
-        self._plan_item = None
+        self._plan_items.clear()
         self.error = None
         self._answer, self._answer_over = [], False
         self.turns.append(

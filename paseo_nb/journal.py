@@ -25,6 +25,7 @@ from .locks import take_lock as take_lock
 from .model import Direction, Line, RunSpec
 
 RESERVE_BYTES = 64 * 1024
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _READ_BYTES = 4 << 20
 
 _line_decoder = msgspec.json.Decoder(Line)
@@ -149,7 +150,7 @@ def read_batches(path: Path, offset: int = 0) -> Iterator[tuple[list[Line], int]
         data, after = read_lines(path, offset, _READ_BYTES)
         if after == offset:
             return
-        yield [decode_line(part) for part in data.splitlines() if part], after
+        yield [decode_line(part) for part in data.split(b"\n") if part], after
         offset = after
 
 
@@ -279,7 +280,7 @@ class Journal:
             write_all(self.fd, data)
         except OSError as error:
             os.ftruncate(self.fd, self.size)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno in FULL:
                 self.free_reserve()
                 raise DiskFull(error.errno, "the disk is full") from error
             raise
@@ -289,8 +290,12 @@ class Journal:
         return last_seq
 
     def own(self, kind: str, **facts: Any) -> int:
-        """Append one fact of ours; its seq."""
-        return self.append([("own", kind, encode(facts))])
+        """Append one fact of ours; its seq. On a full disk into the space of the reserve."""
+        line: list[tuple[Direction, str, bytes]] = [("own", kind, encode(facts))]
+        try:
+            return self.append(line)
+        except DiskFull:
+            return self.append(line)
 
     def sync(self) -> None:
         """fdatasync, if anything was written since the last one."""

@@ -13,13 +13,13 @@ import contextlib
 import re
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from . import _portal, _sync, cells, people
+from . import _portal, _sync, cells, people  # pyright: ignore[reportPrivateUsage]
 from .errors import PaseoError, UsageProblem
 from .handle import AsyncRun, raise_for
 from .model import BUSY_STATES
@@ -85,7 +85,7 @@ class PaseoMagics(Magics):
         return None
 
     @no_var_expand
-    @line_magic("paseo")
+    @line_magic("paseo")  # pyright: ignore[reportUntypedFunctionDecorator]
     def paseo_line(self, line: str) -> Any:
         """Any verb: `%paseo ls`, `%paseo send RUN "…"`, `%paseo stop RUN`."""
         words = split(line)
@@ -196,7 +196,7 @@ class Watching:
 
 
 @contextlib.contextmanager
-def short_errors() -> Any:
+def short_errors() -> Generator[None]:
     """Wrong arguments as IPython's one-line usage error."""
     try:
         yield

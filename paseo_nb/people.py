@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from . import _portal, cells
@@ -20,7 +20,7 @@ LOOK_S = 0.1
 
 
 @contextlib.contextmanager
-def holding(run: AsyncRun) -> Iterator[None]:
+def holding(run: AsyncRun) -> Generator[None]:
     """Hold the permission clock of a run while the block lasts."""
     held = _portal.start_soon(run.hold)
     try:

@@ -57,7 +57,7 @@ def _run(run: str | AsyncRun | Any) -> AsyncRun:
     if isinstance(run, str):
         host = current_host()
         return AsyncRun(host, find_run(host, run))
-    return AsyncRun(run._host, run.id)
+    return AsyncRun(run.host, run.id)
 
 
 # ---------------------------------------------------------------- launching

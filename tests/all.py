@@ -31,7 +31,9 @@ def main(more: list[str]) -> int:
             command = [sys.executable, "-m", "pytest", *arguments, f"--junitxml={report}"]
             codes.append(subprocess.run([*command, "--durations=8", *more]).returncode)
             suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
-            number = {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
+            number = {
+                key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")
+            }
             bad = number["failures"] + number["errors"]
             counts["failed"] += bad
             counts["skipped"] += number["skipped"]

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kit import Project, project_in  # noqa: E402
+from kit import Project, project_in
 
 
 @pytest.fixture(autouse=True)

@@ -65,6 +65,20 @@ class Project:
         asyncio.run(self.host.ensure(spec.run_id, spec, self.env))
         return spec.run_id
 
+    def puppet(self, does: dict[str, Any]) -> list[str]:
+        """The command of an agent that does what `does` says (see puppet.py); it can be loaded."""
+        path = self.root / f"puppet-{new_run_id()}.json"
+        opened = {"id": "$id", "result": {"sessionId": "puppet-session"}}
+        can = {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}
+        usual = {"initialize": [{"id": "$id", "result": can}], "session/new": [opened]}
+        path.write_text(json.dumps({**usual, **does}))
+        return [sys.executable, str(Path(__file__).with_name("puppet.py")), str(path)]
+
+    def got(self, command: list[str]) -> list[dict[str, Any]]:
+        """The messages that a puppet has got so far."""
+        got = Path(f"{command[-1]}.got")
+        return [json.loads(line) for line in got.read_text().splitlines()] if got.exists() else []
+
     def command(self, run_id: str, verb: str, **args: Any) -> dict[str, Any]:
         """One command, starting processes where `send` and `resume` need them."""
         env = self.env if verb in ("send", "resume") else None
@@ -90,7 +104,9 @@ class Project:
 
     def own(self, run_id: str, kind: str) -> list[dict[str, Any]]:
         """The facts of our own lines of a kind."""
-        return [json.loads(bytes(x.raw)) for x in self.lines(run_id) if (x.dir, x.kind) == ("own", kind)]
+        return [
+            json.loads(bytes(x.raw)) for x in self.lines(run_id) if (x.dir, x.kind) == ("own", kind)
+        ]
 
     def alive(self, run_id: str) -> bool:
         """Whether the run lock is held."""
@@ -129,8 +145,10 @@ class Project:
     def in_mid_turn(self, run_id: str, seqs: int = 12) -> None:
         """Wait until the agent is well into its first turn."""
         self.until(
-            lambda: any(x.kind == "agent_message_chunk" for x in self.lines(run_id))
-            and len(self.lines(run_id)) >= seqs,
+            lambda: (
+                any(x.kind == "agent_message_chunk" for x in self.lines(run_id))
+                and len(self.lines(run_id)) >= seqs
+            ),
             20,
             "the agent streams",
         )
@@ -178,10 +196,12 @@ def check_invariants(project: Project, run_id: str) -> None:
     2. turns are numbered 1, 2, 3 …; each has one start and at most one end; none overlaps another.
     3. every command was acknowledged at most once under its id, and has at most one result.
     4. one agent session: a session id, once known, never changes.
+    5. one agent at a time: before a second one starts, the first has exited, or a new pair has
+       started (which ends what an earlier one left).
     """
     lines = project.lines(run_id)
     assert [line.seq for line in lines] == list(range(1, len(lines) + 1))
-    open_turn, last = 0, 0
+    open_turn, last, agents = 0, 0, 0
     commands: dict[str, int] = {}
     results: dict[str, int] = {}
     sessions: set[str] = set()
@@ -201,6 +221,11 @@ def check_invariants(project: Project, run_id: str) -> None:
             results[facts["id"]] = results.get(facts["id"], 0) + 1
         elif kind == "session":
             sessions.add(facts["session_id"])
+        elif kind in ("agent_exit", "run_started"):
+            agents = 0
+        elif kind == "agent_started":
+            agents += 1
+            assert agents == 1, "a second agent beside the first"
     assert all(count == 1 for count in commands.values()), commands
     assert all(count == 1 for count in results.values()), results
     assert len(sessions) <= 1, sessions

@@ -8,6 +8,7 @@ says "cancelled" although nobody cancelled has failed. The reading half is `acp_
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Coroutine
 from typing import Any
 
@@ -122,14 +123,21 @@ class AcpDialect:
 
     def _request(self, ident: Any, method: str, params: Json, seq: int) -> None:
         if method == "session/request_permission":
-            self._own(self._permission(ident, params, seq))
+            self._own(ident, self._permission(ident, params, seq))
         elif self._services.knows(method):
-            self._own(self._serve(ident, method, params))
+            self._own(ident, self._serve(ident, method, params))
         else:
             self._reply_error(ident, METHOD_NOT_FOUND, f"paseo_nb does not offer {method}")
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _own(self, ident: Any, work: Coroutine[Any, Any, None]) -> None:
+        async def answer() -> None:
+            try:
+                await work
+            except Exception as error:  # a mistake of ours: the agent must not wait for ever
+                traceback.print_exc()
+                self._reply_error(ident, -32603, f"paseo_nb made a mistake: {error!r}")
+
+        task = asyncio.get_running_loop().create_task(answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

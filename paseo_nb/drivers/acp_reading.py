@@ -225,8 +225,11 @@ def update_text(update: Json) -> str | None:
     content = update.get("content")
     if isinstance(content, dict):
         return content_text(content)
-    if "entries" in update:
-        return "\n".join(str(as_dict(e).get("content", "")) for e in as_list(update["entries"]))
+    plan = as_dict(update.get("plan")) or update
+    if "entries" in plan:
+        return "\n".join(str(as_dict(e).get("content", "")) for e in as_list(plan["entries"]))
+    if plan is not update:
+        return as_str(plan.get("content")) or as_str(plan.get("uri"))
     return as_str(update.get("title"))
 
 

@@ -8,6 +8,7 @@ understood, beyond that only its head and tail are looked at.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,12 +26,19 @@ HEAD_BYTES = 2048
 NULL = msgspec.Raw(b"null")
 
 
+class Content(msgspec.Struct, gc=False):
+    """The text of a chunk."""
+
+    text: str | None = None
+
+
 class Update(msgspec.Struct, gc=False):
-    """The kind of a session update, and the tool call that it is about."""
+    """The kind of a session update, the tool call that it is about, and its content."""
 
     sessionUpdate: str = "unknown"
     toolCallId: str | None = None
     status: str | None = None
+    content: Content | list[msgspec.Raw] | None = None
 
 
 class Params(msgspec.Struct, gc=False):
@@ -55,7 +63,7 @@ class Mask(Protocol):
 
     def __call__(self, data: bytes) -> bytes: ...
 
-    def screen_lines(self, block: bytes) -> tuple[list[bytes], list[int]]: ...
+    def lines(self, block: bytes) -> tuple[list[bytes], dict[int, bytes], set[int]]: ...
 
     def safe_cut(self, data: bytes, cut: int) -> int: ...
 
@@ -67,18 +75,20 @@ _UPDATE = re.compile(rb'"sessionUpdate"\s*:\s*"([^"\\]*)"')
 
 
 class Splitter:
-    """Feeds bytes in, gives lines out through `on_lines(masked lines, numbers of suspects)`, where
-    a suspect may end in the beginning of a secret.
+    """Feeds bytes in, gives lines out through `on_lines(masked lines, came, suspects)`.
+
+    `came` has by number the lines that a mask changed, as they came: for the dialect and for no
+    disk (a file that the agent has us write is written as it said). In suspects a token may begin.
 
     A long line goes to `on_blob(digest, size, head, tail, whole)` instead, where `whole` is the
-    masked line if it is at most `JOIN_BYTES`, else None.
+    line as it came if it is at most `JOIN_BYTES`, else None.
     """
 
     def __init__(
         self,
         mask: Mask,
         blobs: Path,
-        on_lines: Callable[[list[bytes], list[int]], None],
+        on_lines: Callable[[list[bytes], dict[int, bytes], set[int]], None],
         on_blob: Callable[[str, int, bytes, bytes, bytes | None], None],
     ) -> None:
         self.mask, self.blobs = mask, blobs
@@ -123,13 +133,20 @@ class Splitter:
             block, self._parts = b"".join(self._parts), []
             self._short(block)
 
+    def abandon(self) -> None:
+        """Forget what has not been given out; a second call does nothing."""
+        long, self._long = self._long, None
+        self._parts, self._size = [], 0
+        if long is not None:
+            long.abandon()
+
     def _short(self, block: bytes) -> None:
-        lines, suspects = self.mask.screen_lines(block)
+        lines, came, suspects = self.mask.lines(block)
         if not block.isascii():
             for number, line in enumerate(lines):
                 if not line.isascii():
                     lines[number] = sound(line)
-        self.on_lines(lines, suspects)
+        self.on_lines(lines, {number: sound(line) for number, line in came.items()}, suspects)
 
     def _block_with_long_lines(self, block: bytes) -> None:
         short: list[bytes] = []
@@ -147,9 +164,10 @@ class Splitter:
             self._short(b"\n".join(short))
 
     def _finish_long(self) -> None:
-        long, self._long = self._long, None
-        if long is not None:
-            self.on_blob(*long.finish())
+        if self._long is not None:
+            told = self._long.finish()
+            self._long = None
+            self.on_blob(*told)
 
 
 class LongLine:
@@ -157,8 +175,9 @@ class LongLine:
 
     def __init__(self, blobs: Path, mask: Mask) -> None:
         blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(blobs)
         self.blobs, self.mask = blobs, mask
-        self._temp = blobs / f".arriving-{os.getpid()}-{id(self)}"
+        self._temp = blobs / f"{_ARRIVING}{os.getpid()}-{id(self)}"
         self._file = open(self._temp, "wb", opener=_private)  # noqa: SIM115 - closed in finish
         self._hash = hashlib.sha256()
         self._carry = b""
@@ -171,10 +190,11 @@ class LongLine:
         """Take the next part."""
         data = self._carry + data
         cut = self.mask.safe_cut(data, max(len(data) - self.mask.longest, 0))
-        self._put(self.mask(data[:cut]))
+        self._put(data[:cut])
         self._carry = data[cut:]
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, came: bytes) -> None:
+        data = self.mask(came)
         self._file.write(data)
         self._hash.update(data)
         self._size += len(data)
@@ -182,13 +202,13 @@ class LongLine:
             self._head += data[: HEAD_BYTES - len(self._head)]
         self._tail = (self._tail + data[-HEAD_BYTES:])[-HEAD_BYTES:]
         if self._whole is not None:
-            self._whole.append(data)
+            self._whole.append(came)
             if self._size > JOIN_BYTES:
                 self._whole = None
 
     def finish(self) -> tuple[str, int, bytes, bytes, bytes | None]:
-        """Name the blob by its hash: (digest, size, head, tail, whole or None)."""
-        self._put(self.mask(self._carry))
+        """Name the blob by its hash: (digest, size, masked head and tail, whole as it came)."""
+        self._put(self._carry)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -196,6 +216,27 @@ class LongLine:
         os.replace(self._temp, self.blobs / digest)
         whole = b"".join(self._whole) if self._whole is not None else None
         return digest, self._size, self._head, self._tail, whole
+
+    def abandon(self) -> None:
+        """Give its space back."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._temp.unlink()
+
+
+_ARRIVING = ".arriving-"
+
+
+def _sweep(blobs: Path) -> None:
+    """Remove what was arriving when its supervisor was killed."""
+    for left in blobs.glob(f"{_ARRIVING}*-*"):
+        try:
+            os.kill(int(left.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except (ValueError, OSError):
+            pass
 
 
 def _private(path: str, flags: int) -> int:
@@ -217,7 +258,7 @@ def envelope(line: bytes) -> Envelope | None:
         return _decode_envelope(line)
     except msgspec.ValidationError:
         pass
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     message = decode(line)  # an object with fields of unexpected types: take what is usable
     if not isinstance(message, dict):
@@ -226,7 +267,7 @@ def envelope(line: bytes) -> Envelope | None:
     update = params.get("update") if isinstance(params, dict) else None  # pyright: ignore
     told: list[Any] = []
     if isinstance(update, dict):
-        told = [update.get(key) for key in Update.__struct_fields__]  # pyright: ignore
+        told = [update.get(key) for key in Update.__struct_fields__[:3]]  # pyright: ignore
         told = [value if isinstance(value, str) else None for value in told]
     return Envelope(
         method if isinstance(method, str) else None,
@@ -242,15 +283,28 @@ def envelope_of_blob(head: bytes, tail: bytes) -> Envelope:
     after = tail[tail.rfind(b"}") - 80 if tail.rfind(b"}") > 80 else 0 :]
     ident = _ID_HEAD.search(before) or _ID_HEAD.search(after)
     return Envelope(
-        method.group(1).decode() if method else None,
-        json.loads(ident.group(1)) if ident else None,
-        Params(Update(kind.group(1).decode())) if kind else None,
+        method.group(1).decode("utf-8", "replace") if method else None,
+        decode(ident.group(1)) if ident else None,
+        Params(Update(kind.group(1).decode("utf-8", "replace"))) if kind else None,
     )
+
+
+def mended(line: bytes) -> bytes | None:
+    """A line that is JSON to many writers but not by the book, made sound: halves of surrogate
+    pairs (JavaScript cuts texts there), NaN, raw control characters. None if it is no object."""
+    if line[:1] != b"{":
+        return None
+    try:
+        message = json.loads(line, strict=False, parse_constant=lambda _: None)
+        text = json.dumps(message, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def decode(line: bytes) -> Any:
     """A whole message; None if it is not JSON."""
     try:
         return msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

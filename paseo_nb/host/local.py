@@ -27,11 +27,11 @@ from ..journal import (
     read_lines,
     write_file_once,
 )
-from ..model import Line, RunSpec
+from ..model import BUSY_STATES, Line, RunSpec
 from ..wire import socket_path
 from .base import Launch
 from .launch import launch
-from .states import settle, true_state
+from .states import broke_off, settle, true_state
 
 Json = dict[str, Any]
 ANSWER_S = 10.0
@@ -122,10 +122,11 @@ class LocalHost:
             state = true_state(folder, told)
         except FileNotFoundError:
             raise UsageProblem(f"no run {run_id!r} in {self.home}") from None
-        if state == "interrupted":
+        if lock_held(folder.lock):
+            if state != "interrupted" and not _answers(folder):
+                return "unresponsive" if lock_held(folder.lock) else self.state(run_id)
+        elif state == "interrupted" or (state not in BUSY_STATES and broke_off(folder)):
             settle(folder)
-        elif lock_held(folder.lock) and not _answers(folder):
-            return "unresponsive" if lock_held(folder.lock) else self.state(run_id)
         return state
 
     # ------------------------------------------------------------ commands

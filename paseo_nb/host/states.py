@@ -54,7 +54,9 @@ def settle(folder: RunFolder) -> bool:
             return False
         with lock:
             told = journal_state(folder)
-            if told not in BUSY_STATES or _while_free(folder) != "interrupted":
+            if told not in BUSY_STATES and not broke_off(folder):
+                return False
+            if _while_free(folder) != "interrupted":
                 return False
             cleanup.sweep(folder.run_id)
             journal = Journal(folder)
@@ -62,12 +64,20 @@ def settle(folder: RunFolder) -> bool:
                 turn_open = _turn_open(folder)
                 if turn_open:
                     journal.own("turn_end", outcome="interrupted", by="found")
-                journal.own("state", state="interrupted")
-                journal.own("run_ended", reason="interrupted", state="interrupted")
+                if told in BUSY_STATES:
+                    told = "interrupted"
+                    journal.own("state", state=told)
+                journal.own("run_ended", reason="interrupted", state=told)
             finally:
                 journal.close()
             return True
     return False
+
+
+def broke_off(folder: RunFolder) -> bool:
+    """Whether the last pair said no farewell: something of it may be left, if the lock is free."""
+    last = last_own(folder.journal, "run_started", "run_ended")
+    return last is not None and last.kind == "run_started"
 
 
 def _while_free(folder: RunFolder) -> str:

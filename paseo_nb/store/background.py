@@ -7,12 +7,9 @@ ended. `close` waits for all of them.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from pathlib import Path
-
-from . import index
 
 _lock = threading.Lock()
 _running: dict[Path, threading.Thread] = {}
@@ -51,13 +48,25 @@ def close() -> None:
 
 def _work(home: Path) -> None:
     while True:
-        with contextlib.suppress(OSError):
-            index.advance(home, wait_s=0.3, keep_going=threading.main_thread().is_alive)
+        _advance(home)
         with _lock:
             if home not in _again:
                 del _running[home]
                 return
             _again.discard(home)
+
+
+def _advance(home: Path) -> None:
+    main = threading.main_thread()
+    try:
+        from .index import advance  # here, as DuckDB and pandas take half a second
+
+        advance(home, wait_s=0.3, keep_going=main.is_alive)
+    except OSError:
+        pass
+    except (ImportError, RuntimeError):  # what imports meet while the interpreter ends
+        if main.is_alive():
+            raise
 
 
 def _forget_in_child() -> None:

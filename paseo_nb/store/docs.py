@@ -53,10 +53,14 @@ def _section(name: str, told: str, listed: list[Column]) -> str:
     return "\n".join([f"## {name}", "", told, "", *head, *rows, ""])
 
 
+def default_path() -> Path:
+    """Where the page lies in a checkout."""
+    return Path(columns.__file__).parents[2] / "docs" / "frames.md"
+
+
 def main() -> None:
     """Write the page."""
-    root = Path(columns.__file__).parents[2]
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "docs" / "frames.md"
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else default_path()
     path.write_text(page(), encoding="utf-8")
 
 

@@ -16,9 +16,12 @@ from ..drivers.reading import reading_for
 from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
 from ..model import Item, Line, Permission, Problem, RunSpec, ToolCall, Turn, Usage
 
+LONG_TEXT = 16_384
+
 
 class Carry(msgspec.Struct, omit_defaults=True):
-    """What a fold knows between two turns; the index keeps it beside a run's offset."""
+    """What a fold knows between two turns; the index keeps it beside a run's offset. `cut`: the
+    last turn's long texts are left out here, as its row has them."""
 
     seq: int = 0
     last_us: int = 0
@@ -40,6 +43,7 @@ class Carry(msgspec.Struct, omit_defaults=True):
     cost_before: float = 0.0
     reading: Any = None
     last_turn: Turn | None = None
+    cut: bool = False
     closed: list[str] = []
     turns: int = 0
     tool_calls: int = 0
@@ -87,12 +91,17 @@ class Fold(History):
 
     def carry(self) -> Carry:
         """What to go on from. Only between two turns, after `give_up`."""
+        last = self.turn
+        cut = last is not None and len(last.text) + len(last.prompt) > LONG_TEXT
+        if last is not None and cut:
+            last = msgspec.structs.replace(last, text="", prompt="")
         return Carry(
             **{name: getattr(self, name) for name in _KEPT},
             reported_cost=self._reported_cost,
             cost_before=self._cost_before,
             reading=self.reading.memory(),
-            last_turn=self.turn,
+            last_turn=last,
+            cut=cut,
             closed=[key for key in self._closed if key.startswith(f"{self._last_turn()}/")],
             turns=self.past.turns,
             tool_calls=self.past.tool_calls,
@@ -184,8 +193,16 @@ class Fold(History):
         self._text(first, role, kind, text)
 
     def settle_text(self) -> None:
-        """Bring the last turn's text up to date: once a look, as a message may be long."""
+        """Bring the last turn's text up to date: once a look, as it may be long."""
         self._flush_text()
+        super()._tell_answer()
+
+    def _tell_answer(self) -> None:
+        """Not after each line, as `feed` would: see `settle_text`."""
+
+    def _text(self, line: Line, role: str, kind: str, text: str) -> None:
+        told = kind == "message" and role == "agent"  # only that is in a row: a turn's text
+        super()._text(line, role, kind, text if told else "")
 
     def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
         item = super()._add(line, role, kind, text, **more)
@@ -202,8 +219,7 @@ class Fold(History):
     def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
         super()._on_tool_call(line, data)
         key = f"{line.turn}/{as_str(data.get('toolCallId'))}"
-        call = self.tool_calls.get(key)
-        if call is not None:
+        if key in self.tool_calls and key not in self._closed:
             self._call_items[key].text = ""
             if data.get("status") in DONE_STATUSES:
                 self._note_latency(key, line)
@@ -220,6 +236,7 @@ class Fold(History):
         self.started_us = self.started_us or line.t
 
     def _own_turn_start(self, line: Line, data: dict[str, Any]) -> None:
+        self.settle_text()
         super()._own_turn_start(line, data)
         self.prompt = self.turns[-1].prompt if self.prompt is None else self.prompt
         self.finished_us = None
@@ -227,6 +244,7 @@ class Fold(History):
     def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:
         if not self.turn_open:
             return
+        self.settle_text()
         given = {key for key in self._closed if key.startswith(f"{self.turns[-1].turn}/")}
         going = [key for key, call in self.tool_calls.items() if call.outcome is None]
         super()._own_turn_end(line, data)

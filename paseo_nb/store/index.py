@@ -62,6 +62,7 @@ def advance(
         return Progress()
     job = _Job(home, full)
     con = connection(home)
+    con.execute("SET threads = 1")  # half the memory, and a core is left for the notebook
     try:
         while True:
             lock = take_lock(lock_path(home), wait_s)

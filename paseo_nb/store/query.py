@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 
 from ..errors import StorageProblem, UsageProblem
 from . import background, disk, index
@@ -36,7 +35,7 @@ from .migrations import missing, read_meta
 from .schema import INDEX
 from .tails import StateOf, Tails
 from .views import make_views
-from .writer import Source
+from .writer import Source, read_carry
 
 LOCK_WAIT_S = 60.0
 BUILD_WAIT_S = 600.0
@@ -232,7 +231,7 @@ class _Store:
             for *told, carry in rows:
                 self._found[told[0]] = Source(*told), carry
         return {
-            run_id: (one[0], msgspec.json.decode(one[1], type=Carry))
+            run_id: (one[0], read_carry(self._con, run_id, one[1]))
             for run_id in run_ids
             if (one := self._found.get(run_id)) is not None
         }

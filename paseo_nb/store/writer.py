@@ -18,6 +18,20 @@ BATCH_ROWS = 50_000
 BATCH_BYTES = 32 << 20
 SMALL_ROWS = 2_000
 
+_SHAPES: dict[str, Any] = {
+    **SCHEMAS,
+    "src": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("identity", pa.string()),
+            ("off", pa.int64()),
+            ("seq", pa.int64()),
+            ("reading", pa.string()),
+            ("carry", pa.string()),
+        ]
+    ),
+}
+
 
 class Source(msgspec.Struct):
     """How far one run is indexed, of which journal, as read by which dialect."""
@@ -34,13 +48,40 @@ class Source(msgspec.Struct):
         return self.reading != reading_tag(self.reading.partition(" ")[0])
 
 
+def read_carry(con: Any, run_id: str, text: str) -> Carry:
+    """A carry as the index has it, whole again."""
+    carry = msgspec.json.decode(text, type=Carry)
+    turn = carry.last_turn
+    if carry.cut and turn is not None:
+        turn.text, turn.prompt = con.execute(
+            f"SELECT text, prompt FROM {INDEX}.turns WHERE run_id = ? AND turn = ?",
+            [run_id, turn.turn],
+        ).fetchall()[0]
+    return carry
+
+
+class _Feed:
+    """What DuckDB reads rows from. Registered once and filled for each insert: a table registered
+    within a transaction is kept until it ends, which would be the whole journal."""
+
+    def __init__(self, shape: Any) -> None:
+        self.rows = shape.empty_table()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
 class Writer:
     """Collects rows and writes them; the transaction begins with the first of them."""
 
     def __init__(self, con: Any) -> None:
         self._con = con
         self._open = False
+        self._feeds = {name: _Feed(shape) for name, shape in _SHAPES.items()}
+        for name, feed in self._feeds.items():
+            con.register(f"feed_{name}", feed)
         self._events: list[Any] = []
+        self._event_rows = self._event_bytes = 0
         self._rows: dict[str, list[Row]] = {}
         self._runs: list[tuple[Row, Source, Carry]] = []
         self._known: list[str] = []
@@ -67,7 +108,7 @@ class Writer:
         """What the fold of a run knew at its offset."""
         query = f"SELECT carry FROM {INDEX}.src WHERE run_id = ?"
         (text,) = self._con.execute(query, [run_id]).fetchall()[0]
-        return msgspec.json.decode(text, type=Carry)
+        return read_carry(self._con, run_id, text)
 
     # ------------------------------------------------------------ writing
 
@@ -92,10 +133,9 @@ class Writer:
     def events(self, rows: Any) -> None:
         """Add event rows, an Arrow table."""
         self._events.append(rows)
-        if (
-            sum(part.num_rows for part in self._events) >= BATCH_ROWS
-            or sum(part.nbytes for part in self._events) >= BATCH_BYTES
-        ):
+        self._event_rows += rows.num_rows
+        self._event_bytes += rows.nbytes
+        if self._event_rows >= BATCH_ROWS or self._event_bytes >= BATCH_BYTES:
             self._flush_events()
 
     def add(self, name: str, rows: Iterable[Row]) -> None:
@@ -141,6 +181,7 @@ class Writer:
         if self._events:
             self._insert("events", pa.concat_tables(self._events))
             self._events.clear()
+            self._event_rows = self._event_bytes = 0
 
     def _flush_rows(self, name: str) -> None:
         rows = self._rows[name]
@@ -162,15 +203,15 @@ class Writer:
             (*msgspec.structs.astuple(source), msgspec.json.encode(carry).decode())
             for _, source, carry in self._runs
         ]
-        names = ("run_id", "identity", "off", "seq", "reading", "carry")
-        self._insert("src", pa.table(dict(zip(names, zip(*sources, strict=True), strict=True))))
+        self._insert("src", table(_SHAPES["src"], sources))
         self._runs.clear()
         self._known.clear()
 
     def _insert(self, name: str, rows: Any) -> None:
         self._begin()
-        self._con.register("paseo_rows", rows)
+        feed = self._feeds[name]
+        empty, feed.rows = feed.rows, rows
         try:
-            self._con.execute(f"INSERT INTO {INDEX}.{name} BY NAME SELECT * FROM paseo_rows")
+            self._con.execute(f"INSERT INTO {INDEX}.{name} BY NAME SELECT * FROM feed_{name}")
         finally:
-            self._con.unregister("paseo_rows")
+            feed.rows = empty

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from ..drivers.acp_reading import as_dict
 from ..drivers.seat import Answer
 from ..model import Mode, RunSpec
 from .control import Refusal
-from .policy import Decision, decide, pick_option
+from .policy import Decision, decide, named_paths, pick_option, real_path, says_yes
 from .recorder import Recorder
 
 
@@ -37,7 +39,15 @@ class Asking:
         self.spec, self.recorder = spec, recorder
         self.mode: Mode = spec.mode
         self.pending: dict[str, Pending] = {}
+        self.granted: set[str] = set()  # paths of changes that a person allowed
         self._held, self._changed = held, changed
+
+    def refuse(self, seq: int) -> Answer:
+        """The answer to a request that comes after its turn was cancelled."""
+        self.recorder.own(
+            "permission_answer", permission=f"p{seq}", outcome="cancelled", by="cancel"
+        )
+        return Answer(None)
 
     async def ask(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
         """The answer to one request, journaled."""
@@ -51,7 +61,11 @@ class Asking:
         self.pending[ident] = waiting
         self._changed()
         try:
-            return await self._wait(waiting, tool_call)
+            answer = await self._wait(waiting, tool_call)
+            if says_yes(options, answer.option_id):
+                named = named_paths(tool_call)
+                self.granted |= {real_path(os.path.join(self.spec.cwd, path)) for path in named}
+            return answer
         finally:
             self.pending.pop(ident, None)
             self._changed()
@@ -82,15 +96,17 @@ class Asking:
         waiting = self.pending.get(ident)
         if waiting is None or waiting.answered.done():
             raise Refusal("no_permission", f"no permission {ident!r} waits for an answer")
-        option_id = args.get("option_id")
+        option_id, allow = args.get("option_id"), bool(args.get("allow"))
+        offered = ", ".join(str(as_dict(o).get("optionId")) for o in waiting.options)
         if option_id is not None and pick_option(waiting.options, True, option_id) is None:
-            offered = ", ".join(str(o.get("optionId")) for o in waiting.options)
             raise Refusal("no_option", f"no option {option_id!r}; it offers {offered}")
+        if option_id is None and allow and pick_option(waiting.options, True) is None:
+            raise Refusal("no_option", f"none of its options says yes; choose one of {offered}")
         waiting.answered.set_result(
             self._answer(
                 ident,
                 waiting.options,
-                bool(args.get("allow")),
+                allow,
                 option_id,
                 str(args.get("by") or "user"),
                 None,
@@ -119,8 +135,7 @@ class Asking:
     ) -> Answer:
         chosen = pick_option(options, allow, option_id)
         if option_id is not None:
-            kinds = {str(o.get("optionId")): str(o.get("kind")) for o in options}
-            allow = kinds.get(option_id, "").startswith("allow")
+            allow = says_yes(options, option_id)
         self.recorder.own(
             "permission_answer",
             permission=ident,

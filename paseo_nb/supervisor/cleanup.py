@@ -51,6 +51,12 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
+def session_of(pid: int) -> int | None:
+    """The session that a process belongs to; None where that is not to be had."""
+    stat = _stat(pid)
+    return int(stat[3]) if stat is not None else None
+
+
 def _parents_by_ps() -> dict[int, int]:
     out = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True)
     rows = (row.split() for row in out.stdout.splitlines())

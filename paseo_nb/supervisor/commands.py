@@ -25,6 +25,8 @@ class Commands:
     def __init__(self, supervisor: Supervisor, seen: set[str]) -> None:
         self.supervisor = supervisor
         self.seen = seen
+        self.refused: dict[str, Refusal] = {}
+        self.going: dict[str, asyncio.Future[None]] = {}
 
     async def carry(self, command: Command, client: Client) -> Any:
         """One command of a client; its result. Refusal where it cannot be."""
@@ -34,6 +36,10 @@ class Commands:
         if command.verb in ("watch", "hold"):
             setattr(client, "watching" if command.verb == "watch" else "holding", True)
             return {}
+        if command.id in self.going:
+            await asyncio.shield(self.going[command.id])
+        if command.id in self.refused:  # the answer was lost on its way
+            raise self.refused[command.id]
         if command.id in self.seen:
             return {"duplicate": True}
         if supervisor.stopping is not None:
@@ -46,20 +52,31 @@ class Commands:
         supervisor.recorder.durable()
         if supervisor.recorder.full:
             raise Refusal("disk_full", "the disk is full: the command was not kept")
+        done = self.going[command.id] = asyncio.get_running_loop().create_future()
         try:
             result = await self.apply(command.verb, command.args, command.id)
         except Refusal as refusal:
             supervisor.own("command_result", id=command.id, ok=False, error=str(refusal))
+            self.refused[command.id] = refusal
             raise
+        finally:
+            del self.going[command.id]
+            done.set_result(None)
         return {"seq": seq, **(result or {})}
+
+    async def apply_owed(self, verb: str, args: dict[str, Any], ident: str) -> None:
+        """Carry out a command that an earlier pair acknowledged and did not live to apply."""
+        try:
+            await self.apply(verb, args, ident)
+        except Refusal as refusal:  # an answer to a question that is gone, for one
+            self.supervisor.own("command_result", id=ident, ok=False, error=str(refusal))
 
     def _check(self, command: Command) -> None:
         known = {"send", "resume", "cancel", "stop", "answer", "set_mode", *OPTIONS}
         if command.verb not in known:
             raise Refusal("unknown_verb", f"no command {command.verb!r}; there are {sorted(known)}")
-        if command.verb == "send":
-            if not as_list(command.args.get("prompt")):
-                raise Refusal("empty_prompt", "the prompt is empty")
+        if command.verb == "send" and not as_list(command.args.get("prompt")):
+            raise Refusal("empty_prompt", "the prompt is empty")
 
     async def apply(self, verb: str, args: dict[str, Any], ident: str) -> dict[str, Any] | None:
         """Carry out a journaled command."""
@@ -102,8 +119,9 @@ class Commands:
     def _resume(self, args: dict[str, Any], ident: str) -> None:
         turns = self.supervisor.turns
         blocks = as_list(args.get("prompt"))
-        if not blocks and turns.last_outcome == "interrupted" and not turns.running:
-            blocks = [{"type": "text", "text": CONTINUE}]
+        idle = not turns.running and not turns.queue
+        if not blocks and turns.cut_off and idle:
+            blocks = turns.unsent or [{"type": "text", "text": CONTINUE}]
         if blocks:
             self.supervisor.want(Prompt(blocks, "resume", ident))
         else:
@@ -119,15 +137,21 @@ class Commands:
         turns.queue.clear()
 
     async def _set_option(self, what: str, value: str) -> None:
+        from .main import EarlyExit
+
         supervisor = self.supervisor
-        if supervisor.link is None or supervisor.link.exited.is_set():
-            try:
-                await supervisor.ensure_agent(supervisor.turns.session_id)
-            except (AgentProblem, OSError) as error:
-                raise Refusal("agent", str(error)) from error
-        assert supervisor.link is not None
         try:
-            await asyncio.wait_for(supervisor.link.dialect.set_option(what, value), 60)
+            link = await supervisor.ensure_agent(supervisor.turns.session_id)
+        except (AgentProblem, EarlyExit, OSError) as error:
+            await supervisor.end_agent(eof_s=1.0, term_s=1.0)
+            raise Refusal("agent", f"the agent cannot be started: {error}") from error
+        finally:
+            supervisor.wanted.set()  # whoever waits waits for this agent now
+        try:
+            await asyncio.wait_for(link.dialect.set_option(what, value), 70)
         except AgentProblem as error:
             hint = f" {error.problem.hint}" if error.problem.hint else ""
             raise Refusal(error.problem.code, error.problem.message + hint) from error
+        except TimeoutError:
+            raise Refusal("timeout", "the agent did not answer") from None
+        supervisor.keep_choice(what, value)

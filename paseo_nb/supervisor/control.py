@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import struct
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import msgspec
 
 from ..wire import MAX_LINE
 
-CHECK_S = 30.0
+CHECK_S = 5.0  # well below what a command waits for an answer
 
 
 class Refusal(Exception):
@@ -67,18 +68,22 @@ class Control:
         self.on_check: Callable[[], None] = lambda: None
         self._server: asyncio.Server | None = None
         self._inode = 0
+        self._closed = False
         self._checker: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
-        """Make the socket, in place of a stale one, and keep it there."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        self._server = await asyncio.start_unix_server(
-            self._serve, path=str(self.path), limit=MAX_LINE
-        )
-        os.chmod(self.path, 0o600)
-        self._inode = self.path.stat().st_ino
-        self._arm()
+        """Make the socket, in place of a stale one, and keep it there. OSError; it is tried again
+        later all the same."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            self._server = await asyncio.start_unix_server(
+                self._serve, path=str(self.path), limit=MAX_LINE
+            )
+            os.chmod(self.path, 0o600)
+            self._inode = self.path.stat().st_ino
+        finally:
+            self._arm()
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
@@ -86,18 +91,19 @@ class Control:
 
     async def check(self) -> None:
         """Make the socket again if its file is gone (tmp cleaners, logouts)."""
-        if self._server is None:
+        if self._closed:
             return
         self.on_check()
-        try:
-            if self.path.stat().st_ino == self._inode:
+        with contextlib.suppress(OSError):
+            if self._server is not None and self.path.stat().st_ino == self._inode:
                 self._arm()
                 return
-        except OSError:
-            pass
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         with contextlib.suppress(OSError):
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
             await self.open()
 
     def wake(self, seq: int, offset: int) -> None:
@@ -138,11 +144,16 @@ class Control:
         except Refusal as refusal:
             error = {"code": refusal.code, "message": str(refusal)}
             client.tell({"id": command.id, "ok": False, "error": error})
+        except Exception as error:
+            traceback.print_exc()
+            told = {"code": "internal", "message": f"paseo_nb made a mistake: {error!r}"}
+            client.tell({"id": command.id, "ok": False, "error": told})
         else:
             client.tell({"id": command.id, "ok": True, "result": result})
 
     def close(self) -> None:
         """Stop serving; remove the socket if it is still ours."""
+        self._closed = True
         if self._checker is not None:
             self._checker.cancel()
         if self._server is not None:

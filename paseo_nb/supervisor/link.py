@@ -22,13 +22,15 @@ from ..drivers.seat import Dialect, Seat
 from ..drivers.transport import (
     BLOB_BYTES,
     READ_BYTES,
+    Content,
     Envelope,
     LongLine,
     Splitter,
     envelope,
     envelope_of_blob,
+    mended,
 )
-from ..journal import RunFolder, encode
+from ..journal import FULL, RunFolder, encode
 from .children import Children
 from .masking import Splits
 from .recorder import Recorder
@@ -63,6 +65,7 @@ class AgentLink:
         self._splitter = Splitter(recorder.mask, folder.blobs, self._lines, self._blob)
         self._out: collections.deque[memoryview] = collections.deque()
         self._stderr_size = 0
+        self._stderr_held = b""
         self._child = children.spawn(
             seat.spec.command,
             env=environment,
@@ -99,28 +102,47 @@ class AgentLink:
 
     # ------------------------------------------------------------ reading
 
-    def _read_stdout(self) -> None:
+    def _read_stdout(self) -> bool:
+        """Read once; False where there was nothing."""
         try:
             data = os.read(self._stdout, READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         self.last_heard = time.monotonic()
         if data:
-            self._splitter.feed(data)
+            self._feed(data)
         else:
             self._close_stdout()
+        return bool(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Take what was read, or the end (b""). Where the disk is full it is dropped."""
+        if self.recorder.full:
+            self._splitter.abandon()
+            return
+        try:
+            if data:
+                self._splitter.feed(data)
+            else:
+                self._splitter.finish()
+                self._flush_held()
+        except OSError as error:  # the blob of a long line
+            if error.errno not in FULL:
+                raise
+            self._splitter.abandon()
+            self.recorder.disk_full()
 
     def _close_stdout(self) -> None:
         if self._stdout >= 0:
             self._loop.remove_reader(self._stdout)
             self._stdout = -1
-            self._splitter.finish()
-            self._flush_held()
+            self._feed(b"")
 
-    def _lines(self, lines: list[bytes], suspects: list[int]) -> None:
-        """Journal a batch of lines, then let the dialect act on those that ask for it."""
+    def _lines(self, lines: list[bytes], unmasked: dict[int, bytes], suspects: set[int]) -> None:
+        """Journal a batch of lines, then let the dialect act, as they came, on those that ask for
+        it."""
         recorder, dialect, splits = self.recorder, self.dialect, self._splits
         journal = recorder.journal
         about = b',"t":%d,"mono":%d,"turn":%d,"dir":"in","kind":' % (
@@ -132,43 +154,60 @@ class AgentLink:
         seq = journal.seq
         parts: list[bytes] = []
         acting: list[tuple[str, Envelope, bytes, int]] = []
-        careful = frozenset(suspects)
         for number, line in enumerate(lines):
             if line[-1:] == b"\r":
                 line = line[:-1]
             if not line:
                 continue
-            message = envelope(line)
+            came = unmasked.get(number, line) if unmasked else line
+            message = envelope(came)
             if message is None:
-                kind, line = "garbage", encode(line[:65536].decode("utf-8", "replace"))
+                message, came, line = self._mended(came, line)
+            kind = "garbage" if message is None else dialect.kind_of(message, came)
+            if kind in QUIET:
+                plain = number not in suspects and splits.passes(kind, text_of(message))
             else:
-                kind = dialect.kind_of(message, line)
-            if number in careful or splits.held:
-                ready = splits.take(kind, line) if kind in CHUNKS else self._after_held(kind, line)
-                for ready_kind, raw in ready:
-                    seq += 1
-                    parts += (b'{"seq":%d' % seq, self._head(heads, about, ready_kind), raw, b"}\n")
-            else:
+                plain = not splits.held
+            if plain:
                 seq += 1
                 head = heads.get(kind) or self._head(heads, about, kind)
                 parts += (b'{"seq":%d' % seq, head, line, b"}\n")
-            if message is not None and kind not in QUIET:
-                acting.append((kind, message, line, seq))
+            else:
+                for ready_kind, raw in self._by_pieces(kind, line):
+                    seq += 1
+                    head = self._head(heads, about, ready_kind)
+                    parts += (b'{"seq":%d' % seq, head, raw, b"}\n")
+            if message is not None and (kind not in QUIET or message.id is not None):
+                acting.append((kind, message, came, seq))
         if parts and not recorder.append_ready(parts, seq):
             return
-        if splits.held and self._held_timer is None:
+        if splits.held:
+            if self._held_timer is not None:
+                self._held_timer.cancel()
             self._held_timer = self._loop.call_later(HELD_S, self._flush_held)
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
 
+    def _mended(self, came: bytes, line: bytes) -> tuple[Envelope | None, bytes, bytes]:
+        """What can be made of a line that is no JSON: (what it is, as it came, for the disk)."""
+        sound = mended(came)
+        message = None if sound is None else envelope(sound)
+        if sound is None or message is None:
+            return None, came, encode(line[:65536].decode("utf-8", "replace"))
+        return message, sound, self.recorder.mask(sound)
+
+    def _by_pieces(self, kind: str, line: bytes) -> list[tuple[str, bytes]]:
+        """The lines to write where a secret may go over the border of two chunks."""
+        if kind in QUIET:
+            return self._splits.take(kind, line)
+        return [*self._splits.flush(), (kind, line)]
+
     def _head(self, heads: dict[str, bytes], about: bytes, kind: str) -> bytes:
         """What stands between a line's seq and its message; the same for a batch's lines of a
         kind."""
-        head = heads[kind] = b'%s%s,"raw":' % (about, encode(kind[:120]))
+        name = self.recorder.mask(encode(kind[:120]))  # an agent may call a method anything
+        head = heads[kind] = b'%s%s,"raw":' % (about, name)
         return head
-
-    def _after_held(self, kind: str, line: bytes) -> list[tuple[str, bytes]]:
-        return [*self._splits.flush(), (kind, line)]
 
     def _flush_held(self) -> None:
         if self._held_timer is not None:
@@ -186,19 +225,28 @@ class AgentLink:
             return
         kind = self.dialect.kind_of(message, whole or head)
         seq = self.recorder.append("in", kind, encode(pointer))
-        if kind not in QUIET:
+        if kind not in QUIET or message.id is not None:
             self.dialect.handle(kind, message, whole, seq)
 
-    def _read_stderr(self) -> None:
+    def _read_stderr(self) -> bool:
+        """Read once; False where there was nothing."""
         try:
             data = os.read(self._stderr, 1 << 16)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
-        if not data:
+        if data:
+            # What may be the beginning of a secret waits for the rest of it.
+            data = self._stderr_held + data
+            keep = self.recorder.mask.unsure(data)
+            self._stderr_held = data[len(data) - keep :]
+            self._note_stderr(data[: len(data) - keep])
+        else:
             self._close_stderr()
-            return
+        return bool(data)
+
+    def _note_stderr(self, data: bytes) -> None:
         data = self.recorder.mask(data)
         self.stderr_tail = (self.stderr_tail + data)[-STDERR_TAIL_BYTES:]
         if self._stderr_size < STDERR_FILE_BYTES:
@@ -214,23 +262,16 @@ class AgentLink:
         if self._stderr >= 0:
             self._loop.remove_reader(self._stderr)
             self._stderr = -1
+            self._note_stderr(self._stderr_held)
+            self._stderr_held = b""
 
     def _on_exit(self, _: Any) -> None:
         """The process is gone: read what its pipes still hold, then say so. Children that it left
         may keep the pipes open, so reading ends with what is there now."""
-        for _ in range(256):
-            before = self._stdout
-            size = self.recorder.journal.size
-            if self._stdout >= 0:
-                self._read_stdout()
-            if before < 0 or (self.recorder.journal.size == size and self._stdout >= 0):
-                break
-        for _ in range(64):
-            before = self.stderr_tail
-            if self._stderr >= 0:
-                self._read_stderr()
-            if self.stderr_tail == before:
-                break
+        for read, most in ((self._read_stdout, 1024), (self._read_stderr, 64)):
+            for _ in range(most):  # a child that never stops writing must not hold us
+                if not read():
+                    break
         self.close_pipes()
         self.exited.set()
 
@@ -240,16 +281,27 @@ class AgentLink:
         """Journal a message as `out`, then write it to the agent."""
         raw = encode(message)
         if len(raw) > BLOB_BYTES:
-            long = LongLine(self.folder.blobs, self.recorder.mask)
-            long.write(raw)
-            digest, size, head, _, _ = long.finish()
-            pointer = {"$blob": digest, "bytes": size}
-            pointer["head"] = head[:512].decode("utf-8", "replace")
-            self.recorder.append("out", kind, encode(pointer))
+            try:
+                self.recorder.append("out", kind, encode(self._kept_apart(raw)))
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                self.recorder.disk_full()
         else:
             self.recorder.append("out", kind, raw)
         self._out.append(memoryview(raw + b"\n"))
         self._write()
+
+    def _kept_apart(self, raw: bytes) -> dict[str, Any]:
+        """Put a long message into a blob; what points to it."""
+        long = LongLine(self.folder.blobs, self.recorder.mask)
+        try:
+            long.write(raw)
+            digest, size, head, _, _ = long.finish()
+        except OSError:
+            long.abandon()
+            raise
+        return {"$blob": digest, "bytes": size, "head": head[:512].decode("utf-8", "replace")}
 
     def _write(self) -> None:
         while self._out and self._stdin >= 0:
@@ -300,6 +352,13 @@ class AgentLink:
             except TimeoutError:
                 self._child.kill_group(sig)
         await self.exited.wait()
+
+
+def text_of(message: Envelope | None) -> str | None:
+    """The text of a chunk."""
+    update = message.params.update if message is not None and message.params is not None else None
+    content = update.content if update is not None else None
+    return content.text if isinstance(content, Content) else None
 
 
 def _private(path: str, flags: int) -> int:

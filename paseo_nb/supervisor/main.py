@@ -18,10 +18,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from .. import __version__
 from ..drivers.seat import Answer, RunningChild
 from ..journal import Journal, RunFolder, fsync_dir
-from ..model import BUSY_STATES, PROTOCOL_VERSION, Problem, RunSpec
+from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Problem, RunSpec
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
@@ -30,10 +32,10 @@ from .commands import Commands
 from .control import Control
 from .link import AgentLink
 from .masking import Masker, secrets_in
-from .policy import inside
+from .policy import inside, real_path
 from .recorder import Recorder
 from .recovery import read_past
-from .turns import Prompt, Turns
+from .turns import Prompt, Turns, retrieved
 
 EMPTY_IDLE_S = 15.0
 
@@ -55,6 +57,8 @@ class Supervisor:
         self.stopping: str | None = None
         self.wanted = asyncio.Event()
         self.baseline: set[int] = set()
+        self._launching = asyncio.Lock()
+        self._session_noted: str | None = None
         self.state = ""
 
     # ------------------------------------------------------------ life
@@ -68,7 +72,12 @@ class Supervisor:
         masker = Masker(secrets_in(self.environment))
         self.recorder = Recorder(journal, masker)
         self.children = Children(loop)
+        self._session_noted = past.session_id
+        for what, value in past.chosen.items():
+            self.keep_choice(what, value)
         self.asking = Asking(self.spec, self.recorder, self._held, self._asking_changed)
+        if past.mode in MODES:
+            self.asking.mode = past.mode
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)
         self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)
@@ -138,18 +147,20 @@ class Supervisor:
                 await self.end_agent()
                 if not self.turns.queue:
                     return "agent gone"
-            elif not done and not self._agent_has_work():
+            elif not done and not self.turns.queue and not self._agent_has_work():
                 return "idle"
         return self.stopping
 
     def _agent_has_work(self) -> bool:
         """Whether the agent left something running since its session was ready."""
-        if self.link is None:
-            return False
-        now = set(cleanup.descendants(self.link.pid, self.spec.run_id))
-        return bool(now - self.baseline)
+        return self.link is not None and bool(self._children() - self.baseline)
+
+    def _children(self) -> set[int]:
+        """Everything below us: the agent, what it started (also what left it), its terminals."""
+        return set(cleanup.descendants(os.getpid(), self.spec.run_id))
 
     async def _leave(self, reason: str) -> None:
+        self.stopping = self.stopping or reason  # from here on a command starts another pair
         quick = reason in ("warden gone", "disk full", "internal")
         await self.end_agent(eof_s=0.0 if quick else 5.0, term_s=0.1 if quick else 2.0)
         if reason == "stopped":
@@ -175,6 +186,8 @@ class Supervisor:
     def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A mistake of ours in a callback: say so and end, rather than hang."""
         loop.default_exception_handler(context)
+        if self.stopping is not None:
+            return
         self.turns.problem = Problem(
             "internal",
             f"paseo_nb's supervisor made a mistake: {context.get('exception') or context}",
@@ -188,7 +201,8 @@ class Supervisor:
             self.stop("folder gone")
 
     def _disk_full(self) -> None:
-        print("the disk is full: ending the turn", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the log is on the same disk
+            print("the disk is full: ending the turn", file=sys.stderr)
         self.turns.problem = Problem(
             "disk_full",
             "the disk is full: the journal could not be written, so the turn was ended",
@@ -199,7 +213,11 @@ class Supervisor:
     # ------------------------------------------------------------ the agent
 
     async def ensure_agent(self, session_id: str | None) -> AgentLink:
-        """The connected agent, launched if need be. OSError, AgentProblem."""
+        """The connected agent, launched if need be. OSError, AgentProblem, EarlyExit."""
+        async with self._launching:
+            return await self._agent(session_id)
+
+    async def _agent(self, session_id: str | None) -> AgentLink:
         if self.link is not None and not self.link.exited.is_set():
             return self.link
         if self.link is not None:
@@ -209,19 +227,32 @@ class Supervisor:
         )
         self.recorder.own("agent_started", argv=self.spec.command, pid=link.pid)
         connecting = asyncio.ensure_future(link.dialect.connect(session_id))
+        connecting.add_done_callback(retrieved)
         leaving = asyncio.ensure_future(link.exited.wait())
-        await asyncio.wait({connecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if not connecting.done():
-            connecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await connecting
+        try:
+            await asyncio.wait({connecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not connecting.done():
+                connecting.cancel()
+        if leaving.done() and not connecting.done():
+            await asyncio.wait({connecting})
             raise EarlyExit(link.returncode or 0, link.stderr_tail)
         connecting.result()
-        if link.dialect.session_id != session_id:
-            self.recorder.own("session", session_id=link.dialect.session_id, how="new")
-        self.baseline = set(cleanup.descendants(link.pid, self.spec.run_id))
+        self.turns.session_id = link.dialect.session_id
+        if link.dialect.session_id != self._session_noted:
+            self._session_noted = link.dialect.session_id
+            how = "new" if session_id is None else "returned"
+            self.recorder.own("session", session_id=self._session_noted, how=how)
+        self.baseline = self._children()
         return link
+
+    def keep_choice(self, what: str, value: str) -> None:
+        """A model, agent mode or effort that was chosen later holds for every further launch."""
+        if what == "model":
+            self.spec = msgspec.structs.replace(self.spec, model=value, model_by="session")
+        elif what in ("agent_mode", "effort"):
+            self.spec = msgspec.structs.replace(self.spec, **{what: value})
 
     async def end_agent(self, eof_s: float = 5.0, term_s: float = 2.0) -> None:
         """End the agent and everything it left."""
@@ -250,6 +281,8 @@ class Supervisor:
 
     async def permission(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
         """See `seat.Seat.permission`."""
+        if self.turns.cancelling:
+            return self.asking.refuse(seq)
         return await self.asking.ask(seq, tool_call, options)
 
     def spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> RunningChild:
@@ -259,16 +292,22 @@ class Supervisor:
 
     def end_child(self, child: RunningChild) -> None:
         """See `seat.Seat.end_child`: its group, and what left the group."""
-        if isinstance(child, Child) and not child.exited.done():
-            below = cleanup.descendants(child.pid, self.spec.run_id)
-            child.kill_group(signal.SIGTERM)
-            cleanup.kill(below, signal.SIGTERM)
-            asyncio.get_running_loop().call_later(1.0, self._end_child_hard, child, below)
+        if isinstance(child, Child):
+            below = {*cleanup.descendants(child.pid, self.spec.run_id), *self._session_of(child)}
+            if below or not child.exited.done():
+                child.kill_group(signal.SIGTERM)
+                cleanup.kill(list(below), signal.SIGTERM)
+                asyncio.get_running_loop().call_later(1.0, self._end_child_hard, child, below)
 
-    def _end_child_hard(self, child: Child, below: list[int]) -> None:
+    def _session_of(self, child: Child) -> list[int]:
+        """What still runs in a child's session, though the child may have ended before it."""
+        return [pid for pid in self._children() if cleanup.session_of(pid) == child.pid]
+
+    def _end_child_hard(self, child: Child, below: set[int]) -> None:
         child.kill_group(signal.SIGKILL)
-        ours = set(cleanup.descendants(os.getpid(), self.spec.run_id))
-        cleanup.kill([pid for pid in below if pid in ours], signal.SIGKILL)
+        ours = self._children()
+        left = {*(pid for pid in below if pid in ours), *self._session_of(child)}
+        cleanup.kill(list(left), signal.SIGKILL)
 
     def may_write(self, path: str) -> str | None:
         """See `seat.Seat.may_write`."""
@@ -276,6 +315,8 @@ class Supervisor:
         if mode == "read":
             return f"mode {mode!r} forbids writing {path}"
         if mode == "auto" or inside(path, self.spec.write_roots or [self.spec.cwd]):
+            return None
+        if real_path(path) in self.asking.granted:
             return None
         return f"{path} lies outside the run's folder; mode 'auto' would let it pass"
 

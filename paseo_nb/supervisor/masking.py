@@ -2,7 +2,8 @@
 
 What counts as a secret: the value of an environment variable whose name says so, in every form
 that JSON may give it, and anything that begins like a known vendor's token. A secret that an agent
-streams in two chunks is caught by `Splits`, which holds a suspicious chunk back until the next.
+streams in pieces is caught by `Splits`, which holds a chunk back that ends in the beginning of one:
+of such a secret its first two characters may be written, never more.
 """
 
 from __future__ import annotations
@@ -28,12 +29,30 @@ TOKEN_PREFIXES = (
     "AKIA", "ASIA", "AIza", "hf_", "npm_", "pypi-", "dop_v1_", "eyJhbGciOi",
 )  # fmt: skip
 _PREFIX = "|".join(re.escape(prefix) for prefix in TOKEN_PREFIXES)
-_TOKEN_BYTES = re.compile(rf"(?<![A-Za-z0-9_])({_PREFIX})[A-Za-z0-9_.\-]{{16,}}".encode())
+# Where a token may begin: not within a word, but after what JSON escapes (`\nsk-`).
+_BEGIN = r"(?:(?<![A-Za-z0-9_])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4}))"
+# What must follow a beginning, so that words stay words: `hf_hub_download`, `npm_config_registry`,
+# `sk-learn-contrib`, `pypi-publish`. Keys after `sk-` have a digit somewhere.
+_SURE = "|".join(
+    (
+        r"sk-(?=[A-Za-z0-9_\-]{16})(?=[A-Za-z_\-]*[0-9])",
+        r"(?:ghp_|gho_|ghs_|ghu_|hf_|npm_)(?=[A-Za-z0-9]{16})",
+        r"github_pat_(?=[A-Za-z0-9_]{16})",
+        r"glpat-(?=[A-Za-z0-9_\-]{16})",
+        r"(?:xoxb-|xoxp-|xoxa-)(?=[A-Za-z0-9\-]{16})",
+        r"(?:AKIA|ASIA)(?=[A-Z0-9]{16})",
+        r"AIza(?=[A-Za-z0-9_\-]{16})",
+        r"pypi-(?=Ag[A-Za-z0-9_\-]{16})",
+        r"dop_v1_(?=[a-f0-9]{16})",
+        r"eyJhbGciOi(?=[A-Za-z0-9_.\-]{16})",
+    )
+)
+_TOKEN_BYTES = re.compile(rf"{_BEGIN}({_SURE})[A-Za-z0-9_.\-]+".encode())
 # A token over a chunk's border: the first part may be long enough to be masked already.
 _TOKEN_SPLIT = re.compile(
-    rf"(?<![A-Za-z0-9_])({_PREFIX})(?:{MASK}[A-Za-z0-9_.\-]+|[A-Za-z0-9_.\-]{{16,}})"
+    rf"{_BEGIN}({_SURE}|(?:{_PREFIX})(?={MASK}[A-Za-z0-9_.\-]))(?:{MASK})?[A-Za-z0-9_.\-]+"
 )
-_TOKEN_BEGUN = re.compile(rf"(?<![A-Za-z0-9_])(?:{_PREFIX})(?:{MASK})?[A-Za-z0-9_.\-]*\Z")
+_TOKEN_BEGUN = re.compile(rf"{_BEGIN}(?:{_PREFIX})(?:{MASK})?[A-Za-z0-9_.\-]*\Z")
 _TOKEN_LETTERS = string.ascii_letters + string.digits + "_.-"
 _PREFIX_BYTES = tuple(prefix.encode() for prefix in TOKEN_PREFIXES)
 
@@ -67,15 +86,17 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = sorted({s for s in secrets if s}, key=len, reverse=True)
-        # Without its first two characters too: those may have come with the chunk before.
+        # Without its first two characters too: those may have come before, in another message.
         forms = {f for s in self.secrets for part in (s, s[2:]) if part for f in _forms(part)}
         values = sorted((form.encode() for form in forms), key=len, reverse=True)
         self._values = re.compile(b"|".join(map(re.escape, values))) if values else None
         self.longest = max([LONGEST_TOKEN, *map(len, values)])
         self._across_lines = any(b"\n" in value for value in values)
-        starts = {form.encode() for s in self.secrets for form in _forms(s[:3])}
-        needles = [*_PREFIX_BYTES, *starts, *values]
-        self._tokens, self._starts = len(_PREFIX_BYTES), len(_PREFIX_BYTES) + len(starts)
+        self._begins = [*self.secrets, *TOKEN_PREFIXES]
+        self.starts = frozenset(text[:3] for text in self._begins)
+        within = {text[at : at + 3] for text in self._begins for at in range(len(text) - 3)}
+        self.ends = frozenset({*within, MASK})
+        needles = [*_PREFIX_BYTES, *values]
         self._glance = BytesAhoCorasick(
             needles, matchkind=MatchKind.LeftmostLongest
         ).find_matches_as_indexes
@@ -87,32 +108,38 @@ class Masker:
         """The data with every secret masked."""
         return self._thorough(data) if self._glance(data) else data
 
-    def screen_lines(self, block: bytes) -> tuple[list[bytes], list[int]]:
-        """The block's lines with every secret masked, and the numbers of those that may hold the
-        beginning of one."""
+    def lines(self, block: bytes) -> tuple[list[bytes], dict[int, bytes], set[int]]:
+        """The block's lines with every secret masked; as they came, those that had one; and the
+        numbers of those that have one or where a token may have begun."""
         hits = self._glance(block)
-        if not hits:
-            return block.split(b"\n"), []
-        if self._across_lines:
-            lines = self._thorough(block).split(b"\n")
-            return lines, list(range(len(lines)))
         lines = block.split(b"\n")
-        suspects: list[int] = []
+        if not hits:
+            return lines, {}, set()
+        if self._across_lines:
+            masked = self._thorough(block).split(b"\n")
+            pairs = zip(lines, masked, strict=False)
+            came = {n: came for n, (came, line) in enumerate(pairs) if came != line}
+            return masked, came, set(range(len(masked)))
+        came: dict[int, bytes] = {}
+        suspects: set[int] = set()
         at = number = 0
         for _, start, _ in hits:
             number += block.count(b"\n", at, start)
             at = start
-            if not suspects or suspects[-1] != number:
-                suspects.append(number)
-                lines[number] = self._thorough(lines[number])
-        return lines, suspects
+            if number not in suspects:
+                suspects.add(number)
+                line = self._thorough(lines[number])
+                if line != lines[number]:
+                    came[number], lines[number] = lines[number], line
+        return lines, came, suspects
 
     def _thorough(self, data: bytes) -> bytes:
         hits = self._find(data, True)
-        if self._values is not None and any(hit[0] >= self._starts for hit in hits):
+        tokens = len(_PREFIX_BYTES)
+        if self._values is not None and any(hit[0] >= tokens for hit in hits):
             data = self._values.sub(_MASK, data)
             hits = self._find(data, True)
-        if any(hit[0] < self._tokens and _TOKEN_BYTES.match(data, hit[1]) for hit in hits):
+        if any(hit[0] < tokens and _TOKEN_BYTES.match(data, hit[1]) for hit in hits):
             data = _TOKEN_BYTES.sub(rb"\1" + _MASK, data)
         return data
 
@@ -126,6 +153,14 @@ class Masker:
                 if start < cut < start + len(match.group()):
                     cut = start
         return cut
+
+    def unsure(self, data: bytes) -> int:
+        """How many bytes at the end may be the beginning of a secret that goes on."""
+        last = data[-self.longest :]
+        keep = min(len(last) - len(last.rstrip(_TOKEN_LETTERS.encode())), 2)
+        if self.begun(last.decode("utf-8", "replace")):
+            keep = len(last)
+        return len(data) - self.safe_cut(data, len(data) - keep)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where secrets stand in plain text."""
@@ -142,51 +177,79 @@ class Masker:
         """Whether the text ends with the beginning of a secret, three characters at least, or in
         a token that was masked and may go on."""
         end = text[-3:]
-        for secret in self.secrets:
-            at = secret.find(end)
+        for whole in self._begins:
+            at = whole.find(end)
             while at >= 0 and len(end) == 3:
-                if at + 3 < len(secret) and text.endswith(secret[: at + 3]):
+                if at + 3 < len(whole) and text.endswith(whole[: at + 3]):
                     return True
-                at = secret.find(end, at + 1)
+                at = whole.find(end, at + 1)
         last = text[-LONGEST_TOKEN:]
         before = last.rstrip(_TOKEN_LETTERS).removesuffix(MASK).rstrip(_TOKEN_LETTERS)
         return _TOKEN_BEGUN.search(last, len(before)) is not None
 
 
 class Splits:
-    """Catches a secret over the border of two text chunks of one kind.
+    """Catches a secret over the borders of text chunks of one kind.
 
-    `take(kind, raw)` gives back what may be written now, in order; `flush` gives all that is held.
+    Most chunks `passes` lets go at a glance. Of the others `take(kind, raw)` gives back what may
+    be written now, in order; `flush` gives all that is held.
     """
 
     def __init__(self, masker: Masker) -> None:
         self.masker = masker
         self.kind = ""
         self.held: list[tuple[bytes, str]] = []
+        self._said = ""  # the last two characters written
+        self._begun = ""  # the beginning of a secret that had to be written, for time was up
+
+    def passes(self, kind: str, text: str | None) -> bool:
+        """Whether a chunk with this text may be written as it is; False if unsure. Not for suspects
+        of `Masker.lines`."""
+        if self.held or text is None or len(text) < 3:
+            return False
+        if kind != self.kind:
+            self.kind, self._said, self._begun = kind, "", ""
+        border = self._said + text[:2]
+        masker = self.masker
+        if text[-3:] in masker.ends or border[-3:] in masker.starts or border[:3] in masker.starts:
+            return False
+        if self._begun:
+            return False
+        self._said = text[-2:]
+        return True
 
     def take(self, kind: str, raw: bytes) -> list[tuple[str, bytes]]:
         """Lines that may be written after this chunk came."""
-        before = self.flush() if self.held and kind != self.kind else []
+        before: list[tuple[str, bytes]] = []
+        if kind != self.kind:
+            before = self.flush()
+            self.kind, self._said, self._begun = kind, "", ""
         text = chunk_text(raw)
         if text is None:
             return [*before, *self.flush(), (kind, raw)]
-        self.kind = kind
         self.held.append((raw, text))
-        joined = "".join(part for _, part in self.held)
+        joined = self._context() + "".join(part for _, part in self.held)
         if self.masker.begun(joined) and len(joined) < 4 * self.masker.longest:
             return before
         return [*before, *self.flush()]
 
+    def _context(self) -> str:
+        return self._begun or self._said
+
     def flush(self) -> list[tuple[str, bytes]]:
         """Everything held, with secrets across its borders masked."""
         held, self.held = self.held, []
-        if len(held) > 1:
-            texts = mask_across([text for _, text in held], self.masker)
-            held = [
-                (raw if text == new else with_text(raw, new), new)
-                for (raw, text), new in zip(held, texts, strict=True)
-            ]
-        return [(self.kind, raw) for raw, _ in held]
+        if not held:
+            return []
+        texts = [self._context(), *(text for _, text in held)]
+        joined = "".join(texts)
+        masked = mask_across(texts, self.masker)[1:]
+        self._begun = joined[-self.masker.longest :] if self.masker.begun(joined) else ""
+        self._said = joined[-2:]
+        return [
+            (self.kind, raw if text == new else with_text(raw, new))
+            for (raw, text), new in zip(held, masked, strict=True)
+        ]
 
 
 def mask_across(texts: list[str], masker: Masker) -> list[str]:

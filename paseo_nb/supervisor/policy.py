@@ -16,8 +16,9 @@ LOOKING = frozenset({"read", "search", "think"})
 CHANGING = frozenset({"edit", "delete", "move"})
 _PATH_KEYS = (
     "path", "file_path", "filePath", "abs_path", "absolute_path", "notebook_path",
-    "source", "destination", "old_path", "new_path", "filename",
+    "source", "destination", "old_path", "new_path", "filename", "paths", "files",
 )  # fmt: skip
+_DEEPEST = 6
 
 
 class Decision(msgspec.Struct):
@@ -60,23 +61,52 @@ def edits_inside(tool_call: dict[str, Any], roots: list[str], cwd: str) -> bool:
 
 def inside(path: str, roots: list[str]) -> bool:
     """Whether a path, links resolved, lies in a root and not in its git folder."""
-    real = os.path.realpath(path)
+    real = real_path(path)
     for root in roots:
-        base = os.path.realpath(root)
+        base = real_path(root)
         if real == base or real.startswith(base + os.sep):
             return ".git" not in os.path.relpath(real, base).split(os.sep)
     return False
 
 
+def real_path(path: str) -> str:
+    """The path with its links resolved; nothing where it cannot be one (a NUL in it)."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        return ""
+
+
 def named_paths(tool_call: dict[str, Any]) -> list[str]:
-    """Every path that a tool call names: locations, diffs, and its input's path fields."""
+    """Every path that a tool call names: locations, diffs, and its input's path fields, those of
+    nested edits too."""
     found = [as_str(as_dict(place).get("path")) for place in as_list(tool_call.get("locations"))]
     for block in map(as_dict, as_list(tool_call.get("content"))):
         if block.get("type") == "diff":
             found.append(as_str(block.get("path")))
-    given = as_dict(tool_call.get("rawInput"))
-    found += [as_str(given.get(key)) for key in _PATH_KEYS]
-    return [path for path in found if path]
+    return [path for path in found if path] + _paths_in(tool_call.get("rawInput"), False, 0)
+
+
+def _paths_in(given: Any, named: bool, depth: int) -> list[str]:
+    """The paths in a tool's input: what stands under a path key, and keys that are paths."""
+    if isinstance(given, str):
+        return [given] if named and given else []
+    found: list[str] = []
+    if depth < _DEEPEST:
+        for value in as_list(given):
+            found += _paths_in(value, named, depth + 1)
+        for key, value in as_dict(given).items():
+            if os.path.isabs(key):
+                found.append(key)
+            found += _paths_in(value, key in _PATH_KEYS, depth + 1)
+    return found
+
+
+def says_yes(options: list[Any], option_id: str | None) -> bool:
+    """Whether an option allows; one without a kind that we know does not."""
+    known = [as_dict(option) for option in options]
+    kinds = [as_str(o.get("kind")) or "" for o in known if o.get("optionId") == option_id]
+    return option_id is not None and any(kind.startswith("allow") for kind in kinds)
 
 
 def pick_option(options: list[Any], allow: bool, option_id: str | None = None) -> str | None:

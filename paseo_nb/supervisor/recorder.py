@@ -8,6 +8,7 @@ the middle of everything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -36,20 +37,31 @@ class Recorder:
         return self.append("own", kind, encode(facts))
 
     def append(self, direction: Direction, kind: str, raw: bytes) -> int:
-        """Journal one message; its seq."""
-        try:
-            self.journal.append([(direction, kind, self.mask(raw))])
-        except DiskFull:
-            self._disk_full()
+        """Journal one message; its seq. Once the disk is full, only what we have to say of the
+        end: it fits into the space of the reserve, which is free by then."""
+        closing = direction == "own" and kind != "command"  # that one is refused
+        lines: list[tuple[Direction, str, bytes]] = [(direction, kind, self.mask(raw))]
+        if not self.full:
+            try:
+                self.journal.append(lines)
+            except DiskFull:
+                self.disk_full()
+            else:
+                closing = False
+        if closing:
+            with contextlib.suppress(DiskFull):
+                self.journal.append(lines)
         self._written()
         return self.journal.seq
 
     def append_ready(self, parts: list[bytes], seq: int) -> bool:
         """Journal ready-made lines (the agent's, masked already); False where the disk is full."""
+        if self.full:
+            return False
         try:
             self.journal.append_encoded(parts, seq)
         except DiskFull:
-            self._disk_full()
+            self.disk_full()
             return False
         self._written()
         return True
@@ -59,9 +71,10 @@ class Recorder:
         try:
             self.journal.sync()
         except OSError:
-            self._disk_full()
+            self.disk_full()
 
-    def _disk_full(self) -> None:
+    def disk_full(self) -> None:
+        """Something could not be written: the turn ends."""
         if not self.full:
             self.full = True
             self.on_disk_full()

@@ -6,8 +6,28 @@ from typing import Any
 
 import msgspec
 
-from ..drivers.acp_reading import as_dict, as_str, decode
+from ..drivers.acp_reading import as_dict, as_list, as_str, decode
 from ..journal import RunFolder, read_journal
+
+
+class Spent(msgspec.Struct):
+    """What a run has cost, from what its agent's processes report: each counts up from zero, or
+    from where the session was."""
+
+    before_usd: float = 0.0
+    reported_usd: float = 0.0
+
+    @property
+    def usd(self) -> float:
+        """The sum."""
+        return self.before_usd + self.reported_usd
+
+    def note(self, reported_usd: float | None) -> None:
+        """Take a report; a lower one than the last means that a new process counts."""
+        if reported_usd is not None:
+            if reported_usd < self.reported_usd:
+                self.before_usd += self.reported_usd
+            self.reported_usd = reported_usd
 
 
 class Past(msgspec.Struct):
@@ -15,10 +35,14 @@ class Past(msgspec.Struct):
 
     turn: int = 0
     turn_open: bool = False
-    last_outcome: str | None = None
+    cut_off: bool = False
+    unsent: list[Any] = []  # the last turn's prompt, where the agent never got it
     session_id: str | None = None
     started_before: bool = False
     state: str = "starting"
+    mode: str | None = None
+    chosen: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    spent: Spent = msgspec.field(default_factory=Spent)
     command_ids: set[str] = msgspec.field(default_factory=set[str])
     owed: dict[str, tuple[str, dict[str, Any]]] = msgspec.field(
         default_factory=dict[str, tuple[str, dict[str, Any]]]
@@ -27,17 +51,25 @@ class Past(msgspec.Struct):
 
 def read_past(folder: RunFolder) -> Past:
     """Fold the journal's own lines. Commands journaled but without a result are owed: whoever
-    sent them was told that they will be applied."""
+    sent them was told that they will be applied. What was chosen by command holds on."""
     past = Past()
     for line in read_journal(folder.journal):
+        if line.dir == "in" and line.kind == "usage_update":
+            past.spent.note(reported_cost(line.raw))
+        if line.dir == "out" and line.kind == "session/prompt":
+            past.unsent = []
         if line.dir != "own":
             continue
         facts = as_dict(decode(line.raw))
         match line.kind:
             case "turn_start":
                 past.turn, past.turn_open = line.turn, True
+                past.unsent = as_list(facts.get("prompt"))
+                past.owed.pop(str(facts.get("command_id")), None)  # if it died between two lines
             case "turn_end":
-                past.turn_open, past.last_outcome = False, as_str(facts.get("outcome"))
+                past.turn_open = False
+                code = as_str(as_dict(facts.get("error")).get("code"))
+                past.cut_off = was_cut_off(as_str(facts.get("outcome")), code)
             case "session":
                 past.session_id = as_str(facts.get("session_id"))
             case "run_started":
@@ -49,7 +81,27 @@ def read_past(folder: RunFolder) -> Past:
                 past.command_ids.add(ident)
                 past.owed[ident] = (str(facts.get("verb")), as_dict(facts.get("args")))
             case "command_result":
-                past.owed.pop(str(facts.get("id")), None)
+                verb, args = past.owed.pop(str(facts.get("id")), ("", {}))
+                if facts.get("ok") and verb == "set_mode":
+                    past.mode = as_str(args.get("mode"))
+            case "option":
+                past.chosen[str(facts.get("what"))] = str(facts.get("value"))
             case _:
                 pass
     return past
+
+
+def was_cut_off(outcome: str | None, code: str | None) -> bool:
+    """Whether a turn ended through no doing of the agent's or the user's, so that `resume` goes on
+    with it."""
+    return outcome == "interrupted" or code in ("agent_exit", "disk_full", "internal")
+
+
+def reported_cost(raw: msgspec.Raw) -> float | None:
+    """The cost that a `usage_update` line tells, in USD."""
+    update = as_dict(as_dict(as_dict(decode(raw)).get("params")).get("update"))
+    cost = as_dict(update.get("cost"))
+    amount = cost.get("amount")
+    if isinstance(amount, (int, float)) and cost.get("currency", "USD") == "USD":
+        return float(amount)
+    return None

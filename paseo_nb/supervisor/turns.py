@@ -15,7 +15,7 @@ import msgspec
 
 from ..drivers.seat import AgentProblem, TurnResult
 from ..model import TURN_STATES, Problem
-from .recovery import Past
+from .recovery import Past, was_cut_off
 
 if TYPE_CHECKING:
     from .link import AgentLink
@@ -47,12 +47,13 @@ class Turns:
         self.running = False
         self.problem: Problem | None = None
         self.session_id = past.session_id or supervisor.spec.load_session_id
-        self.last_outcome = "interrupted" if past.turn_open else past.last_outcome
+        self.cut_off = past.turn_open or past.cut_off
+        self.unsent = past.unsent
         self.done = past.turn
         self._cancelled_by: str | None = None
         self._cancel_at = 0.0
         self._limit: Problem | None = None
-        self._cost = 0.0
+        self._spent = past.spent
         self._tokens = 0
         self._ending = ""
 
@@ -64,7 +65,7 @@ class Turns:
         if past.turn == 0 and spec.prompt:
             self.queue.append(Prompt(spec.prompt))
         for ident, (verb, args) in past.owed.items():
-            await self.supervisor.commands.apply(verb, args, ident)
+            await self.supervisor.commands.apply_owed(verb, args, ident)
 
     def next(self) -> Prompt | None:
         """The next prompt, if any."""
@@ -77,6 +78,11 @@ class Turns:
         self.cancel("interrupt")
 
     # ------------------------------------------------------------ ending a turn early
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether the running turn was asked to end."""
+        return self.running and self._cancelled_by is not None
 
     def cancel(self, by: str) -> bool:
         """Ask the agent to end the turn; False where none is running."""
@@ -106,17 +112,29 @@ class Turns:
         """The agent told what it has spent in this run so far."""
         limits = self.supervisor.spec.limits
         if cost_usd is not None:
-            self._cost = max(self._cost, cost_usd)
-            if limits.cost_usd is not None and self._cost > limits.cost_usd and self.running:
-                self._over(
-                    "cost",
-                    f"the run has cost ${self._cost:.4g}, its limit is ${limits.cost_usd:.4g}",
-                    "Send again after raising the limit, or start a new run with budget=….",
-                )
+            self._spent.note(cost_usd)
+            over = self._overspent()
+            if over is not None and self.running:
+                self._over(over.code, over.message, over.hint)
         if tokens is not None:
             self._tokens += tokens
             if limits.tokens is not None and self._tokens > limits.tokens and self.running:
                 self._over("tokens", f"{self._tokens} tokens, the limit is {limits.tokens}")
+
+    def _overspent(self) -> Problem | None:
+        limit, spent = self.supervisor.spec.limits.cost_usd, self._spent.usd
+        if limit is None or spent <= limit:
+            return None
+        said = f"the run has cost ${spent:.4g}, its limit is ${limit:.4g}"
+        return Problem("cost", said, "Start a new run, with a higher budget=….")
+
+    def _used_up(self) -> Problem | None:
+        """Why the run may have no further turn, if so."""
+        most = self.supervisor.spec.limits.max_turns
+        if most is not None and self.done >= most:
+            said = f"the run has had its {most} turns"
+            return Problem("max_turns", said, "Start a new run, or one with a higher limit.")
+        return self._overspent()
 
     def _check_limits(self, link: AgentLink, started: float) -> None:
         limits, now = self.supervisor.spec.limits, time.monotonic()
@@ -136,16 +154,12 @@ class Turns:
 
     async def run(self, prompt: Prompt) -> None:
         """One turn, from its first line to its last."""
-        supervisor, recorder = self.supervisor, self.supervisor.recorder
-        limits = supervisor.spec.limits
-        if limits.max_turns is not None and self.done >= limits.max_turns:
-            message = f"the run has had its {limits.max_turns} turns"
-            recorder.own("limit", limit="max_turns", message=message)
-            self._result(prompt, False, message)
-            return
+        recorder = self.supervisor.recorder
+        used_up = self._used_up()
         self.done += 1
         recorder.journal.turn = self.done
         self._cancelled_by, self._limit, self.problem = None, None, None
+        self.unsent = prompt.blocks
         self.running = True
         recorder.own(
             "turn_start",
@@ -153,20 +167,19 @@ class Turns:
             prompt=prompt.blocks,
             command_id=prompt.command_id,
         )
-        self._result(prompt, True, None)
-        recorder.durable()
-        result = await self._play(prompt)
-        self._end(result)
-
-    def _result(self, prompt: Prompt, ok: bool, error: str | None) -> None:
         if prompt.command_id is not None:
-            self.supervisor.own("command_result", id=prompt.command_id, ok=ok, error=error)
+            recorder.own("command_result", id=prompt.command_id, ok=True)
+        recorder.durable()
+        if used_up is not None:
+            recorder.own("limit", limit=used_up.code, message=used_up.message)
+        self._end(TurnResult("limit", None, used_up) if used_up else await self._play(prompt))
 
     async def _play(self, prompt: Prompt) -> TurnResult:
         from .main import EarlyExit
 
         supervisor = self.supervisor
         starting = asyncio.ensure_future(supervisor.ensure_agent(self.session_id))
+        starting.add_done_callback(retrieved)
         try:
             while not starting.done():
                 await asyncio.wait({starting}, timeout=TICK_S)
@@ -191,8 +204,13 @@ class Turns:
 
     async def _converse(self, link: AgentLink, prompt: Prompt) -> TurnResult:
         answering = asyncio.ensure_future(link.dialect.prompt(prompt.blocks))
+        answering.add_done_callback(retrieved)
         leaving = asyncio.ensure_future(link.exited.wait())
         started = link.last_heard = time.monotonic()
+        await asyncio.sleep(0)  # the prompt is sent
+        self.unsent = []
+        if self._cancelled_by is not None:
+            link.dialect.cancel()  # it came in between, and counts for this prompt
         try:
             while True:
                 done, _ = await asyncio.wait(
@@ -227,7 +245,7 @@ class Turns:
         tail = link.stderr_tail.decode("utf-8", "replace").strip()[-1500:]
         if self._cancelled_by is not None:
             return TurnResult("cancelled", "exited")
-        if code < 0 or code >= 128:
+        if code < 0 or 128 < code <= 192:  # as shells tell of a signal
             how = f"signal {-code if code < 0 else code - 128}"
             problem = Problem(
                 "agent_killed",
@@ -260,10 +278,16 @@ class Turns:
             facts["by"] = self._cancelled_by
         supervisor.asking.cancel()
         self.running = False
-        self.last_outcome = outcome
+        self.cut_off = was_cut_off(outcome, problem.code if problem is not None else None)
         supervisor.recorder.own("turn_end", **facts)
         supervisor.set_state(TURN_STATES.get(outcome, "idle"))
         supervisor.recorder.durable()
+
+
+def retrieved(task: asyncio.Future[Any]) -> None:
+    """Look at a task's error, so that one that nobody waits for any more is no alarm."""
+    if not task.cancelled():
+        task.exception()
 
 
 def early_exit(command: list[str], error: Any) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..errors import GitProblem
 from ..git.values import DiffSummary
@@ -74,7 +74,7 @@ class LiveOutput:
     """One display of one run. `refresh` as often as you like; `freeze` at the end."""
 
     def __init__(self, run: RunView) -> None:
-        from IPython.display import display
+        from IPython import display as shown
 
         self.run = run
         self._last = 0.0
@@ -82,7 +82,8 @@ class LiveOutput:
         self._content = ""
         first = bundle_of(run)
         self._content = first["text/html"]
-        self._handle: Any = display(first, raw=True, display_id=f"paseo-{run.id}-{now_us()}")
+        show = cast(Any, shown).display
+        self._handle: Any = show(first, raw=True, display_id=f"paseo-{run.id}-{now_us()}")
 
     def refresh(self) -> None:
         """Show what is new, if it is time."""

@@ -42,9 +42,7 @@ def environment(name: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     home.mkdir()
     for key, value in recipe(home, url).items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setenv(
-        "PATH", f"{Path(executable(name)).parent}{os.pathsep}{os.environ['PATH']}"
-    )
+    monkeypatch.setenv("PATH", f"{Path(executable(name)).parent}{os.pathsep}{os.environ['PATH']}")
     return agent
 
 

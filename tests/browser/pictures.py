@@ -14,7 +14,7 @@ from paseo_nb.programs.demo import copy_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from browser.lab import lab_page, menu, output  # noqa: E402
+from browser.lab import lab_page, menu, output
 
 CELLS = [
     "%load_ext paseo_nb",

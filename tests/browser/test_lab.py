@@ -8,9 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser.lab import lab_page, menu, output
 from kit import SLACK, Project
 
-from browser.lab import lab_page, menu, output
 from paseo_nb.programs.demo import copy_sample
 
 pytestmark = pytest.mark.browser
@@ -47,7 +47,9 @@ def test_the_main_job_in_jupyterlab(repo: Path) -> None:
         slow = output(page, 3)
         slow.get_by_text("3 of").first.wait_for(timeout=60_000)
         begun = time.monotonic()
-        page.click("button[data-command='notebook:interrupt-kernel'], [title^='Interrupt the kernel']")
+        page.click(
+            "button[data-command='notebook:interrupt-kernel'], [title^='Interrupt the kernel']"
+        )
         slow.get_by_text("Cancelled").first.wait_for(timeout=60_000)
         assert time.monotonic() - begun < 2 * SLACK
         slow.get_by_text("RunCancelled").first.wait_for(timeout=10_000)

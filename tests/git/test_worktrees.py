@@ -114,7 +114,7 @@ def test_a_legal_name_is_offered(repo: Path) -> None:
 
 def test_a_name_below_another(repo: Path, git: Git) -> None:
     git("branch", "taken", cwd=repo)
-    with pytest.raises(GitProblem, match="could not be made: .*'refs/heads/taken' exists"):
+    with pytest.raises(GitProblem, match=r"could not be made: .*'refs/heads/taken' exists"):
         ensure(repo, "taken/b")
     outer = ensure(repo, "a")
     git("branch", "-m", "a", "renamed", cwd=outer.path)

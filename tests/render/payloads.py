@@ -3,8 +3,6 @@
 Every payload that could run a script would set `window.__pwned`.
 """
 
-# ruff: noqa: E501
-
 from __future__ import annotations
 
 from typing import Any

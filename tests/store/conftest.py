@@ -168,8 +168,8 @@ class Project:
     def indexed(self, table: str = "events") -> list[tuple[Any, ...]]:
         """What the file itself holds."""
         with contextlib.closing(duckdb.connect(str(self.db), read_only=True)) as con:
-            con.execute("SET TimeZone = 'UTC'")
-            return con.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            found = con.sql(f"SELECT * FROM {table} ORDER BY 1, 2").to_arrow_table()
+        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
     def count(self, table: str = "events") -> int:
         with contextlib.closing(duckdb.connect(str(self.db), read_only=True)) as con:

@@ -44,9 +44,7 @@ def test_kill_in_mid_turn(project: Project, victim: str) -> None:
         lambda: true_state(project.folder(run_id)) == "interrupted", 1.0 * SLACK, "interrupted"
     )
     seen = time.monotonic() - begun
-    project.until(
-        lambda: not any(map(exists, [*strays, *pids.values()])), 5.0 * SLACK, "tree gone"
-    )
+    project.until(lambda: not any(map(exists, [*strays, *pids.values()])), 5.0 * SLACK, "tree gone")
     assert seen < 1.0 * SLACK
     assert project.host.state(run_id) == "interrupted"
     history = project.history(run_id)

@@ -75,6 +75,11 @@ def test_timeouts_and_interrupts(repo: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def hears_ctrl_c() -> None:
+    """A parallel test runner ignores SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def streams(process: subprocess.Popen[str]) -> None:
     """Wait until a command prints what the agent streams."""
     assert process.stdout is not None
@@ -89,7 +94,7 @@ def test_ctrl_c_cancels_a_run_but_only_leaves_attach(repo: Path) -> None:
     run_id = json.loads(cli("start", "demo/slow", "seconds=60", "--json").stdout)["run_id"]
     watching = subprocess.Popen(
         [sys.executable, "-m", "paseo_nb.cli", "attach", run_id],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     streams(watching)
     watching.send_signal(signal.SIGINT)
@@ -100,7 +105,7 @@ def test_ctrl_c_cancels_a_run_but_only_leaves_attach(repo: Path) -> None:
     assert cli("cancel", run_id).returncode == 0
     launching = subprocess.Popen(
         [sys.executable, "-m", "paseo_nb.cli", "run", "demo/slow", "seconds=60"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     streams(launching)
     launching.send_signal(signal.SIGINT)

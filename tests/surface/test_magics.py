@@ -55,7 +55,9 @@ def test_stop_cancels_the_turn_and_not_the_kernel(kernel: Kernel) -> None:
         "idle",
         "cancelled",
     ]
-    assert "seconds" in kernel.run("slow.send('/echo seconds again').wait(); print(slow.text)").streams
+    assert (
+        "seconds" in kernel.run("slow.send('/echo seconds again').wait(); print(slow.text)").streams
+    )
 
 
 def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) -> None:

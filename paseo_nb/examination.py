@@ -1,0 +1,372 @@
+"""The doctor: what about this machine would keep runs from working, and what to do about each.
+
+`diagnose` looks and returns values; nothing is changed but for a lock file made and removed in the
+place that runs are kept in, and no agent is started beyond its `--version`. Called by the verb
+`doctor`; front ends show the checks.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from . import config, locks, wire
+from .drivers import registry
+from .drivers.provider import Provider
+from .errors import PaseoError, UsageProblem
+
+VERSION_S = 5.0
+SOCKET_BYTES = 100
+LOW_DISK, SCARCE_DISK = 5 << 30, 1 << 30
+OLDEST_GIT = (2, 25)
+_PACKAGES = (
+    "anyio", "anywidget", "duckdb", "GitPython", "ipykernel", "ipywidgets", "msgspec", "pandas",
+    "plotly", "pyarrow",
+)  # fmt: skip
+# File systems on which locks may hold on one host only, or not at all.
+_SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|drvfs|fuse(\..*)?|fuseblk|lustre|gpfs|beegfs|ceph|afs")
+_PASSING = frozenset({"overlay", "tmpfs", "ramfs"})
+_HOLD_LOCK = (
+    "import fcntl,os,sys;f=os.open(sys.argv[1],os.O_RDWR);fcntl.flock(f,fcntl.LOCK_EX);"
+    "print(flush=True);sys.stdin.read()"
+)
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing looked at. ok: None where it works with a reservation, or could not be told."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+def diagnose(project: Path) -> list[Check]:
+    """Every check, in the order they are best read. Takes as long as the slowest agent takes to
+    tell its version, 5 s at most."""
+    home = _try("settings", lambda: [Check("", True, str(config.home(project)))])[0].detail
+    place = _existing(Path(home))
+    looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+        ("Python", _python),
+        ("ipykernel", _kernel),
+        ("git", _git),
+        ("settings", lambda: _settings(project)),
+        ("home", lambda: _writable(Path(home), place)),
+        ("file system", lambda: _file_system(place)),
+        ("lock", lambda: _lock(place)),
+        ("disk", lambda: _disk(place)),
+        ("sockets", _sockets),
+        ("service", lambda: _service(Path("/proc/self/cgroup"))),
+        ("store", lambda: _store(Path(home) / "paseo.duckdb")),
+        ("agent sessions", lambda: _sessions(Path.home())),
+        ("agents", lambda: _agents(project)),
+    ]
+    return [check for name, look in looks for check in _try(name, look)]
+
+
+def as_text(checks: Iterable[Check]) -> str:
+    """The checks for a terminal, one per line, what to do below."""
+    checks = list(checks)
+    width = max((len(check.name) for check in checks), default=0)
+    marks = {True: "ok  ", None: "note", False: "FAIL"}
+    lines: list[str] = []
+    for check in checks:
+        lines.append(f"{marks[check.ok]}  {check.name:<{width}}  {check.detail}")
+        if check.fix:
+            lines.append(f"{'':{width + 8}}-> {check.fix}")
+    return "\n".join(lines)
+
+
+def _try(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
+    """A check that fails to look is a finding, not the end of the examination."""
+    try:
+        return list(look())
+    except PaseoError as error:
+        return [Check(name, False, str(error))]
+    except Exception as error:
+        return [Check(name, None, f"could not be looked at: {type(error).__name__}: {error}")]
+
+
+# ---------------------------------------------------------------- programs
+
+
+def _python() -> Iterable[Check]:
+    yield Check("Python", True, f"{platform.python_version()} ({sys.executable})")
+    found, missing = list[str](), list[str]()
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        fix = f"{sys.executable} -m pip install {' '.join(missing)}"
+        yield Check("packages", False, f"missing: {', '.join(missing)}", fix)
+    else:
+        yield Check("packages", True, ", ".join(found))
+
+
+def _kernel() -> Iterable[Check]:
+    version = importlib.metadata.version("ipykernel")
+    if int(version.split(".")[0]) >= 7:
+        yield Check("ipykernel", True, f"{version}: Stop and `await` work in cells")
+    else:
+        fix = "upgrade ipykernel, or call paseo.allow_nested_loop() where you cannot (Colab)"
+        yield Check("ipykernel", None, f"{version}: older than 7", fix)
+
+
+def _git() -> Iterable[Check]:
+    said = _version(["git"], os.environ)
+    numbers = re.search(r"(\d+)\.(\d+)", said or "")
+    if said is None or numbers is None:
+        fix = "install git; without it there are no worktrees, diffs and snapshots"
+        yield Check("git", False, "no program `git` on PATH", fix)
+    elif (int(numbers[1]), int(numbers[2])) < OLDEST_GIT:
+        fix = f"upgrade to git {'.'.join(map(str, OLDEST_GIT))} or later"
+        yield Check("git", False, f"{said} is too old", fix)
+    else:
+        yield Check("git", True, said)
+
+
+def _agents(project: Path) -> Iterable[Check]:
+    known = registry.providers(project)
+    with ThreadPoolExecutor(max(len(known), 1)) as pool:
+
+        def look(provider: Provider) -> Check:
+            return _agent(provider, project)
+
+        yield from pool.map(look, known.values())
+
+
+def _agent(provider: Provider, project: Path) -> Check:
+    name = f"agent {provider.name}"
+    if not provider.trusted:
+        return Check(name, None, "from a project file that is not trusted; not looked at")
+    program = registry.find_program(provider, project)
+    if program is None:
+        fix = provider.install or f"install {provider.command[0]!r}, or mend its command"
+        return Check(name, None, "not installed", fix)
+    if provider.scripted:
+        return Check(name, True, "comes with us, needs no model")
+    try:
+        resolved = registry.resolve(provider.name, project)
+    except UsageProblem as error:
+        return Check(name, False, str(error))
+    if provider.extends not in registry.built_in():
+        return Check(name, True, program)
+    said = _version([program], {**os.environ, **resolved.env})
+    if said is None:
+        fix = f"try it in a terminal: {program} --version"
+        return Check(name, False, f"{program} does not tell its version in {VERSION_S:g} s", fix)
+    return Check(name, True, f"{said} ({program})")
+
+
+def _version(command: list[str], env: Mapping[str, str]) -> str | None:
+    """The first line of `--version`, printable characters only; None where there is none in 5 s."""
+    try:
+        process = subprocess.Popen(
+            [*command, "--version"],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    with process:
+        try:
+            out, _ = process.communicate(timeout=VERSION_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None
+    lines = out.decode("utf-8", "replace").strip().splitlines()
+    said = "".join(c for c in lines[0] if c.isprintable())[:80] if lines else ""
+    return said if process.returncode == 0 and said else None
+
+
+# ---------------------------------------------------------------- settings
+
+
+def _settings(project: Path) -> Iterable[Check]:
+    for file in config.files(project):
+        if file.trusted:
+            yield Check("settings", True, f"{file.path} ({file.source})")
+        else:
+            what = "; ".join(config.asks_for_trust(file.table))
+            fix = f"read it, then: paseo-nb trust {file.path}"
+            yield Check("settings", None, f"{file.path} is not trusted: it {what}", fix)
+    for name, hint in config.unknown_variables().items():
+        yield Check("settings", None, f"the variable {name} means nothing here", hint)
+    try:
+        config.settings(project)
+        registry.providers(project)
+    except UsageProblem as error:
+        yield Check("settings", False, str(error))
+
+
+# ---------------------------------------------------------------- places
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that there is."""
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def _writable(home: Path, place: Path) -> Iterable[Check]:
+    if os.access(place, os.W_OK | os.X_OK):
+        yield Check("home", True, f"{home}" if place == home else f"{home} (not made yet)")
+    else:
+        fix = "set PASEO_NB_HOME to a folder that you can write"
+        yield Check("home", False, f"{place} cannot be written", fix)
+
+
+def file_system_of(path: Path, mounts: str) -> str | None:
+    """The type of the file system that holds a path, from the text of /proc/mounts."""
+    real, best, found = os.path.realpath(path), -1, None
+    for line in mounts.splitlines():
+        _, place, kind, *_ = [*line.split(" "), "", "", ""]
+        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), place)
+        inside = real == place or real.startswith(place.rstrip("/") + "/")
+        if place and inside and len(place) >= best:  # of equal places the later mount covers
+            best, found = len(place), kind
+    return found
+
+
+def _mounted(path: Path) -> str | None:
+    try:
+        return file_system_of(path, Path("/proc/mounts").read_text(errors="surrogateescape"))
+    except OSError:
+        return None
+
+
+def _file_system(place: Path) -> Iterable[Check]:
+    kind = _mounted(place)
+    if kind is None:
+        yield Check("file system", None, f"of {place}: unknown")
+    elif _SHARED.fullmatch(kind):
+        fix = "use it from one host at a time, or set PASEO_NB_HOME to a local disk"
+        detail = f"{place} is on {kind}: locks may not hold between hosts"
+        yield Check("file system", None, detail, fix)
+    else:
+        yield Check("file system", True, f"{place} is on {kind}")
+
+
+def _lock(place: Path) -> Iterable[Check]:
+    """Another process takes a lock; it must be seen from here, and be free when that one dies."""
+    fix = "set PASEO_NB_HOME to a folder on a local disk"
+    fd, name = tempfile.mkstemp(prefix=".paseo-lock-test-", dir=place)
+    os.close(fd)
+    try:
+        holder = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _HOLD_LOCK, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        with holder:
+            assert holder.stdout
+            taken = holder.stdout.readline() != b""
+            seen = taken and locks.lock_held(name)
+            holder.kill()
+        free = not locks.lock_held(name)
+    finally:
+        os.unlink(name)
+    if taken and seen and free:
+        yield Check("lock", True, "seen by another process, and free when its holder dies")
+    else:
+        what = "cannot be taken" if not taken else "not seen" if not seen else "not freed"
+        yield Check("lock", False, f"a file lock in {place} is {what} by another process", fix)
+
+
+def _disk(place: Path) -> Iterable[Check]:
+    free = shutil.disk_usage(place).free
+    detail = f"{free / (1 << 30):.1f} GB free at {place}"
+    ok = True if free >= LOW_DISK else None if free >= SCARCE_DISK else False
+    yield Check("disk", ok, detail, "" if ok else "free some: journals stop when the disk is full")
+
+
+def _sockets() -> Iterable[Check]:
+    fix = "set XDG_RUNTIME_DIR to a short path of a folder of your own (0700)"
+    try:
+        folder = wire.runtime_dir()
+    except OSError as error:
+        yield Check("sockets", False, str(error), fix)
+        return
+    length = len(os.fsencode(wire.socket_path(folder)))
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if length > SOCKET_BYTES:
+        detail = f"paths in {folder} have {length} bytes, more than a socket may have"
+        yield Check("sockets", False, detail, fix)
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield Check("sockets", False, f"{folder} cannot be written", fix)
+    elif mode & 0o077:
+        detail = f"{folder} is open to others (mode {mode:o})"
+        yield Check("sockets", False, detail, f"chmod 700 {folder}")
+    else:
+        yield Check("sockets", True, str(folder))
+
+
+def _service(cgroup: Path) -> Iterable[Check]:
+    """Stopping a systemd service kills whatever it started, detached or not."""
+    try:
+        lines = cgroup.read_text().splitlines()
+    except OSError:
+        return
+    units = [part for line in lines for part in line.split(":", 2)[-1].split("/")]
+    units = [unit for unit in units if unit.endswith((".service", ".scope"))]
+    if units and units[-1].endswith(".service"):
+        fix = (
+            "put KillMode=process into the unit, or start Jupyter with `systemd-run --user --scope`"
+        )
+        detail = f"this runs inside {units[-1]}: stopping that ends all runs too"
+        yield Check("service", None, detail, fix)
+    else:
+        yield Check("service", True, "no systemd service that would end runs with it")
+
+
+def _store(path: Path) -> Iterable[Check]:
+    if not path.exists():
+        yield Check("store", True, "not made yet; the first query makes it")
+        return
+    import duckdb
+
+    try:
+        duckdb.connect(str(path), read_only=True).close()
+    except duckdb.IOException as error:
+        busy = "lock" in str(error).lower()
+        fix = "" if busy else f"delete {path}: it is built again from the journals"
+        detail = "is being written" if busy else str(error).splitlines()[0]
+        yield Check("store", None if busy else False, detail, fix)
+    except duckdb.Error as error:
+        fix = f"delete {path}: it is built again from the journals"
+        yield Check("store", False, str(error).splitlines()[0], fix)
+    else:
+        yield Check("store", True, f"{path} ({path.stat().st_size / (1 << 20):.1f} MB)")
+
+
+def _sessions(home: Path) -> Iterable[Check]:
+    """Resuming needs the agents' own sessions, which they keep under the user's home."""
+    kind = _mounted(home)
+    if kind in _PASSING:
+        detail = (
+            f"{home} is on {kind}: if that goes with the container, no run can be resumed later"
+        )
+        fix = "keep the home folder, or the agents' folders in it, on a volume"
+        yield Check("agent sessions", None, detail, fix)
+    else:
+        yield Check("agent sessions", True, f"kept under {home} ({kind or 'unknown file system'})")

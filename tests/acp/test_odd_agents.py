@@ -1,0 +1,302 @@
+"""Agents that do not keep to the protocol, or to life: a run lives through them, tells of it, and
+answers whatever it is asked.
+
+Invariants: (1) a request with an id that we can give back gets exactly one answer; (2) only an
+answer to a request of ours changes anything; (3) what was said before an agent's end is told.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from typing import Any
+
+import pytest
+from acp_samples import MESSAGES, mutated, request, result, said, text, update
+from kit import SLACK, Project, check_invariants
+
+from paseo_nb.history import History
+from paseo_nb.model import Limits
+
+DONE = {"id": "$id", "result": {"stopReason": "end_turn"}}
+QUICK = Limits(start_s=2, idle_s=60, permission_timeout_s=0.05)
+
+
+def play(
+    project: Project, *steps: Any, turns: int = 1, **more: Any
+) -> tuple[str, list[str], History]:
+    """A run of a puppet whose first turn does these steps; (run, command, story at its end)."""
+    does = more.pop("does", {})
+    command = project.puppet({"session/prompt": [list(steps)], **does})
+    run_id = project.start(command=command, limits=more.pop("limits", QUICK), **more)
+    return run_id, command, project.ended(run_id, turns, within=12 * SLACK)
+
+
+def test_mutated_messages_in_mid_turn(project: Project) -> None:
+    """3,000 messages with odd values in odd places, some of them requests."""
+    rng = random.Random(1121)
+    lines: list[str] = []
+    asked: list[Any] = []
+    for number in range(3000):
+        kind, message = rng.choice(MESSAGES)
+        if kind == "session/prompt:result" or kind == "session/prompt:error":
+            continue  # under the right id it would end the turn, as it should
+        message = mutated(message, rng, spare=("id", "method"))
+        if "method" in message and "id" in message:
+            message["id"] = rng.choice(
+                [f"q{number}", 10_000 + number, 0.5 + number, 2**70 + number]
+            )
+            asked.append(message["id"])
+        elif "id" in message:
+            message["id"] = rng.choice([987654321, "none", -3, "2 ", 2.5, [2], {"id": 2}])
+        lines.append(json.dumps(message))
+    path = project.root / "mutated.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    steps = [{"$file": str(path)}, {"$sleep": 1}, said("Still here."), DONE]
+    run_id, command, history = play(project, *steps, mode="auto")
+    assert history.turns[0].outcome == "end_turn"
+    assert history.text.endswith("Still here.")
+    project.send(run_id, "again")
+    assert project.ended(run_id, turns=2).turns[1].outcome == "end_turn"
+    answered = [message["id"] for message in project.got(command) if "method" not in message]
+    assert len(asked) > 300
+    assert sorted(map(str, answered)) == sorted(map(str, asked * 2)), "each once, in either turn"
+    check_invariants(project, run_id)
+
+
+def test_what_is_nearly_json_and_what_is_not(project: Project) -> None:
+    half = json.dumps(said("half an emoji \ud83d, "))
+    spaced = json.dumps(said("carriage returns, "), indent=1).replace("\n", "\r")
+    number = json.dumps(update("usage_update", used=float("nan"), size=10))
+    ask = '{"jsonrpc":"2.0","id":"half","method":"fs/read_text_file","params":{"path":"/\\udead"}}'
+    deep = '{"jsonrpc":"2.0","method":"_x/deep","params":' + "[" * 20_000 + "]" * 20_000 + "}"
+    nothing = '{"jsonrpc":"2.0","id":"nul","method":"fs/write_text_file","params":{"path":"/a\\u0000b","content":""}}'
+    utf16 = {"$hex": b'{"jsonrpc":"2.0","method":"_x/\xff\xfe","params":{}}'.hex()}
+    fine = json.dumps(said("CRLF.")) + "\r"
+    steps = [
+        "words",
+        "[1, 2]",
+        "null",
+        "",
+        '{"cut',
+        half,
+        spaced,
+        number,
+        ask,
+        deep,
+        nothing,
+        utf16,
+        fine,
+        {"$sleep": 0.3},
+        DONE,
+    ]
+    run_id, command, history = play(project, *steps)
+    assert history.turns[0].outcome == "end_turn"
+    assert history.text == "half an emoji \ufffd, carriage returns, CRLF."
+    answers = {m["id"]: m["error"]["code"] for m in project.got(command) if "error" in m}
+    assert answers == {"half": -32002, "nul": -32603}
+    garbage = [json.loads(bytes(x.raw)) for x in project.lines(run_id) if x.kind == "garbage"]
+    assert garbage[:4] == ["words", "[1, 2]", "null", '{"cut']
+    check_invariants(project, run_id)
+
+
+def test_answers_that_nobody_asked_for_change_nothing(project: Project) -> None:
+    wrong = [0, -1, 1, 999, "999", "2.0", True, 2.5, None]
+    steps = [result(ident, stopReason="refusal", sessionId="stolen") for ident in wrong]
+    steps += [{"id": ident, "error": {"code": 1, "message": "no"}} for ident in wrong]
+    steps += [said("The answer."), DONE, DONE, {"id": "$id", "error": {"code": 1, "message": "no"}}]
+    run_id, _, history = play(project, *steps)
+    assert (history.turns[0].outcome, history.text) == ("end_turn", "The answer.")
+    assert history.session_id == "puppet-session"
+    project.send(run_id, "again")
+    assert project.ended(run_id, turns=2).turns[1].outcome == "end_turn"
+    kinds = [line.kind for line in project.lines(run_id)]
+    assert kinds.count("unasked:result") > 8
+    check_invariants(project, run_id)
+
+
+def test_ids_as_text_updates_as_requests_and_requests_we_do_not_know(project: Project) -> None:
+    chunk = {**said("Acknowledged. "), "id": "u1"}
+    look_alike = request(
+        "x1",
+        "_vendor/update",
+        update={"sessionUpdate": "agent_message_chunk", "content": text("no")},
+    )
+    does = {"session/new": ['{"jsonrpc":"2.0","id":"1","result":{"sessionId":"puppet-session"}}']}
+    steps = [
+        chunk,
+        look_alike,
+        request(7, "session/unheard_of"),
+        request(8, "terminal/create"),
+        {"$sleep": 0.3},
+        said("End."),
+        DONE,
+    ]
+    run_id, command, history = play(project, *steps, does=does)
+    assert history.text == "Acknowledged. End."
+    answers = {
+        m["id"]: m.get("error", {}).get("code", m.get("result"))
+        for m in project.got(command)
+        if "method" not in m
+    }
+    assert answers == {"u1": {}, "x1": -32601, 7: -32601, 8: -32602}
+    check_invariants(project, run_id)
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "words"),
+    [
+        ({"initialize": [{"id": "$id", "result": {"protocolVersion": 2}}]}, "protocol", "version 2"),
+        ({"initialize": []}, "start_timeout", "2 s"),
+        ({"initialize": [{"id": "$id", "error": "not today"}]}, "-32603", "not today"),
+        ({"initialize": [{"id": "$id", "result": {"agentCapabilities": [], "authMethods": {"a": 1}}}]}, None, ""),
+        ({"session/new": [{"id": "$id", "result": {}}]}, "session", "no id"),
+        ({"session/new": [{"id": "$id", "result": {"sessionId": "puppet-session", "modes": [], "models": 5, "configOptions": {"a": 1}}}]}, None, ""),
+        ({"session/new": [{"$stderr": ["cannot find the model\n"]}, {"$exit": 9}]}, "agent_exit", "cannot find the model"),
+        ({"initialize": [{"$exit": 0}]}, "agent_exit", "before it was ready"),
+        ({"session/prompt": [[{"id": "$id", "result": None}]]}, None, ""),
+        ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "cancelled"}}]]}, "agent_cancelled", "nobody cancelled"),
+        ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "brand_new"}}]]}, None, ""),
+        ({"session/prompt": [[{"id": "$id", "error": {"code": 429, "message": "slow down", "data": {"message": "in 5 s"}}}]]}, "429", "slow down: in 5 s"),
+        ({"session/prompt": [[{"$exit": 255}]]}, "agent_exit", "exit code 255"),
+        ({"session/prompt": [[{"$exit": 137}]]}, "agent_killed", "signal 9"),
+    ],
+)  # fmt: skip
+def test_how_it_begins_and_ends(project: Project, does: Any, code: str | None, words: str) -> None:
+    _, _, history = play(project, DONE, does=does)
+    problem = history.error
+    if code is None:
+        assert (problem, history.turns[0].outcome) == (None, "end_turn")
+    else:
+        assert problem is not None
+        assert problem.code == code
+        assert words in problem.message
+
+
+def test_a_session_that_cannot_be_returned_to(project: Project) -> None:
+    none = {"protocolVersion": 1, "agentCapabilities": {"sessionCapabilities": {"resume": None}}}
+    run_id, _, _ = play(project, DONE, does={"initialize": [{"id": "$id", "result": none}]})
+    project.command(run_id, "stop")
+    project.gone(run_id, 30)
+    project.send(run_id, "again")
+    problem = project.ended(run_id, turns=2).error
+    assert problem is not None
+    assert problem.code == "no_resume"
+    assert problem.hint is not None
+    assert "new run" in problem.hint
+    # One whose resume fails is loaded instead.
+    can = {
+        "protocolVersion": 1,
+        "agentCapabilities": {"loadSession": True, "sessionCapabilities": {"resume": {}}},
+    }
+    does = {
+        "initialize": [{"id": "$id", "result": can}],
+        "session/resume": [{"id": "$id", "error": {"code": -32601, "message": "not really"}}],
+        "session/load": [said("told again"), {"id": "$id", "result": None}],
+    }
+    run_id, _, _ = play(project, said("told"), DONE, does=does)
+    project.command(run_id, "stop")
+    project.gone(run_id, 30)
+    project.send(run_id, "again")
+    history = project.ended(run_id, turns=2)
+    assert [turn.text for turn in history.turns] == ["told", "told"]
+    assert not any("told again" in item.text for item in history.items)
+    assert any("not really" in item.text for item in history.items), "and it is said"
+    check_invariants(project, run_id)
+
+
+def test_an_earlier_session_is_taken_up(project: Project) -> None:
+    """A run may begin with a session of somebody else (an import): loaded, and kept by its id."""
+    does = {"session/load": [said("what was said before"), {"id": "$id", "result": {}}]}
+    run_id, command, history = play(project, said("New."), DONE, does=does, load_session_id="older")
+    assert (history.text, history.session_id) == ("New.", "older")
+    project.command(run_id, "stop")
+    project.gone(run_id, 30)
+    project.send(run_id, "again")
+    project.ended(run_id, turns=2)
+    loads = [
+        m["params"]["sessionId"] for m in project.got(command) if m.get("method") == "session/load"
+    ]
+    assert loads == ["older", "older"]
+    check_invariants(project, run_id)
+
+
+def test_the_last_words_of_a_process_are_heard(project: Project) -> None:
+    """A long last line, without a line feed, written just before the end; a child holds the pipe."""
+    words = "w" * 700_000
+    code = (
+        "import json,os,subprocess,sys\n"
+        "for line in sys.stdin:\n"
+        "    m = json.loads(line)\n"
+        "    r = {'initialize': {'protocolVersion': 1}, 'session/new': {'sessionId': 's'}}.get(m['method'])\n"
+        "    if r is not None:\n"
+        "        print(json.dumps({'jsonrpc': '2.0', 'id': m['id'], 'result': r}), flush=True)\n"
+        "        continue\n"
+        "    subprocess.Popen(['/bin/sleep', '600'])\n"
+        "    u = {'sessionUpdate': 'agent_message_chunk', 'content': {'type': 'text', 'text': 'w' * 700000}}\n"
+        "    s = json.dumps({'jsonrpc': '2.0', 'method': 'session/update', 'params': {'update': u}})\n"
+        "    sys.stdout.write(s); sys.stdout.flush(); os._exit(3)\n"
+    )
+    run_id = project.start(command=[sys.executable, "-c", code])
+    history = project.ended(run_id, within=12 * SLACK)
+    assert history.text == words
+    assert history.error is not None
+    assert "exit code 3" in history.error.message
+    project.gone(run_id, 30)
+    assert not project.left(run_id)
+
+
+def test_a_line_of_200_mb(project: Project) -> None:
+    """It is kept beside the journal, costs little memory, and the turn goes on."""
+    run_id = project.start("bigline", "bytes=200000000")
+    history = project.ended(run_id, within=30 * SLACK)
+    assert history.turns[0].outcome == "end_turn"
+    blobs = [path for path in (project.host.home / "blobs").iterdir() if path.stat().st_size > 2e8]
+    assert len(blobs) == 1
+    assert any(
+        "200,000" in item.text and "beside the journal" in item.text for item in history.items
+    )
+    assert project.folder(run_id).journal.stat().st_size < 100_000
+    supervisor = project.processes(run_id)["supervisor"]
+    with open(f"/proc/{supervisor}/status") as file:
+        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    assert peak < 250_000, f"peak {peak} kB for a line of 195,000 kB"
+    blobs[0].unlink()
+
+
+def test_megabytes_on_stderr_and_an_agent_that_ends_at_once(project: Project) -> None:
+    run_id = project.start("stderr", "bytes=6000000")
+    assert "6000000 bytes" in project.ended(run_id, within=12 * SLACK).text
+    assert 500_000 < project.folder(run_id).stderr.stat().st_size <= 1 << 20
+    run_id = project.start("exit")
+    problem = project.ended(run_id).error
+    assert problem is not None
+    assert "exit code 7" in problem.message
+    assert "scripted to exit before initialize" in problem.message
+    project.gone(run_id, 30)
+    assert project.host.state(run_id) == "error"
+
+
+def test_large_messages_both_ways(project: Project) -> None:
+    """A 3 MB file through fs/write and fs/read, a 3 MB prompt: whole, and blobs in the journal."""
+    big = "line of a file\n" * 200_000
+    path = str(project.root / "big.txt")
+    params = {"sessionId": "s", "path": path}
+    write = {"$ask": {"method": "fs/write_text_file", "params": {**params, "content": big}}}
+    read = {"$ask": {"method": "fs/read_text_file", "params": params}}
+    command = project.puppet({"session/prompt": [[write, read, said("ok"), DONE]]})
+    run_id = project.start(prompt=big, command=command)
+    assert project.ended(run_id, within=12 * SLACK).text == "ok"
+    assert (project.root / "big.txt").read_text() == big
+    got = project.got(command)
+    assert [m["result"]["content"] == big for m in got if "content" in m.get("result", {})] == [
+        True
+    ]
+    sent = next(m for m in got if m.get("method") == "session/prompt")
+    assert sent["params"]["prompt"][0]["text"] == big
+    blobs = [x for x in project.lines(run_id) if bytes(x.raw).startswith(b'{"$blob"')]
+    assert {(x.dir, x.kind) for x in blobs} >= {
+        ("in", "fs/write_text_file"),
+        ("out", "fs/read_text_file:result"),
+    }

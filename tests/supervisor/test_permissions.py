@@ -1,0 +1,378 @@
+"""Permissions: what each mode lets pass, who is asked, what an answer means.
+
+Invariants: (1) every request has exactly one answer in the journal, with who or which rule gave it;
+(2) only `auto`, or a person, lets anything change outside the run's folder or in `.git`; (3) a
+request that names no path, or one place outside among others, counts as outside; (4) nobody waits
+for ever: the clock denies, unless somebody who can answer holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import SLACK, Project, check_invariants
+
+from paseo_nb.errors import UsageProblem
+from paseo_nb.history import History
+from paseo_nb.model import Limits, Permission
+from paseo_nb.supervisor.policy import decide
+from paseo_nb.wire import socket_path
+
+DONE = {"id": "$id", "result": {"stopReason": "end_turn"}}
+OPTIONS = [
+    {"optionId": "once", "name": "Yes", "kind": "allow_once"},
+    {"optionId": "always", "name": "Always", "kind": "allow_always"},
+    {"optionId": "no", "name": "No", "kind": "reject_once"},
+]
+
+
+def ask(kind: str = "execute", options: Any = OPTIONS, **call: Any) -> dict[str, Any]:
+    """A step of a puppet: a permission request."""
+    params = {
+        "sessionId": "s",
+        "toolCall": {"toolCallId": "c", "kind": kind, **call},
+        "options": options,
+    }
+    return {"$ask": {"method": "session/request_permission", "params": params}}
+
+
+def start(project: Project, *steps: Any, **more: Any) -> tuple[str, list[str]]:
+    command = project.puppet({"session/prompt": [[*steps, DONE]]})
+    more.setdefault("limits", Limits(permission_timeout_s=60, idle_s=60))
+    return project.start(command=command, **more), command
+
+
+def waiting(project: Project, run_id: str) -> Permission:
+    """The one question that waits, once there is one."""
+    (asked,) = project.until(lambda: project.history(run_id).open_permissions(), 20, "it asks")
+    return asked
+
+
+def answers(project: Project, command: list[str]) -> list[Any]:
+    """What the puppet was told: chosen options, `cancelled`, error codes, `{}`."""
+    told: list[Any] = []
+    for message in project.got(command):
+        if "method" not in message:
+            outcome = message.get("result", {}).get("outcome", {})
+            code = message.get("error", {}).get("code")
+            told.append(code or outcome.get("optionId") or outcome.get("outcome") or {})
+    return told
+
+
+def rules(history: History) -> list[tuple[str | None, str | None]]:
+    return [(asked.outcome, asked.by) for asked in history.permissions.values()]
+
+
+# ------------------------------------------------------------ the policy by itself
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A worktree with a link that leads out of it, beside a folder whose name begins the same."""
+    root = tmp_path / "tree"
+    (root / "src").mkdir(parents=True)
+    (root / ".git").mkdir()
+    (tmp_path / "tree-other").mkdir()
+    (root / "out").symlink_to(tmp_path / "tree-other")
+    (root / "in").symlink_to(root / "src")
+    (tmp_path / "way-in").symlink_to(root)
+    return root
+
+
+EDITS: list[tuple[str, Any, bool]] = [
+    ("in a folder", {"rawInput": {"path": "src/a.py"}}, True),
+    ("by location", {"locations": [{"path": "{root}/src/a.py", "line": 3}]}, True),
+    (
+        "by diff",
+        {"content": [{"type": "diff", "path": "{root}/new/deep/a.py", "newText": ""}]},
+        True,
+    ),
+    ("through a link inside", {"rawInput": {"file_path": "in/a.py"}}, True),
+    ("through a link to the tree", {"rawInput": {"path": "{root}/../way-in/src/a.py"}}, True),
+    ("a name with .git in it", {"rawInput": {"path": ".github/x.yml"}}, True),
+    ("nested edits", {"rawInput": {"edits": [{"filePath": "src/a"}, {"filePath": "src/b"}]}}, True),
+    ("nothing named", {"rawInput": {"text": "x"}}, False),
+    ("nothing at all", {}, False),
+    ("outside", {"rawInput": {"path": "/etc/passwd"}}, False),
+    ("up and out", {"rawInput": {"path": "src/../../x"}}, False),
+    ("beside, the same beginning", {"rawInput": {"path": "{root}-other/x"}}, False),
+    ("through a link that leads out", {"rawInput": {"path": "out/x"}}, False),
+    ("the git folder", {"rawInput": {"path": ".git/hooks/pre-commit"}}, False),
+    ("a git folder below", {"rawInput": {"path": "sub/.git/config"}}, False),
+    ("one in, one out", {"rawInput": {"path": "src/a"}, "locations": [{"path": "/etc/x"}]}, False),
+    ("a move's goal", {"rawInput": {"source": "src/a", "destination": "/tmp/b"}}, False),
+    (
+        "one of nested edits",
+        {"rawInput": {"edits": [{"path": "src/a"}, {"path": "/etc/b"}]}},
+        False,
+    ),
+    ("a list of paths", {"rawInput": {"path": "src/a", "paths": ["src/b", "/etc/c"]}}, False),
+    ("paths as keys", {"rawInput": {"path": "src/a", "changes": {"/etc/d": {"add": "x"}}}}, False),
+    ("a NUL in it", {"rawInput": {"path": "src/a\0b"}}, False),
+    ("odd types", {"rawInput": [1, {"path": 5}], "locations": "x", "content": [None]}, False),
+]
+
+
+@pytest.mark.parametrize(("what", "call", "inside"), EDITS, ids=[case[0] for case in EDITS])
+def test_edits_inside_and_outside(tree: Path, what: str, call: Any, inside: bool) -> None:
+    call = json.loads(json.dumps(call).replace("{root}", str(tree)))
+
+    def verdict(mode: Any, kind: str = "edit") -> str:
+        return decide(mode, {"kind": kind, **call}, [str(tree)], str(tree)).verdict
+
+    assert verdict("edit") == verdict("edit", "delete") == ("allow" if inside else "ask")
+    assert (verdict("auto"), verdict("read"), verdict("ask")) == ("allow", "deny", "ask")
+    assert decide("ask", {"kind": "edit", **call}, [str(tree)], str(tree)).enough == (
+        "edit" if inside else "auto"
+    )
+
+
+@pytest.mark.parametrize("kind", ["execute", "fetch", "switch_mode", "other", None, 5, "brand_new"])
+def test_whatever_is_no_edit_and_no_looking(tree: Path, kind: Any) -> None:
+    call = {"kind": kind, "rawInput": {"path": "src/a.py"}}
+    told = [
+        decide(mode, call, [str(tree)], str(tree)).verdict
+        for mode in ("ask", "edit", "auto", "read")
+    ]
+    assert told == ["ask", "ask", "allow", "deny"]
+    for looking in ("read", "search", "think"):
+        call["kind"] = looking
+        told = [
+            decide(mode, call, [str(tree)], str(tree)).verdict
+            for mode in ("ask", "edit", "auto", "read")
+        ]
+        assert told == ["ask", "allow", "allow", "allow"]
+
+
+# ------------------------------------------------------------ the modes, lived
+
+
+@pytest.mark.parametrize(
+    ("mode", "told", "by"),
+    [
+        ("auto", ["once"] * 5, ["policy"] * 5),
+        ("read", ["once", "no", "no", "no", "no"], ["policy"] * 5),
+        ("edit", ["once", "once", "no", "no", "no"], ["policy", "policy", "user", "user", "user"]),
+        ("ask", ["no"] * 5, ["user"] * 5),
+    ],
+)
+def test_what_each_mode_lets_pass(
+    project: Project, mode: str, told: list[str], by: list[str]
+) -> None:
+    """Looking, an edit inside, an edit outside, one in `.git`, a command."""
+    outside = str(project.root.parent / "outside.txt")
+    steps = [
+        ask("read", rawInput={"path": "/etc/hosts"}),
+        ask("edit", rawInput={"path": str(project.root / "a.txt")}),
+        ask("edit", rawInput={"path": outside}),
+        ask("edit", rawInput={"path": str(project.root / ".git" / "config")}),
+        ask("execute", rawInput={"command": "true"}),
+    ]
+    run_id, command = start(project, *steps, mode=mode)
+    for _ in range(by.count("user")):
+        asked = waiting(project, run_id)
+        assert project.host.state(run_id) == "waiting"
+        project.command(run_id, "answer", permission=asked.id, allow=False, message="not now")
+        project.until(
+            lambda: asked.id not in [p.id for p in project.history(run_id).open_permissions()], 10
+        )
+    history = project.ended(run_id)
+    assert answers(project, command) == told
+    assert [name for _, name in rules(history)] == by
+    for permission in history.permissions.values():
+        assert (
+            permission.rule is not None
+            if permission.by == "policy"
+            else permission.message == "not now"
+        )
+    assert project.host.state(run_id) == "idle"
+    check_invariants(project, run_id)
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("ask", [{}, -32603, -32603, {}]),
+        ("edit", [{}, -32603, -32603, {}]),
+        ("auto", [{}, {}, {}, {}]),
+        ("read", [-32603, -32603, -32603, -32603]),
+    ],
+)
+def test_files_and_terminals_that_nobody_was_asked_for(
+    project: Project, mode: str, told: list[Any]
+) -> None:
+    """An agent that writes or runs through us without asking first meets the same borders."""
+    (project.root / ".git").mkdir()
+    outside = project.root.parent / "outside.txt"
+    paths = [project.root / "inside.txt", outside, project.root / ".git" / "config"]
+    steps = [
+        {"$ask": {"method": "fs/write_text_file", "params": {"path": str(path), "content": "x"}}}
+        for path in paths
+    ]
+    steps.append({"$ask": {"method": "terminal/create", "params": {"command": "/bin/true"}}})
+    run_id, command = start(project, *steps, mode=mode)
+    project.ended(run_id)
+    got = answers(project, command)
+    assert got == told
+    assert [path.exists() for path in paths] == [answer == {} for answer in told[:3]]
+    refused = [m["error"]["message"] for m in project.got(command) if "error" in m]
+    assert all("auto" in words or "read" in words for words in refused), "it names the mode"
+
+
+def test_a_path_that_a_person_allowed_may_be_written(project: Project) -> None:
+    outside, other = project.root.parent / "yes.txt", project.root.parent / "no.txt"
+    writes = [
+        {"$ask": {"method": "fs/write_text_file", "params": {"path": str(path), "content": "x"}}}
+        for path in (outside, other)
+    ]
+    run_id, command = start(
+        project, ask("edit", locations=[{"path": str(outside)}]), *writes, mode="edit"
+    )
+    project.command(run_id, "answer", permission=waiting(project, run_id).id, allow=True)
+    project.ended(run_id)
+    assert answers(project, command) == ["once", {}, -32603]
+    assert outside.read_text() == "x"
+    assert not other.exists()
+
+
+def test_a_mode_that_is_changed_holds_at_once(project: Project) -> None:
+    run_id, command = start(project, ask(), {"$sleep": 0.5}, ask(), mode="ask")
+    asked = waiting(project, run_id)
+    project.command(run_id, "set_mode", mode="auto")
+    project.command(run_id, "answer", permission=asked.id, allow=False)
+    history = project.ended(run_id)
+    assert answers(project, command) == ["no", "once"]
+    assert rules(history) == [("denied", "user"), ("allowed", "policy")]
+
+
+# ------------------------------------------------------------ answers
+
+
+def test_answers_by_option_wrong_ones_and_second_ones(project: Project) -> None:
+    strange = [
+        {"optionId": "maybe", "name": "Perhaps", "kind": "perhaps"},
+        "no object",
+        {},
+        {"optionId": 5},
+    ]
+    run_id, command = start(
+        project, ask(), ask(), ask(options=strange), ask(options=[]), mode="ask"
+    )
+    asked = waiting(project, run_id)
+    with pytest.raises(UsageProblem, match="no permission 'p99999'"):
+        project.command(run_id, "answer", permission="p99999", allow=True)
+    with pytest.raises(UsageProblem, match="it offers once, always, no"):
+        project.command(run_id, "answer", permission=asked.id, option_id="nonsense")
+    project.command(run_id, "answer", permission=asked.id, option_id="always", by="widget")
+    with pytest.raises(UsageProblem, match="no permission"):
+        project.command(run_id, "answer", permission=asked.id, allow=False)
+    second = project.until(
+        lambda: waiting(project, run_id).id != asked.id and waiting(project, run_id), 10
+    )
+    project.command(run_id, "answer", permission=second.id, option_id="no", allow=True)
+    third = project.until(
+        lambda: waiting(project, run_id).id != second.id and waiting(project, run_id), 10
+    )
+    with pytest.raises(UsageProblem, match="choose one of maybe"):
+        project.command(run_id, "answer", permission=third.id, allow=True)
+    project.command(run_id, "answer", permission=third.id, option_id="maybe")
+    fourth = project.until(
+        lambda: waiting(project, run_id).id != third.id and waiting(project, run_id), 10
+    )
+    project.command(run_id, "answer", permission=fourth.id, allow=False)
+    history = project.ended(run_id)
+    assert answers(project, command) == ["always", "no", "maybe", "cancelled"]
+    assert rules(history) == [
+        ("allowed", "widget"),
+        ("denied", "user"),
+        ("denied", "user"),
+        ("denied", "user"),
+    ]
+    check_invariants(project, run_id)
+
+
+def test_a_cancel_answers_open_questions_and_those_that_come_after_it(project: Project) -> None:
+    late = {**ask()["$ask"], "id": 5}
+    run_id, command = start(
+        project, {**ask()["$ask"], "id": 4}, {"$cancel": True}, late, {"$sleep": 0.3}, mode="ask"
+    )
+    waiting(project, run_id)
+    begun = time.monotonic()
+    project.command(run_id, "cancel")
+    history = project.ended(run_id)
+    assert time.monotonic() - begun < 1 * SLACK
+    assert answers(project, command) == ["cancelled", "cancelled"]
+    assert rules(history) == [("cancelled", "cancel"), ("cancelled", "cancel")]
+    order = [m.get("method") or m["id"] for m in project.got(command)][-3:]
+    assert order in ([4, "session/cancel", 5], ["session/cancel", 4, 5])
+    check_invariants(project, run_id)
+
+
+def test_a_terminal_asked_for_after_a_cancel_is_refused(project: Project) -> None:
+    create = {
+        "id": 6,
+        "method": "terminal/create",
+        "params": {"command": "/bin/sleep", "args": ["300"]},
+    }
+    run_id, command = start(project, {"$cancel": True}, create, {"$sleep": 0.3}, mode="auto")
+    project.until(
+        lambda: any(m.get("method") == "session/prompt" for m in project.got(command)), 20
+    )
+    project.command(run_id, "cancel")
+    project.ended(run_id)
+    assert answers(project, command) == [-32603]
+    assert not project.own(run_id, "terminal")
+
+
+# ------------------------------------------------------------ the clock
+
+
+@contextlib.contextmanager
+def holding(project: Project, run_id: str) -> Iterator[None]:
+    """A front end that can answer is there."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(socket_path(project.folder(run_id).path)))
+        sock.sendall(b'{"id":"hold","verb":"hold","args":{}}\n')
+        assert sock.recv(4096)
+        yield
+
+
+def test_nobody_answers(project: Project) -> None:
+    limits = Limits(permission_timeout_s=0.4, idle_s=60)
+    inside = str(project.root / "a.txt")
+    steps = [
+        ask("execute"),
+        ask("edit", rawInput={"path": inside}),
+        ask("read"),
+        ask("fetch", options=OPTIONS[:1]),
+    ]
+    run_id, command = start(project, *steps, mode="ask", limits=limits)
+    history = project.ended(run_id)
+    assert answers(project, command) == ["no", "no", "no", "cancelled"]
+    assert {by for _, by in rules(history)} == {"timeout"}
+    said = [str(asked.message) for asked in history.permissions.values()]
+    for words, mode in zip(said, ["auto", "edit", "read", "auto"], strict=True):
+        assert "within 0.4 s" in words
+        assert f"mode='{mode}'" in words, "the least that would have let it pass"
+    check_invariants(project, run_id)
+
+
+def test_somebody_who_can_answer_holds_the_clock(project: Project) -> None:
+    limits = Limits(permission_timeout_s=1.0, silence_s=1.5, idle_s=60)
+    run_id, command = start(project, ask(), ask(), mode="ask", limits=limits)
+    asked = waiting(project, run_id)
+    with holding(project, run_id):
+        time.sleep(2.5)
+        assert [p.id for p in project.history(run_id).open_permissions()] == [asked.id]
+        project.command(run_id, "answer", permission=asked.id, allow=True)
+    history = project.ended(run_id, within=3 * SLACK)
+    assert answers(project, command) == ["once", "no"]
+    assert rules(history) == [("allowed", "user"), ("denied", "timeout")], "gone again: it runs"
+    assert history.turns[0].outcome == "end_turn", "waiting for a person is no silence"
