@@ -57,20 +57,23 @@ class Check(msgspec.Struct, frozen=True):
 def diagnose(project: Path) -> list[Check]:
     """Every check, in the order they are best read. Takes as long as the slowest agent takes to
     tell its version, 5 s at most."""
-    home = _try("settings", lambda: [Check("", True, str(config.home(project)))])[0].detail
-    place = _existing(Path(home))
+    try:
+        home = config.home(project)
+    except UsageProblem as error:
+        return [Check("home", False, str(error))]
+    place = _existing(home)
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("Python", _python),
         ("ipykernel", _kernel),
         ("git", _git),
         ("settings", lambda: _settings(project)),
-        ("home", lambda: _writable(Path(home), place)),
+        ("home", lambda: _writable(home, place)),
         ("file system", lambda: _file_system(place)),
         ("lock", lambda: _lock(place)),
         ("disk", lambda: _disk(place)),
         ("sockets", _sockets),
-        ("service", lambda: _service(Path("/proc/self/cgroup"))),
-        ("store", lambda: _store(Path(home) / "paseo.duckdb")),
+        ("service", _service),
+        ("store", lambda: _store(home)),
         ("agent sessions", lambda: _sessions(Path.home())),
         ("agents", lambda: _agents(project)),
     ]
@@ -213,7 +216,7 @@ def _settings(project: Path) -> Iterable[Check]:
     try:
         config.settings(project)
         registry.providers(project)
-    except UsageProblem as error:
+    except PaseoError as error:
         yield Check("settings", False, str(error))
 
 
@@ -321,40 +324,48 @@ def _sockets() -> Iterable[Check]:
         yield Check("sockets", True, str(folder))
 
 
-def _service(cgroup: Path) -> Iterable[Check]:
+def surrounding_service(cgroup: str) -> str | None:
+    """The systemd service that a process runs in, from the text of its /proc/PID/cgroup; None in a
+    scope (a login, `systemd-run --scope`) or without systemd."""
+    units = [part for line in cgroup.splitlines() for part in line.split(":", 2)[-1].split("/")]
+    units = [unit for unit in units if unit.endswith((".service", ".scope"))]
+    return units[-1] if units and units[-1].endswith(".service") else None
+
+
+def _service() -> Iterable[Check]:
     """Stopping a systemd service kills whatever it started, detached or not."""
     try:
-        lines = cgroup.read_text().splitlines()
+        unit = surrounding_service(Path("/proc/self/cgroup").read_text())
     except OSError:
         return
-    units = [part for line in lines for part in line.split(":", 2)[-1].split("/")]
-    units = [unit for unit in units if unit.endswith((".service", ".scope"))]
-    if units and units[-1].endswith(".service"):
-        fix = (
-            "put KillMode=process into the unit, or start Jupyter with `systemd-run --user --scope`"
-        )
-        detail = f"this runs inside {units[-1]}: stopping that ends all runs too"
-        yield Check("service", None, detail, fix)
-    else:
+    if unit is None:
         yield Check("service", True, "no systemd service that would end runs with it")
+        return
+    fix = "put KillMode=process into the unit, or start Jupyter with `systemd-run --user --scope`"
+    yield Check("service", None, f"this runs in {unit}: stopping that ends all runs too", fix)
 
 
-def _store(path: Path) -> Iterable[Check]:
+def _store(home: Path) -> Iterable[Check]:
+    from .store import attach
+
+    path = attach.database(home)
     if not path.exists():
         yield Check("store", True, "not made yet; the first query makes it")
         return
-    import duckdb
-
+    fix = f"delete {path}: it is built again from the journals"
     try:
-        duckdb.connect(str(path), read_only=True).close()
-    except duckdb.IOException as error:
-        busy = "lock" in str(error).lower()
-        fix = "" if busy else f"delete {path}: it is built again from the journals"
-        detail = "is being written" if busy else str(error).splitlines()[0]
-        yield Check("store", None if busy else False, detail, fix)
-    except duckdb.Error as error:
-        fix = f"delete {path}: it is built again from the journals"
-        yield Check("store", False, str(error).splitlines()[0], fix)
+        with (
+            attach.connection(home) as con,
+            attach.shared_lock(home, wait_s=1.0),
+            attach.attached(con, path, write=False),
+        ):
+            pass
+    except TimeoutError:
+        yield Check("store", None, f"{path} is being written")
+    except attach.IndexHeld as error:
+        yield Check("store", None, str(error))
+    except PaseoError as error:
+        yield Check("store", False, str(error), fix)
     else:
         yield Check("store", True, f"{path} ({path.stat().st_size / (1 << 20):.1f} MB)")
 

@@ -47,8 +47,8 @@ class RequestError(Exception):
 class Terminal:
     """One command that runs for the agent; keeps the last `limit` bytes of its output."""
 
-    def __init__(self, child: RunningChild, limit: int) -> None:
-        self.child, self.limit = child, limit
+    def __init__(self, child: RunningChild, limit: int, heard: Callable[[], None]) -> None:
+        self.child, self.limit, self.heard = child, limit, heard
         self.output = bytearray()
         self.truncated = False
         self._fd = child.popen.stdout.fileno()
@@ -66,6 +66,7 @@ class Terminal:
         if not data:
             self.stop_reading()
             return False
+        self.heard()
         self.output += data
         if len(self.output) > self.limit:
             del self.output[: len(self.output) - self.limit]
@@ -173,7 +174,8 @@ class Services:
         self._count += 1
         ident = f"term-{self._count}"
         limit = as_int(params.get("outputByteLimit"))
-        self._terminals[ident] = Terminal(child, DEFAULT_OUTPUT if limit is None else max(limit, 0))
+        limit = DEFAULT_OUTPUT if limit is None else max(limit, 0)
+        self._terminals[ident] = Terminal(child, limit, self.seat.heard)
         self.seat.own("terminal", terminal_id=ident, argv=argv, pid=child.pid)
         return {"terminalId": ident}
 

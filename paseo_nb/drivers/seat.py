@@ -73,6 +73,10 @@ class Seat(Protocol):
         """End such a program and what it started."""
         ...
 
+    def heard(self) -> None:
+        """Something that runs for the agent gave a sign of life: the agent is not silent."""
+        ...
+
     def may_write(self, path: str) -> str | None:
         """None if the policy lets the agent write there through us, else why not."""
         ...

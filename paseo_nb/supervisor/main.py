@@ -147,12 +147,15 @@ class Supervisor:
                 await self.end_agent()
                 if not self.turns.queue:
                     return "agent gone"
-            elif not done and not self.turns.queue and not self._agent_has_work():
+            elif not done and not self._has_work():
                 return "idle"
         return self.stopping
 
-    def _agent_has_work(self) -> bool:
-        """Whether the agent left something running since its session was ready."""
+    def _has_work(self) -> bool:
+        """Whether something is owed to a front end, or the agent left something running since its
+        session was ready."""
+        if self.turns.queue or self.commands.going:
+            return True
         return self.link is not None and bool(self._children() - self.baseline)
 
     def _children(self) -> set[int]:
@@ -308,6 +311,11 @@ class Supervisor:
         ours = self._children()
         left = {*(pid for pid in below if pid in ours), *self._session_of(child)}
         cleanup.kill(list(left), signal.SIGKILL)
+
+    def heard(self) -> None:
+        """See `seat.Seat.heard`."""
+        if self.link is not None:
+            self.link.last_heard = time.monotonic()
 
     def may_write(self, path: str) -> str | None:
         """See `seat.Seat.may_write`."""

@@ -164,7 +164,8 @@ def suspended(scene: Scene) -> None:
         assert project.host.state(run_id) == "unresponsive"
         assert project.alive(run_id)
         scene.wake()
-        project.until(lambda: project.host.state(run_id) == "running", 1.0 * SLACK)
+        awake = ("running", "idle")  # idle: its agent, which was not stopped, is done meanwhile
+        project.until(lambda: project.host.state(run_id) in awake, 1.0 * SLACK)
         return
     assert project.host.state(run_id) == "running"
     if victim == "agent":  # silent, not dead; and it can be stopped

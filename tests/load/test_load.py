@@ -223,7 +223,7 @@ def test_a_line_of_200_mb_is_kept_in_flat_memory(project: Project) -> None:
     history = project.history(run_id)
     assert history.turns[1].outcome == "end_turn"
     assert history.text.endswith("Then this.")
-    [blob] = [path for path in (project.host.home / "blobs").iterdir()]
+    [blob] = list((project.host.home / "blobs").iterdir())
     assert blob.stat().st_size > 200_000_000
     assert project.folder(run_id).journal.stat().st_size < 1 << 20
     stop_all(project, [project.host.spec(run_id)])

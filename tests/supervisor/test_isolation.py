@@ -25,6 +25,7 @@ from paseo_nb.host.launch import import_path
 # imported more could mix old code with new.
 ALLOWED = re.compile(
     r"msgspec(\..*)?|ahocorasick_rs(\..*)?|paseo_nb"
+    r"|typing_extensions"  # msgspec takes it where it is there
     r"|paseo_nb\.(model|journal|locks|wire|drivers|drivers\..+|supervisor|supervisor\..+)"
 )
 NOT_ALLOWED = re.compile(

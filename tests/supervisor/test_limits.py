@@ -52,17 +52,20 @@ def test_a_turn_takes_too_long(project: Project) -> None:
 
 
 def test_an_agent_that_says_nothing(project: Project) -> None:
-    """Silent, and deaf to the cancel for two seconds more; a talking one of the same length is left
-    alone."""
+    """Silent, and deaf to the cancel for two seconds more; one that talks as long is left alone."""
     limits = Limits(silence_s=0.8, idle_s=60)
     run_id = project.start(script=[[{"say": "a"}, {"silent": 2.5}]], limits=limits)
     talks = project.start("slow", "seconds=2.5", limits=limits)
+    loud = {"terminal": "for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.3; done"}
+    builds = project.start(script=[[loud]], limits=limits)
     history = project.ended(run_id, within=4 * SLACK)
     (end,) = ends(project, run_id)
     assert end == ("limit", "silence", "the agent said nothing for 0.8 s")
     assert history.error is not None
     assert history.error.hint is not None
     assert project.ended(talks, within=4 * SLACK).turns[0].outcome == "end_turn"
+    told = project.ended(builds, within=4 * SLACK).turns[0].outcome
+    assert told == "end_turn", "what it runs in a terminal of ours speaks for it"
     check_invariants(project, run_id)
 
 

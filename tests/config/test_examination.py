@@ -1,0 +1,187 @@
+"""The doctor finds what keeps runs from working, and says what to do about it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from paseo_nb import config, trusting
+from paseo_nb.examination import Check, as_text, diagnose, file_system_of, surrounding_service
+from paseo_nb.store import attach
+
+
+def named(checks: list[Check], name: str) -> Check:
+    found = [check for check in checks if check.name == name]
+    assert found, f"no check {name!r} in\n{as_text(checks)}"
+    return found[-1]
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def test_a_healthy_machine(project: Path, tools: Path) -> None:
+    checks = diagnose(project)
+    assert [check.name for check in checks if check.ok is False] == []
+    for name in ("Python", "packages", "ipykernel", "git", "lock", "sockets", "store"):
+        assert named(checks, name).ok is True, name
+    assert named(checks, "home").detail == f"{project / '.paseo_nb'} (not made yet)"
+    assert named(checks, "agent demo").ok is True
+    assert os.listdir(project) == []  # it left nothing behind
+
+
+def test_agents_tell_their_versions_in_time(project: Path, tools: Path) -> None:
+    program(tools, "opencode", "printf '1.18.33 \\033[31mred\\n more\\n'")
+    program(tools, "gemini", "sleep 60")
+    before = time.monotonic()
+    checks = diagnose(project)
+    assert time.monotonic() - before < 12
+    assert named(checks, "agent opencode").detail == f"1.18.33 [31mred ({tools / 'opencode'})"
+    assert named(checks, "agent gemini").ok is False
+    assert "--version" in named(checks, "agent gemini").fix
+
+
+def test_a_missing_agent_is_a_note_with_how_to_install_it(project: Path, tools: Path) -> None:
+    check = named(diagnose(project), "agent opencode")
+    assert (check.ok, check.detail) == (None, "not installed")
+    assert check.fix == "npm install -g opencode-ai"
+
+
+def test_a_provider_of_ones_own_is_not_started(project: Path, user: Path, tools: Path) -> None:
+    program(tools, "mine", f"touch '{project}/started'")
+    user.mkdir(parents=True)
+    (user / "config.toml").write_text(
+        '[providers.mine]\ncommand = ["mine"]\nenv = { K = "${NOT_SET_ANYWHERE}" }'
+        '\n[providers.fine]\ncommand = ["mine"]'
+    )
+    checks = diagnose(project)
+    assert named(checks, "agent fine").detail == str(tools / "mine")
+    assert named(checks, "agent mine").ok is False
+    assert "NOT_SET_ANYWHERE" in named(checks, "agent mine").detail
+    assert not (project / "started").exists()
+
+
+def test_an_untrusted_project_file(project: Path, tools: Path) -> None:
+    file = project / "paseo_nb.toml"
+    file.write_text('[providers.x]\ncommand = ["x"]')
+    check = named(diagnose(project), "settings")
+    assert check.ok is None
+    assert check.fix.endswith(f"paseo-nb trust {file}")
+    assert named(diagnose(project), "agent x").ok is None
+    trusting.trust(file)
+    assert named(diagnose(project), "settings").ok is True
+
+
+@pytest.mark.parametrize("text", ["idle = ", 'idle = "x"', 'mode = "auto"'])
+def test_settings_that_stand_in_the_way(project: Path, tools: Path, text: str) -> None:
+    (project / "paseo_nb.toml").write_text(text)
+    checks = diagnose(project)
+    assert named(checks, "settings").ok is False
+    assert str(project / "paseo_nb.toml") in named(checks, "settings").detail
+
+
+def test_a_misspelt_variable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASEO_NB_IDEL", "3")
+    found = [check for check in diagnose(project) if "PASEO_NB_IDEL" in check.detail]
+    assert "PASEO_NB_IDLE" in found[0].fix
+    monkeypatch.setenv("PASEO_NB_HOME", "relative")
+    assert named(diagnose(project), "home").ok is False
+
+
+def test_without_git(project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tools))
+    assert named(diagnose(project), "git").ok is False
+    program(tools, "git", "echo git version 2.17.1")
+    assert "too old" in named(diagnose(project), "git").detail
+
+
+def test_a_damaged_store(project: Path, tools: Path) -> None:
+    home = config.home(project)
+    home.mkdir()
+    with attach.connection(home) as con, attach.attached(con, attach.database(home), write=True):
+        con.execute("SELECT 1")
+    assert named(diagnose(project), "store").ok is True
+    attach.database(home).write_bytes(b"no database" * 10_000)
+    check = named(diagnose(project), "store")
+    assert check.ok is False
+    assert "built again" in check.fix + check.detail
+
+
+def test_a_runtime_folder_that_is_too_long(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    assert named(diagnose(project), "sockets").ok is False
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / f"paseo-{os.getuid()}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    folder.chmod(0o755)
+    if len(str(folder)) <= 87:
+        assert named(diagnose(project), "sockets").fix == f"chmod 700 {folder}"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(project: Path) -> None:
+    project.chmod(0o500)
+    assert named(diagnose(project), "home").ok is False
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+tmpfs /home/me/fast\\040disk tmpfs rw 0 0
+drvfs /mnt/c 9p rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/p", "ext4"),
+        ("/home/me/project", "nfs4"),
+        ("/homestead", "ext4"),
+        ("/home/me/fast disk/p", "tmpfs"),
+        ("/mnt/c/Users", "9p"),
+    ],
+)
+def test_file_system_of_a_path(path: str, kind: str) -> None:
+    assert file_system_of(Path(path), MOUNTS) == kind
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("0::/system.slice/jupyter.service\n", "jupyter.service"),
+        ("0::/user.slice/user-1.slice/user@1.service/app.slice/lab.service/sub", "lab.service"),
+        ("0::/user.slice/user-1.slice/user@1.service/app.slice/run-7.scope\n", None),
+        ("0::/user.slice/user-1000.slice/session-2.scope\n", None),
+        ("9:name=systemd:/\n0::/\n", None),
+        ("0::/docker/0123\n", None),
+    ],
+)
+def test_a_service_that_would_end_runs_with_it(cgroup: str, unit: str | None) -> None:
+    assert surrounding_service(cgroup) == unit
+
+
+def test_the_text_lines_up_and_keeps_every_fix(project: Path) -> None:
+    text = as_text([Check("a", True, "fine"), Check("longer", False, "broken", "mend it")])
+    assert text.splitlines() == [
+        "ok    a       fine",
+        "FAIL  longer  broken",
+        "              -> mend it",
+    ]
+
+
+def test_the_terminal_shows_it(project: Path) -> None:
+    command = [sys.executable, "-m", "paseo_nb.cli", "doctor"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert "agent demo" in done.stdout, done.stderr
