@@ -3,14 +3,16 @@
 `python benchmarks/crash_matrix.py --repeat 20 [--point P …] [--victim V …] [--jobs 2]`
 
 CI runs the cells that mean something, once (tests/crash/test_matrix.py has the list, and why the
-others are left out). This runs the others too, as often as asked: a race that shows once in a
-hundred kills shows here. Writes results/crash_matrix.json; the exit code is 1 if a cell failed.
+others are left out). This runs the others too, as often as asked, and from the second round on each
+blow falls up to `--late` seconds after its point: a race that shows once in a hundred kills shows
+here. Writes results/crash_matrix.json; the exit code is 1 if a cell failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 import tempfile
 import time
@@ -29,7 +31,7 @@ from crash.test_matrix import CELLS, IMPOSSIBLE, act  # noqa: E402
 from kit import project_in  # noqa: E402
 
 
-def one(point: str, victim: str) -> tuple[float, str | None]:
+def one(point: str, victim: str, late_s: float) -> tuple[float, str | None]:
     """One cell in a project of its own: seconds, and what went wrong."""
     begun = time.monotonic()
     for name in list(os.environ):
@@ -39,9 +41,10 @@ def one(point: str, victim: str) -> tuple[float, str | None]:
         os.environ["HOME"] = folder
         try:
             with project_in(Path(folder) / "project") as project:
-                act(project, point, victim)
+                act(project, point, victim, late_s)
         except BaseException:
-            return time.monotonic() - begun, traceback.format_exc()
+            said = f"struck {late_s:.3f} s late\n{traceback.format_exc()}"
+            return time.monotonic() - begun, said
     return time.monotonic() - begun, None
 
 
@@ -51,13 +54,15 @@ def main() -> int:
     parser.add_argument("--point", choices=POINTS, nargs="*", default=POINTS)
     parser.add_argument("--victim", choices=VICTIMS, nargs="*", default=VICTIMS)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--late", type=float, default=0.3)
     options = parser.parse_args()
     product = [(p, v) for p in options.point for v in options.victim if (p, v) not in IMPOSSIBLE]
     times: dict[tuple[str, str], list[float]] = {cell: [] for cell in product}
     failures: dict[tuple[str, str], list[str]] = {cell: [] for cell in product}
     with ProcessPoolExecutor(options.jobs) as pool:
         for turn in range(options.repeat):
-            going = {pool.submit(one, *cell): cell for cell in product}
+            late = options.late if turn else 0.0
+            going = {pool.submit(one, *cell, random.uniform(0, late)): cell for cell in product}
             for done in as_completed(going):
                 cell = going[done]
                 seconds, problem = done.result()
@@ -80,7 +85,7 @@ def main() -> int:
         for point, victim in product
     ]
     impossible = [list(cell) for cell in sorted(IMPOSSIBLE)]
-    result = {"repeat": options.repeat, "cells": rows, "impossible": impossible}
+    result = {"repeat": options.repeat, "late_s": options.late, "cells": rows, "impossible": impossible}
     write_results("crash_matrix", {**result, "machine": machine()})
     return int(any(failures.values()))
 

@@ -18,7 +18,7 @@ import msgspec
 
 from . import config
 from .drivers import registry
-from .errors import GitProblem, UsageProblem
+from .errors import GitProblem, NotTrusted, UsageProblem
 from .git import snapshots, worktrees
 from .host.base import Launch
 from .host.local import LocalHost
@@ -196,8 +196,8 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
     try:
         agent = f"{spec.provider}/{spec.model}" if spec.model else spec.provider
         known = registry.resolve(agent, project).env
-    except UsageProblem:
-        pass  # the provider need not be registered here: the spec has its command
+    except (UsageProblem, NotTrusted):
+        pass  # the provider need not be known here: the spec has its command
     merged = environment(known)
     missing = [name for name in spec.env_names if name not in merged]
     if missing:

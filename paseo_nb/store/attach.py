@@ -24,7 +24,7 @@ from ..locks import HeldLock
 from .schema import INDEX
 
 STORAGE_VERSION = "v1.5.0"  # DuckDB 1.5 and 2.0 both open it
-ROW_GROUP = 30_720  # a quarter of DuckDB's: an advance holds one of them in memory
+ROW_GROUP = 10_240  # small: an advance rewrites the last one, a look at one run reads few
 FOREIGN_WAIT_S = 0.3
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 

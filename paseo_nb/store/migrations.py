@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
+
 from ..errors import StorageProblem
 from ..model import now_us
 from . import schema
@@ -54,13 +56,10 @@ def missing(meta: dict[str, str]) -> list[str]:
 
 def read_meta(con: Any) -> dict[str, str]:
     """What the index says about itself; {} where it is new."""
-    found = con.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = 'meta'",
-        [schema.INDEX],
-    ).fetchall()
-    if not found:
+    try:
+        return dict(con.execute(f"SELECT key, value FROM {schema.INDEX}.meta").fetchall())
+    except duckdb.CatalogException:
         return {}
-    return dict(con.execute(f"SELECT key, value FROM {schema.INDEX}.meta").fetchall())
 
 
 def write_meta(con: Any, key: str, value: str) -> None:

@@ -48,16 +48,30 @@ class Source(msgspec.Struct):
         return self.reading != reading_tag(self.reading.partition(" ")[0])
 
 
-def read_carry(con: Any, run_id: str, text: str) -> Carry:
-    """A carry as the index has it, whole again."""
-    carry = msgspec.json.decode(text, type=Carry)
-    turn = carry.last_turn
-    if carry.cut and turn is not None:
-        turn.text, turn.prompt = con.execute(
-            f"SELECT text, prompt FROM {INDEX}.turns WHERE run_id = ? AND turn = ?",
-            [run_id, turn.turn],
-        ).fetchall()[0]
-    return carry
+def stale_readings(con: Any) -> list[str]:
+    """The tags of runs that another version of a dialect read."""
+    found = con.execute(f"SELECT DISTINCT reading FROM {INDEX}.src").fetchall()
+    return [reading for (reading,) in found if Source("", "", 0, 0, reading).stale]
+
+
+def read_sources(con: Any, run_ids: Sequence[str]) -> dict[str, tuple[Source, Carry]]:
+    """What the attached index knows of some runs, each carry whole again."""
+    told = con.execute(
+        f"SELECT run_id, identity, off, seq, reading, carry FROM {INDEX}.src"
+        " WHERE list_contains(?, run_id)",
+        [list(run_ids)],
+    ).fetchall()
+    found: dict[str, tuple[Source, Carry]] = {}
+    for *source, text in told:
+        carry = msgspec.json.decode(text, type=Carry)
+        turn = carry.last_turn
+        if carry.cut and turn is not None:
+            turn.text, turn.prompt = con.execute(
+                f"SELECT text, prompt FROM {INDEX}.turns WHERE run_id = ? AND turn = ?",
+                [source[0], turn.turn],
+            ).fetchall()[0]
+        found[source[0]] = Source(*source), carry
+    return found
 
 
 class _Feed:
@@ -96,8 +110,7 @@ class Writer:
         if run_ids is None:
             rows = self._con.execute(query).fetchall()
         else:
-            found = self._con.execute(f"SELECT DISTINCT reading FROM {INDEX}.src").fetchall()
-            stale = [reading for (reading,) in found if Source("", "", 0, 0, reading).stale]
+            stale = stale_readings(self._con)
             rows = self._con.execute(
                 f"{query} WHERE list_contains(?, run_id) OR list_contains(?, reading)",
                 [list(run_ids), stale],
@@ -106,9 +119,7 @@ class Writer:
 
     def carry(self, run_id: str) -> Carry:
         """What the fold of a run knew at its offset."""
-        query = f"SELECT carry FROM {INDEX}.src WHERE run_id = ?"
-        (text,) = self._con.execute(query, [run_id]).fetchall()[0]
-        return read_carry(self._con, run_id, text)
+        return read_sources(self._con, [run_id])[run_id][1]
 
     # ------------------------------------------------------------ writing
 

@@ -117,14 +117,15 @@ def test_cell(project: Project, point: str, victim: str) -> None:
     act(project, point, victim)
 
 
-def act(project: Project, point: str, victim: str) -> None:
-    """One cell, from its beginning to its end."""
+def act(project: Project, point: str, victim: str, late_s: float = 0.0) -> None:
+    """One cell, from its beginning to its end; the blow falls so much after the point."""
     if point == "enospc":
         on_a_small_disk(project.root, victim)
         return
     scene = Scene(project, point, victim)
     try:
         scene.reach()
+        time.sleep(late_s)
         scene.strike()
         (suspended if point == "sigstop" else killed)(scene)
         scene.go_on()

@@ -181,7 +181,10 @@ def test_what_each_mode_lets_pass(
         assert project.host.state(run_id) == "waiting"
         project.command(run_id, "answer", permission=asked.id, allow=False, message="not now")
         project.until(
-            lambda: asked.id not in [p.id for p in project.history(run_id).open_permissions()], 10
+            lambda ident=asked.id: (
+                ident not in [p.id for p in project.history(run_id).open_permissions()]
+            ),
+            10,
         )
     history = project.ended(run_id)
     assert answers(project, command) == told
