@@ -85,7 +85,14 @@ def main() -> int:
         for point, victim in product
     ]
     impossible = [list(cell) for cell in sorted(IMPOSSIBLE)]
-    result = {"repeat": options.repeat, "late_s": options.late, "cells": rows, "impossible": impossible}
+    if (len(options.point), len(options.victim)) != (len(POINTS), len(VICTIMS)):
+        return int(any(failures.values()))  # a part of it is no result
+    result = {
+        "repeat": options.repeat,
+        "late_s": options.late,
+        "cells": rows,
+        "impossible": impossible,
+    }
     write_results("crash_matrix", {**result, "machine": machine()})
     return int(any(failures.values()))
 

@@ -1,4 +1,4 @@
-"""Runs the two halves of the whole suite and prints one closing line for both.
+"""Runs the static checks and the two halves of the suite, and prints one closing line for all.
 
 What kills processes, fills disks or starts a hundred runs goes alone; the rest goes two at a time.
 A half that collected nothing is a failure: a marker that matches no test hides one.
@@ -14,6 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ALONE = "crash or load or browser"
+CHECKS = (
+    ["ruff", "format", "--check", "."],
+    ["ruff", "check", "."],
+    ["pyright", "--pythonpath", sys.executable],
+)
 HALVES = {
     "together": ["-n", "2", "-m", f"not ({ALONE})"],
     "alone": ["-m", ALONE],
@@ -21,10 +26,13 @@ HALVES = {
 
 
 def main(more: list[str]) -> int:
-    """Run both halves; 0 if both passed."""
+    """Run everything; 0 if all of it passed. A check that fails does not stop the rest."""
     begun = time.monotonic()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     codes: list[int] = []
+    for check in CHECKS:
+        codes.append(subprocess.run([sys.executable, "-m", *check]).returncode)
+        counts["failed" if codes[-1] else "passed"] += 1
     with TemporaryDirectory() as folder:
         for name, arguments in HALVES.items():
             report = Path(folder) / f"{name}.xml"
@@ -43,7 +51,7 @@ def main(more: list[str]) -> int:
     if counts["skipped"]:
         closing += f", {counts['skipped']} skipped"
     print(closing)
-    return max(codes)
+    return 1 if any(codes) or counts["failed"] else 0
 
 
 if __name__ == "__main__":

@@ -12,9 +12,6 @@ if [ "${1:-}" != --all ]; then
 fi
 shift
 
-"$py" -m ruff format --check . || exit 1
-"$py" -m ruff check . || exit 1
-"$py" -m pyright --pythonpath "$py" || exit 1
 "$py" tests/agents/install.py || exit 1
 if ! command -v chromium >/dev/null 2>&1; then
     echo "Installing Chromium ..." >&2
@@ -23,5 +20,4 @@ if ! command -v chromium >/dev/null 2>&1; then
         exit 1
     }
 fi
-# One process for what measures or kills, two for the rest; one closing line for all of it.
 "$py" tests/all.py "$@"

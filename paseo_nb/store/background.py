@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
+
+from .disk import age_s
+
+GAP_S = 5.0
 
 _lock = threading.Lock()
 _running: dict[Path, threading.Thread] = {}
 _again: set[Path] = set()
+_hurry = threading.Event()
 
 
 def advance_soon(home: Path) -> None:
     """Have the index of a project advanced, soon, in the background; returns at once.
 
-    Nothing is raised: what cannot be indexed now (a foreign tool holds the file, a full disk) is
-    answered from the journals, and tried again the next time.
+    An advance makes queries wait a moment, so there is one in 5 s at most, whoever makes it: what
+    is not indexed yet is answered from the journals. Nothing is raised: what cannot be indexed now
+    (a foreign tool holds the file, a full disk) is tried again the next time.
     """
     with _lock:
         if home in _running:
@@ -36,11 +43,13 @@ def advance_soon(home: Path) -> None:
 
 
 def close() -> None:
-    """Wait until nothing is being advanced."""
+    """Advance at once what is waiting, and return when nothing is being advanced."""
+    _hurry.set()
     while True:
         with _lock:
             threads = list(_running.values())
         if not threads:
+            _hurry.clear()
             return
         for thread in threads:
             thread.join()
@@ -58,6 +67,10 @@ def _work(home: Path) -> None:
 
 def _advance(home: Path) -> None:
     main = threading.main_thread()
+    latest = time.monotonic() + GAP_S
+    while age_s(home / "paseo.duckdb") < GAP_S and time.monotonic() < latest:
+        if not main.is_alive() or _hurry.wait(0.1):
+            break
     try:
         from .index import advance  # here, as DuckDB and pandas take half a second
 

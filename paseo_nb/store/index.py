@@ -103,6 +103,7 @@ class _Job:
     def __init__(self, home: Path, full: bool) -> None:
         self.home, self.full = home, full
         self.seen: set[str] = set()
+        self._batch: list[str] = []
         self.progress = Progress()
 
     def slice(self, con: Any) -> bool:
@@ -123,6 +124,7 @@ class _Job:
         writer = Writer(con)
         sources = writer.sources(disk.live_ids(self.home) if not every else None)
         todo = self._todo(every, sources)
+        self._batch = [] if every else todo
         looked: set[str] = set()
         whole: list[tuple[RunFolder, int]] = []
         before = writer.bytes
@@ -200,7 +202,8 @@ class _Job:
         end: int,
     ) -> None:
         run_id, off = folder.run_id, src.off if src is not None else 0
-        fold = Fold(spec, folder.blobs, writer.carry(run_id) if src is not None else None)
+        carry = writer.carry(run_id, self._batch or [run_id]) if src is not None else None
+        fold = Fold(spec, folder.blobs, carry)
         last = msgspec.json.encode(fold.turn) if fold.turn is not None else b""
         reader = RunReader(run_id, fold)
         writer.bytes += end - off

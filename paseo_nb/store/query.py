@@ -30,12 +30,12 @@ from .attach import (
     database,
     shared_lock,
 )
+from .columns import FRAMES
 from .fold import Carry
 from .migrations import missing, read_meta
-from .schema import INDEX
 from .tails import StateOf, Tails
 from .views import make_views
-from .writer import Source, read_carry
+from .writer import Source, read_sources, stale_readings
 
 LOCK_WAIT_S = 60.0
 BUILD_WAIT_S = 600.0
@@ -84,9 +84,9 @@ class _Store:
         self._lock = threading.Lock()
         self._con: Any = None
         self._tails = Tails(home)
-        self._views = ""
+        self._views: dict[str, str] = {}
         self._generation: str | None = None
-        self._found: dict[str, tuple[Source, str] | None] = {}
+        self._checked: set[str] = set()
         self._asked = 0.0
 
     def query(
@@ -96,17 +96,23 @@ class _Store:
         with self._lock:
             if self._con is None:
                 self._con = connection(self.home)
-            check_reads_only(self._con, sql)
+            if sql not in self._checked:
+                check_reads_only(self._con, sql)
+                self._checked = {*list(self._checked)[-99:], sql}
             state_of = state_of or self._state_of
+            wanted = mentioned(sql)
             try:
                 with self._index() as has_index:
-                    self._tails.refresh(self._unindexed(has_index), self._sources, state_of)
-                    self._views = make_views(self._con, self._tails, has_index, self._views)
+                    self._tails.refresh(self._unindexed(has_index), self._sources)
+                    make_views(self._con, self._tails, has_index, self._views, wanted, state_of)
                     found = _fetch(self._con, sql, params)
             except IndexHeld as held:
                 if runs is None:
                     raise
-                found = self._from_journals(sql, params, runs, state_of)
+                tails = Tails(self.home)
+                tails.refresh(list(dict.fromkeys(runs)), lambda _: {})
+                make_views(self._con, tails, False, self._views, wanted, state_of)
+                found = _fetch(self._con, sql, params)
                 warnings.warn(
                     f"the index is held by {held.holder}: this is read from the journals of"
                     f" {len(runs)} run(s)",
@@ -117,14 +123,6 @@ class _Store:
 
     def _state_of(self, run_id: str, journal_state: str) -> str:
         return disk.told_state(disk.folder_of(self.home, run_id), journal_state)
-
-    def _from_journals(
-        self, sql: str, params: Params | None, runs: Sequence[str], state_of: StateOf
-    ) -> Any:
-        tails = Tails(self.home)
-        tails.refresh(list(dict.fromkeys(runs)), lambda _: {}, state_of)
-        self._views = make_views(self._con, tails, False, "")
-        return _fetch(self._con, sql, params)
 
     def _hand_over(self) -> None:
         """Have the index take over what has grown or ended, in the background."""
@@ -181,8 +179,7 @@ class _Store:
         if missing(meta) or "complete" not in meta:
             return False
         if meta["generation"] != self._generation:
-            readings = self._con.execute(f"SELECT DISTINCT reading FROM {INDEX}.src").fetchall()
-            if any(Source("", "", 0, 0, reading).stale for (reading,) in readings):
+            if stale_readings(self._con):
                 return False
             self._moved_to(meta["generation"])
         return True
@@ -192,15 +189,14 @@ class _Store:
         if generation != self._generation:
             self._generation = generation
             self._tails.clear()
-            self._found.clear()
 
     def _has_backlog(self) -> bool:
         """Whether so much is unread that indexing it beats reading it into memory."""
-        ids = disk.live_ids(self.home)
-        new = [run_id for run_id in ids if self._tails.offset(run_id) is None]
-        start = {run_id: src.off for run_id, (src, _) in self._sources(new).items()}
-        start |= {run_id: self._tails.offset(run_id) or 0 for run_id in ids if run_id not in new}
-        sizes = {i: disk.identity(disk.folder_of(self.home, i).journal)[1] for i in ids}
+        new = [i for i in disk.live_ids(self.home) if i not in self._tails]
+        if not new:
+            return False
+        start = {run_id: source.off for run_id, (source, _) in self._sources(new).items()}
+        sizes = {i: disk.identity(disk.folder_of(self.home, i).journal)[1] for i in new}
         return sum(max(size - start.get(i, 0), 0) for i, size in sizes.items()) > BULK_BYTES
 
     def _advance(self) -> bool:
@@ -219,22 +215,15 @@ class _Store:
         return disk.live_ids(self.home) if has_index else disk.run_ids(self.home)
 
     def _sources(self, run_ids: Sequence[str]) -> dict[str, tuple[Source, Carry]]:
-        """What the attached index has of some runs."""
-        new = [run_id for run_id in run_ids if run_id not in self._found]
-        if new and self._generation is not None:
-            self._found |= dict.fromkeys(new)
-            rows = self._con.execute(
-                f"SELECT run_id, identity, off, seq, reading, carry FROM {INDEX}.src"
-                " WHERE list_contains(?, run_id)",
-                [new],
-            ).fetchall()
-            for *told, carry in rows:
-                self._found[told[0]] = Source(*told), carry
-        return {
-            run_id: (one[0], read_carry(self._con, run_id, one[1]))
-            for run_id in run_ids
-            if (one := self._found.get(run_id)) is not None
-        }
+        """What the attached index has of some runs; nothing where none is attached."""
+        return read_sources(self._con, run_ids) if self._generation is not None else {}
+
+
+def mentioned(sql: str) -> list[str]:
+    """The views that a query may be about: those it names, all of them where that is unclear."""
+    text = sql.lower()
+    named = [name for name in FRAMES if name in text]
+    return list(FRAMES) if "query" in text or not named else named
 
 
 def check_reads_only(con: Any, sql: str) -> None:

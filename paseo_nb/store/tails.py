@@ -26,7 +26,6 @@ _BATCH_BYTES = 1 << 20
 _PIECES = 16
 DUE_BYTES = 4 << 20
 DUE_S = 5.0
-_SMALL = ("turns", "tool_traces", "permissions")
 
 
 class Tail:
@@ -50,7 +49,6 @@ class Tail:
         self._reader = RunReader(folder.run_id, self.fold)
         self._events: list[Any] = []
         self._calls: dict[str, Row] = {}
-        self.small: dict[str, Any] = {name: SCHEMAS[name].empty_table() for name in _SMALL}
         self.changed_turn: int | None = None
         self._indexable_since: float | None = None
         self._note_indexable()
@@ -80,7 +78,6 @@ class Tail:
             return False
         if len(self._events) > _PIECES:
             self._events = [pa.concat_tables(self._events).combine_chunks()]
-        self._read_small()
         self._note_indexable()
         return True
 
@@ -100,26 +97,23 @@ class Tail:
             self.offset - self.start >= DUE_BYTES or time.monotonic() - since >= DUE_S
         )
 
-    def _read_small(self) -> None:
+    def rows(self, name: str) -> list[Row]:
+        """Its rows of `turns`, `tool_traces` or `permissions`."""
         run_id, fold = self.spec.run_id, self.fold
+        if name == "permissions":
+            return [permission_row(run_id, asked) for asked in fold.permissions.values()]
+        if name == "tool_traces":
+            for key in fold.touched:
+                call = fold.tool_calls[key]
+                self._calls[key] = tool_row(run_id, call, fold.latency_ms(call))
+            fold.touched.clear()
+            return list(self._calls.values())
         fold.settle_text()
-        for key in fold.touched:
-            call = fold.tool_calls[key]
-            self._calls[key] = tool_row(run_id, call, fold.latency_ms(call))
-        fold.touched.clear()
-        rows = [turn_row(run_id, turn) for turn in fold.turns]
-        self.changed_turn = None
-        if self._last is not None:
-            if rows[0] == self._last:
-                rows = rows[1:]
-            else:
-                self.changed_turn = self._last[1]
-        asked = [permission_row(run_id, one) for one in fold.permissions.values()]
-        self.small = {
-            "turns": table(SCHEMAS["turns"], rows),
-            "tool_traces": table(SCHEMAS["tool_traces"], list(self._calls.values())),
-            "permissions": table(SCHEMAS["permissions"], asked),
-        }
+        turns = [turn_row(run_id, turn) for turn in fold.turns]
+        if self._last is not None and turns[0] == self._last:
+            return turns[1:]
+        self.changed_turn = self._last[1] if self._last is not None else None
+        return turns
 
     def events(self) -> list[Any]:
         """Its event rows, as Arrow tables."""
@@ -137,18 +131,18 @@ class Tails:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._tails: dict[str, Tail] = {}
-        self.tables: dict[str, Any] = {}
+        self._tables: dict[str, Any] = {}
         self._specs: dict[str, RunSpec] = {}
 
     def clear(self) -> None:
         """Read everything anew: the index has moved on."""
         self._tails.clear()
+        self._tables.clear()
 
     def refresh(
         self,
         run_ids: list[str],
         sources: Callable[[Sequence[str]], dict[str, tuple[Source, Carry]]],
-        state_of: StateOf,
     ) -> None:
         """Bring the tails of these runs up to date; `sources` looks up what the index has of
         those not known yet."""
@@ -161,30 +155,36 @@ class Tails:
                 del self._tails[run_id]
         new = [run_id for run_id in run_ids if run_id not in self._tails]
         found = sources(new) if new else {}
-        changed = bool(new or gone or not self.tables)
         for run_id in new:
             folder = disk.folder_of(self.home, run_id)
             spec = self._specs.get(run_id) or disk.read_spec(folder)
             if spec is not None:
                 self._specs[run_id] = spec
                 self._tails[run_id] = Tail(folder, spec, *found.get(run_id, (None, None)))
-        for tail in self._tails.values():
-            changed = tail.read_on() or changed
-        tails = list(self._tails.values())
-        if changed:
-            parts = [rows for tail in tails for rows in tail.events()]
-            self.tables = {name: _joined(name, [t.small[name] for t in tails]) for name in _SMALL}
-            self.tables["events"] = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
-        self.tables["runs"] = table(SCHEMAS["runs"], [tail.run_row(state_of) for tail in tails])
+        grown = [tail for tail in self._tails.values() if tail.read_on()]
+        if gone or new or grown:
+            self._tables.clear()
+
+    def table(self, name: str, state_of: StateOf) -> Any:
+        """The rows of one view that come from here."""
+        tails = self._tails.values()
+        if name == "runs":  # states change without a line
+            return table(SCHEMAS[name], [tail.run_row(state_of) for tail in tails])
+        if name not in self._tables:
+            if name == "events":
+                parts = [rows for tail in tails for rows in tail.events()]
+                made = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
+            else:
+                made = table(SCHEMAS[name], [row for tail in tails for row in tail.rows(name)])
+            self._tables[name] = made
+        return self._tables[name]
+
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._tails
 
     def is_due(self) -> bool:
         """Whether the index should be advanced."""
         return any(tail.is_due() for tail in self._tails.values())
-
-    def offset(self, run_id: str) -> int | None:
-        """How far a run's journal was read; None where it was not."""
-        tail = self._tails.get(run_id)
-        return tail.offset if tail is not None else None
 
     def run_ids(self) -> list[str]:
         """The runs whose row comes from here."""
@@ -197,8 +197,3 @@ class Tails:
     def changed_turns(self) -> list[tuple[str, int]]:
         """The indexed turns whose row comes from here: late lines have changed it."""
         return [(i, t.changed_turn) for i, t in self._tails.items() if t.changed_turn is not None]
-
-
-def _joined(name: str, tables: list[Any]) -> Any:
-    filled = [one for one in tables if one.num_rows]
-    return pa.concat_tables(filled) if filled else SCHEMAS[name].empty_table()

@@ -7,18 +7,24 @@ from typing import Any
 from .attach import literal
 from .columns import FRAMES, names
 from .schema import INDEX
-from .tails import Tails
+from .tails import StateOf, Tails
 
 
-def make_views(con: Any, tails: Tails, has_index: bool, made: str) -> str:
-    """Make the views `runs`, `turns`, … on a connection, unless `made` says that they are; what
-    they say now."""
-    for name, rows in tails.tables.items():
-        con.register(f"tail_{name}", rows)
-    text = ";\n".join(_view(name, tails, has_index) for name in FRAMES)
-    if text != made:
-        con.execute(text)
-    return text
+def make_views(
+    con: Any,
+    tails: Tails,
+    has_index: bool,
+    made: dict[str, str],
+    wanted: list[str],
+    state_of: StateOf,
+) -> None:
+    """Make the wanted views (`runs`, …) on a connection; `made` remembers what they say."""
+    for name in wanted:
+        con.register(f"tail_{name}", tails.table(name, state_of))
+        text = _view(name, tails, has_index)
+        if made.get(name) != text:
+            con.execute(text)
+            made[name] = text
 
 
 def _view(name: str, tails: Tails, has_index: bool) -> str:
