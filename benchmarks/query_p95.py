@@ -114,28 +114,30 @@ def _update(place: int, encode: Callable[[Any], bytes]) -> tuple[str, bytes]:
 # ---------------------------------------------------------------- the processes
 
 
-def ask(home: Path, seconds: float, think_s: float, number: int) -> list[float]:
-    """One kernel: milliseconds of each query."""
+def ask(home: Path, seconds: float, think_s: float, number: int) -> tuple[list[float], float]:
+    """One kernel: milliseconds of each query, and of its processor per query."""
     from paseo_nb.store import background
     from paseo_nb.store.query import rows
 
     first = sorted(path.name for path in (home / "live").iterdir())[0]
     rows(home, QUERY, [first])
     took: list[float] = []
+    used = 0.0
     deadline = time.monotonic() + seconds
     turn_ends = time.monotonic() + number * 0.5
     while time.monotonic() < deadline:
         time.sleep(think_s)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), time.thread_time()
         found = rows(home, QUERY, [first])
         took.append((time.perf_counter() - started) * 1000)
+        used += time.thread_time() - before
         assert len(found) >= JOURNALS
         assert all(count == distinct == last for _, count, distinct, last in found), found
         if time.monotonic() > turn_ends:
             turn_ends += 2.0
             background.advance_soon(home)
     background.close()
-    return took
+    return took, used / len(took) * 1000
 
 
 def growing(folder: Path, seconds: float, think: str) -> dict[str, Any]:
@@ -170,11 +172,14 @@ def growing(folder: Path, seconds: float, think: str) -> dict[str, Any]:
             writer.write(due - written)
         written = due
     took: list[float] = []
+    used: list[float] = []
     for process in asking:
         assert process.stdout is not None
-        took += json.loads(process.stdout.read())
         assert process.returncode == 0
-    return spread(took)
+        times, cpu_ms = json.loads(process.stdout.read())
+        took += times
+        used.append(cpu_ms)
+    return {**spread(took), "cpu_ms": round(statistics.mean(used), 1)}
 
 
 def spread(took: list[float]) -> dict[str, Any]:
@@ -246,10 +251,11 @@ def main() -> None:
             table |= many_runs(folder)
     finally:
         shutil.rmtree(folder)
-    print(f"{'':46} {'n':>5} {'p50 ms':>8} {'p95 ms':>8} {'max ms':>8}")
+    keys = ("p50_ms", "p95_ms", "max_ms", "cpu_ms")
+    print(f"{'':48} {'n':>5} {'p50 ms':>8} {'p95 ms':>8} {'max ms':>8} {'CPU ms':>8}")
     for name, row in table.items():
-        cells = [row.get(key, "") for key in ("n", "p50_ms", "p95_ms", "max_ms")]
-        print(f"{name:46} {cells[0]:>5} {cells[1]:>8} {cells[2]:>8} {cells[3]:>8}")
+        cells = " ".join(f"{row.get(key, ''):>8}" for key in keys)
+        print(f"{name:48} {row['n']:>5} {cells}")
     if not options.only:
         goal = "p95 <= 50 ms with 4 kernels and 20 growing journals; runs() over 10,000 <= 50 ms"
         write_results("query_p95", {"rows": table, "goal": goal, "machine": machine()})

@@ -46,6 +46,13 @@ def run(arguments: list[str]) -> int:
     except PaseoError as error:
         _say_error(error, as_json)
         return error.exit_code
+    except PermissionError as error:
+        print(
+            f"paseo-nb: {error.filename or 'the project'} may not be read: it may be another"
+            " user's. Set PASEO_NB_HOME to a folder of your own.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130

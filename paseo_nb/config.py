@@ -113,6 +113,12 @@ def project_root(start: str | os.PathLike[str] | None = None) -> Path:
     for at, pair in enumerate(itertools.pairwise(parts)):
         if pair == (HOME_NAME, "worktrees") and at + 2 < len(parts):
             return Path(*parts[:at])
+    return git_top(folder)
+
+
+def git_top(folder: Path) -> Path:
+    """The top of the git working tree that a folder lies in (a linked worktree's own), else the
+    folder itself: where an agent works, as `project_root` is where its runs are kept."""
     for candidate in (folder, *folder.parents):
         dot_git = candidate / ".git"
         if dot_git.is_file() or (dot_git / "HEAD").exists():

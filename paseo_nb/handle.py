@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -17,10 +18,11 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from . import preparing
+from . import config, preparing
 from .errors import (
     GitProblem,
     PermissionNeeded,
+    ReplayMiss,
     RunCancelled,
     RunError,
     RunFailed,
@@ -141,8 +143,10 @@ class RunView:
         """The ids of the runs that it started."""
         found: list[str] = []
         for run_id in self.host.list():
-            if run_id > self.id and self.host.spec(run_id).parent_run_id == self.id:
-                found.append(run_id)
+            if run_id > self.id:
+                with contextlib.suppress(UsageProblem):
+                    if self.host.spec(run_id).parent_run_id == self.id:
+                        found.append(run_id)
         return found
 
     @property
@@ -220,8 +224,17 @@ class AsyncRun(RunView):
         self._owed: set[str] = set()
 
     def _environment(self) -> dict[str, str]:
-        root = self.host.home.parent
-        return preparing.environment_again(self.spec, root)
+        return preparing.environment_again(self.spec, preparing.project_of(self.host))
+
+    def _check_awake(self) -> None:
+        """UsageProblem for an archived run, ReplayMiss where no agent is to be started."""
+        if self.history().archived:
+            raise UsageProblem(f"run {short_id(self.id)} is archived: unarchive it first")
+        if config.settings(preparing.project_of(self.host)).replay:
+            raise ReplayMiss(
+                "PASEO_NB_REPLAY=1 answers from journals only: nothing is sent to an agent."
+                " Unset it to go on with a run."
+            )
 
     # ------------------------------------------------------------ turns
 
@@ -234,13 +247,11 @@ class AsyncRun(RunView):
         "steer" (into the running turn, where the agent can; else queued, and said so). A run
         without processes is brought back by the agent's own session first.
         """
-        if not prompt.strip():
-            raise UsageProblem("the prompt is empty: write what the agent should do")
+        prompt = preparing.checked_prompt(prompt)
+        self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
-        if self.history().archived:
-            raise UsageProblem(f"run {short_id(self.id)} is archived: unarchive it first")
-        blocks = [{"type": "text", "text": prompt.strip()}]
+        blocks = [{"type": "text", "text": prompt}]
         blocks += [preparing.attachment(path) for path in attach or ()]
         ident = uuid.uuid4().hex
         await self.host.command(
@@ -341,7 +352,8 @@ class AsyncRun(RunView):
     async def resume(self, prompt: str | None = None) -> AsyncRun:
         """Bring the run back in the agent's own session. An interrupted turn is gone on with (a
         prompt tells the agent so, or yours does); otherwise it just stands ready."""
-        blocks = [{"type": "text", "text": prompt}] if prompt else []
+        blocks = [{"type": "text", "text": preparing.checked_prompt(prompt)}] if prompt else []
+        self._check_awake()
         ident = uuid.uuid4().hex
         await self.host.command(
             self.id, "resume", {"prompt": blocks}, command_id=ident, environment=self._environment()
@@ -545,8 +557,23 @@ def raise_for(run: RunView) -> None:
     raise kind(f"{name} {what}{said}.{hint}".replace("..", "."), run)
 
 
+def _make(prepared: preparing.Prepared, host: LocalHost) -> Launch | str:
+    """Make the worktree and the spec, one launch at a time: two that want the same worktree or
+    session must see each other. The run that has the session already, if there is one."""
+    session = prepared.wish.session
+    with preparing.launching(host):
+        known = preparing.session_run(host, session) if session else None
+        if known is not None:
+            return known
+        one = preparing.make(prepared, host)
+        host.make(one.spec)
+    return one
+
+
 async def launch(host: LocalHost, prepared: preparing.Prepared) -> AsyncRun:
     """Make and start a run; returns when its processes have been forked off."""
-    one: Launch = await anyio.to_thread.run_sync(preparing.make, prepared, host)
+    one = await anyio.to_thread.run_sync(_make, prepared, host)
+    if isinstance(one, str):
+        return await AsyncRun(host, one).send(prepared.wish.prompt, attach=prepared.wish.attach)
     await host.ensure(one.spec.run_id, one.spec, one.environment)
     return AsyncRun(host, one.spec.run_id)

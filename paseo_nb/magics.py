@@ -31,6 +31,7 @@ TICK_S = 0.1
 STOP_S = 15.0
 _CALL = re.compile(r"^get_ipython\(\)\.run_cell_magic\('paseo'")
 _AWAITED = "await get_ipython().run_cell_magic('_paseo_awaited'"
+_EMPTY = re.compile(r"^(await get_ipython\(\)\.run_cell_magic\('_paseo_awaited', .*, )''\)$", re.M)
 HELP = "`%%paseo AGENT [options]` launches an agent on the cell's text; `%paseo VERB …`:"
 
 
@@ -220,7 +221,7 @@ async def _nothing() -> None:
 
 def rewrite(lines: list[str]) -> list[str]:
     """The input transformer: a top-level `%%paseo` becomes awaited."""
-    return [_CALL.sub(_AWAITED, line) for line in lines]
+    return [_EMPTY.sub(r"\1' ')", _CALL.sub(_AWAITED, line)) for line in lines]
 
 
 def awaits(shell: Any) -> bool:

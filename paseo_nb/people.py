@@ -13,7 +13,7 @@ from collections.abc import Generator
 from typing import Any
 
 from . import _portal, cells
-from .handle import AsyncRun, OnPermission, Watch
+from .handle import AsyncRun, OnPermission, Watch, permission_needed
 from .model import Permission, short_id
 
 LOOK_S = 0.1
@@ -63,7 +63,10 @@ def wait(
 
 def ask(run: AsyncRun, permission: Permission) -> None:
     """Put one question and send the answer; a question answered elsewhere meanwhile is let be."""
-    reply = input(question(run, permission)).strip()
+    try:
+        reply = input(question(run, permission)).strip()
+    except EOFError:
+        raise permission_needed(run, permission) from None
     option = {"a": "allow_always"}.get(reply.lower())
     chosen = next((o for o in permission.options if o.get("kind") == option), None)
     with contextlib.suppress(ValueError):

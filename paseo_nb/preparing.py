@@ -6,11 +6,12 @@ Everything that can be refused is refused here, before a file is written or a pr
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import mimetypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import msgspec
 
 from . import config
 from .drivers import registry
-from .errors import GitProblem, NotTrusted, UsageProblem
+from .errors import GitProblem, NotTrusted, StorageProblem, UsageProblem
 from .git import snapshots, worktrees
 from .host.base import Launch
-from .host.local import LocalHost
-from .journal import lock_held
+from .host.local import LocalHost, make_home, storage_problem
+from .journal import take_lock
 from .model import BUSY_STATES, MODES, Limits, Mode, RunSpec, new_run_id, now_us
 
+LAUNCH_S = 60.0
 MAX_ATTACHMENT = 64 << 20
 # What a kernel sets for itself and no agent should inherit.
 _KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
@@ -74,10 +76,9 @@ class Prepared(msgspec.Struct):
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
     """Check a wish. UsageProblem, NotTrusted or GitProblem say what is wrong with it."""
-    prompt = wish.prompt.strip()
-    if not prompt:
-        raise UsageProblem("the prompt is empty: write what the agent should do")
-    root = host.home.parent if host.home.name == ".paseo_nb" else config.project_root()
+    check_types(wish)
+    prompt = checked_prompt(wish.prompt)
+    root = project_of(host)
     settings = config.settings(root)
     agent = wish.agent or settings.agent
     if not agent:
@@ -86,12 +87,45 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
-    repo = Path(wish.repo).expanduser().resolve() if wish.repo else root
+    # An agent that starts another works on in its own worktree, not in the project's root.
+    repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
     blocks = [{"type": "text", "text": prompt}, *map(attachment, wish.attach or ())]
     key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root))
     return Prepared(wish, resolved, settings, blocks, mode, repo, key)
+
+
+def project_of(host: LocalHost) -> Path:
+    """The project whose settings hold for a host's runs."""
+    return host.home.parent if host.home.name == ".paseo_nb" else config.project_root()
+
+
+def checked_prompt(prompt: Any) -> str:
+    """The prompt without the space around it; UsageProblem for one that cannot be sent."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise UsageProblem("the prompt is empty: write what the agent should do")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UsageProblem("the prompt is no valid UTF-8 text: check its encoding") from None
+    return prompt.strip()
+
+
+def check_types(wish: Wish) -> None:
+    """UsageProblem that names an option of a wrong type or value, before anything is made."""
+    given = {name: getattr(wish, name) for name in Wish.__struct_fields__ if name != "prompt"}
+    try:
+        msgspec.convert({**given, "prompt": str(wish.prompt), "cell": None}, Wish)
+    except msgspec.ValidationError as error:
+        raise UsageProblem(f"an option is of the wrong type: {error}") from None
+    for name in ("budget", "timeout", "permission_timeout"):
+        value = getattr(wish, name)
+        if value is not None and not (value > 0 or (name == "permission_timeout" and value == 0)):
+            raise UsageProblem(f"{name}={value!r} must be more than 0")
+    for name, value in (wish.env or {}).items():
+        if not name or "=" in name or "\0" in name + value:
+            raise UsageProblem(f"env={{{name!r}: …}} is no environment variable")
 
 
 def content_key(
@@ -228,13 +262,26 @@ def attachment(path: str) -> dict[str, Any]:
     return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "text": text}}
 
 
+@contextlib.contextmanager
+def launching(host: LocalHost) -> Generator[None]:
+    """One launch of a project at a time, over all processes."""
+    try:
+        make_home(host.home)
+        lock = take_lock(host.home / "launch.lock", LAUNCH_S)
+    except OSError as error:
+        raise storage_problem(error, host.home) from error
+    if lock is None:
+        raise StorageProblem(f"another launch has held {host.home / 'launch.lock'} for too long")
+    with lock:
+        yield
+
+
 def live_in(host: LocalHost, path: Path) -> str | None:
     """The run that is at work in a folder, if any."""
     for run_id in os.listdir(host.home / "live") if (host.home / "live").is_dir() else ():
         folder = host.folder(run_id)
         try:
-            at_work = Path(folder.read_spec().cwd) == path and lock_held(folder.lock)
-            if at_work and host.state(run_id) in BUSY_STATES:
+            if Path(folder.read_spec().cwd) == path and host.state(run_id) in BUSY_STATES:
                 return run_id
         except (OSError, msgspec.MsgspecError, UsageProblem):
             continue

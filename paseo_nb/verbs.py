@@ -7,8 +7,10 @@ terminal's commands are made from.
 
 from __future__ import annotations
 
+import contextlib
 import inspect as _inspect
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +21,16 @@ import msgspec
 
 from . import cells, config, preparing
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
-from .handle import AsyncRun, OnPermission, RunDiff, launch
+from .handle import AsyncRun, OnPermission, RunDiff, RunView, launch
 from .host.local import LocalHost
 from .model import BUSY_STATES, When
 from .preparing import Cell, Wish, find_run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_PERMISSION = re.compile(r"p\d+")
 
 
 class Verb(msgspec.Struct):
@@ -57,6 +62,8 @@ def _run(run: str | AsyncRun | Any) -> AsyncRun:
     if isinstance(run, str):
         host = current_host()
         return AsyncRun(host, find_run(host, run))
+    if not isinstance(run, RunView):
+        raise UsageProblem(f"a run is its id or a handle, not {run!r}")
     return AsyncRun(run.host, run.id)
 
 
@@ -115,7 +122,7 @@ async def start(
         known = preparing.session_run(host, session)
         if known is not None:
             run = AsyncRun(host, known)
-            _same_agent(run, prepared, session)
+            _same_run(run, prepared, session)
             await run.send(prompt, attach=attach)
             return run
     elif wish.cell is not None and wish.cell.cell_id:
@@ -213,12 +220,23 @@ def _going_on(host: LocalHost, prepared: preparing.Prepared) -> str | None:
     return None
 
 
-def _same_agent(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None:
+def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None:
     if (run.spec.provider, run.spec.model) != (prepared.resolved.provider, prepared.resolved.model):
         raise UsageProblem(
             f"session {session!r} is a run of {run.agent}; use another session name for another"
             " agent"
         )
+    wish, spec = prepared.wish, run.spec
+    for name in ("mode", "worktree", "agent_mode", "effort"):
+        asked = getattr(wish, name)
+        if asked is not None and asked != getattr(spec, name):
+            raise UsageProblem(
+                f"session {session!r} was started with {name}={getattr(spec, name)!r}; {name}="
+                f"{asked!r} takes another session name"
+            )
+    for name in ("env", "budget", "timeout"):
+        if getattr(wish, name) is not None:
+            raise UsageProblem(f"{name}= counts at the start of session {session!r} only")
 
 
 # ---------------------------------------------------------------- one run
@@ -333,6 +351,8 @@ async def allow(run: str, permission: str | None = None, *, option: str | None =
 @verb
 async def deny(run: str, permission: str | None = None, message: str | None = None) -> AsyncRun:
     """Deny what a run asks for; the message is kept as the reason."""
+    if permission is not None and message is None and not _PERMISSION.fullmatch(permission):
+        permission, message = None, permission
     return await _run(run).deny(permission, message)
 
 
@@ -367,11 +387,10 @@ async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
     for run_id in reversed(host.list()):
         if len(found) >= limit:
             break
-        if not (host.folder(run_id).spec).exists():
-            continue
         handle = AsyncRun(host, run_id)
-        if all or handle.state != "archived":
-            found.append(handle)
+        with contextlib.suppress(UsageProblem):  # a folder without a readable spec is no run
+            if all or handle.state != "archived":
+                found.append(handle)
     return found
 
 

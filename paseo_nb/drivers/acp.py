@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..model import Problem
-from .acp_fitting import check_offered, find_option, fit, option_values
+from .acp_fitting import check_offered, find_option, fit, option_values, our_id
 from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, problem_of
 from .acp_services import RequestError, Services
 from .seat import AgentProblem, Seat, TurnResult
@@ -62,7 +62,7 @@ class AcpDialect:
             return f"replay/{kind}" if self._replaying and kind not in PRESENT else kind
         if message.method is not None:
             return message.method[:120]
-        method, _ = self._waiting.get(_as_our_id(message.id), ("unasked", None))
+        method, _ = self._waiting.get(our_id(message.id), ("unasked", None))
         failed = bytes(message.error) != b"null"
         if method == "session/load":
             self._replaying = False
@@ -114,7 +114,7 @@ class AcpDialect:
             told[:] = [_told(told)]
 
     def _settle(self, ident: Any, result: Any, error: Any) -> None:
-        _, future = self._waiting.pop(_as_our_id(ident), ("", None))
+        _, future = self._waiting.pop(our_id(ident), ("", None))
         if future is not None and not future.done():
             if error is not None:
                 future.set_exception(RequestError.of(error))
@@ -398,12 +398,3 @@ def _told(parts: list[bytes | Json]) -> Json:
         update = _update_in(part) if isinstance(part, bytes) else part
         known.update({k: v for k, v in update.items() if v not in (None, [], {})})
     return known
-
-
-def _as_our_id(ident: Any) -> int:
-    """Our request ids are integers; agents may give them back as text, or as 3.0."""
-    if isinstance(ident, str):
-        return int(ident) if ident.isdecimal() and len(ident) < 16 else -1
-    if isinstance(ident, bool) or not isinstance(ident, (int, float)) or ident != int(ident):
-        return -1
-    return int(ident)

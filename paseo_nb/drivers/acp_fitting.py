@@ -1,5 +1,5 @@
 """Making a wish fit what an ACP agent offers: content blocks by its capabilities, a model, mode or
-effort by its config options. Pure functions; `acp` sends what comes out."""
+effort by its config options; and an answer's id fit ours. Pure functions; `acp` talks."""
 
 from __future__ import annotations
 
@@ -70,3 +70,12 @@ def check_offered(what: str, value: str, offered: list[str]) -> None:
             f"Nearest: {', '.join(near)}.",
         )
     )
+
+
+def our_id(ident: Any) -> int:
+    """Our request ids are integers; agents may give them back as text, or as 3.0."""
+    if isinstance(ident, str):
+        return int(ident) if ident.isdecimal() and len(ident) < 16 else -1
+    if isinstance(ident, bool) or not isinstance(ident, (int, float)) or ident != int(ident):
+        return -1
+    return int(ident)

@@ -15,7 +15,8 @@ import msgspec
 from .. import supervisor
 from ..errors import StorageProblem
 
-MANY = "several"
+# Not the run's id: who sweeps up what a dead pair left must not take a pair that is just starting.
+PAIR_MARKER = "pair"
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "TZ", "USER", "LOGNAME")
 
 
@@ -33,7 +34,6 @@ def launch(environments: Mapping[str, Mapping[str, str]]) -> None:
     Returns when the pairs have been forked off; a folder whose lock is held is left alone.
     """
     run_dirs = list(environments)
-    marker = os.path.basename(run_dirs[0]) if len(run_dirs) == 1 else MANY
     entry = Path(supervisor.__file__).with_name("__main__.py")
     command = [
         sys.executable, "-I", "-S", "-u", str(entry), "--path", os.pathsep.join(import_path()),
@@ -43,7 +43,7 @@ def launch(environments: Mapping[str, Mapping[str, str]]) -> None:
     done = subprocess.run(
         command,
         input=json.dumps({key: dict(value) for key, value in environments.items()}).encode(),
-        env={**env, "PASEO_RUN": marker},
+        env={**env, "PASEO_RUN": PAIR_MARKER},
         cwd="/",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -16,6 +16,7 @@ from typing import Any, cast
 import anyio
 import anyio.abc
 import anyio.to_thread
+import msgspec
 
 from ..errors import PaseoError, StorageProblem, Unreachable, UsageProblem
 from ..journal import (
@@ -79,11 +80,12 @@ class LocalHost:
             await anyio.to_thread.run_sync(launch, environments)
 
     def _make(self, folder: RunFolder, spec: RunSpec) -> None:
+        written = encode(spec)  # before anything is made
         try:
             make_home(self.home)
             private_dir(folder.path)
             self._mark(folder)
-            write_file_once(folder.spec, encode(spec))
+            write_file_once(folder.spec, written)
         except OSError as error:
             raise storage_problem(error, self.home) from error
 
@@ -107,6 +109,8 @@ class LocalHost:
             return self.folder(run_id).read_spec()
         except FileNotFoundError:
             raise UsageProblem(f"no run {run_id!r} in {self.home}") from None
+        except msgspec.MsgspecError as error:
+            raise UsageProblem(f"the spec of run {run_id} cannot be read: {error}") from None
 
     def list(self) -> list[str]:
         """See `Host.list`."""
@@ -114,6 +118,12 @@ class LocalHost:
             return sorted(os.listdir(self.home / "runs"))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise storage_problem(error, self.home) from error
+
+    def make(self, spec: RunSpec) -> None:
+        """Make a new run's files without starting it."""
+        self._make(self.folder(spec.run_id), spec)
 
     def state(self, run_id: str, told: str | None = None) -> str:
         """See `Host.state`. A run found dead in mid-turn has its books closed here."""

@@ -56,13 +56,19 @@ def close() -> None:
 
 
 def _work(home: Path) -> None:
-    while True:
-        _advance(home)
+    more = True
+    try:
+        while more:
+            _advance(home)
+            with _lock:
+                more = home in _again
+                _again.discard(home)
+                if not more:
+                    del _running[home]
+    except BaseException:
         with _lock:
-            if home not in _again:
-                del _running[home]
-                return
-            _again.discard(home)
+            _running.pop(home, None)
+        raise
 
 
 def _advance(home: Path) -> None:
@@ -74,7 +80,8 @@ def _advance(home: Path) -> None:
     try:
         from .index import advance  # here, as DuckDB and pandas take half a second
 
-        advance(home, wait_s=0.3, keep_going=main.is_alive)
+        waited = main.is_alive() and not _hurry.is_set()
+        advance(home, wait_s=0.3, gap_s=GAP_S / 2 if waited else 0, keep_going=main.is_alive)
     except OSError:
         pass
     except (ImportError, RuntimeError):  # what imports meet while the interpreter ends

@@ -50,13 +50,15 @@ def advance(
     *,
     full: bool = False,
     wait_s: float = 0.0,
+    gap_s: float = 0.0,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> Progress | None:
     """Index what the journals have beyond the index; None where another process is at it.
 
     Looks at the runs with a live marker; at every run folder where the index is new, or with
-    `full`. `keep_going` is asked between slices of about 64 MB. Raises IndexHeld where a foreign
-    tool has the file, OSError or StorageProblem where the project cannot be written.
+    `full`. Does nothing within `gap_s` of somebody's last advance. `keep_going` is asked between
+    slices of about 64 MB. Raises IndexHeld where a foreign tool has the file, OSError or
+    StorageProblem where the project cannot be written.
     """
     if not (home / "runs").is_dir():
         return Progress()
@@ -69,6 +71,8 @@ def advance(
             if lock is None:
                 return None
             with lock:
+                if disk.age_s(database(home)) < gap_s and not job.seen:
+                    return job.progress
                 more = job.slice(con)
             if not more or not keep_going():
                 return job.progress

@@ -99,6 +99,7 @@ class Writer:
         self._rows: dict[str, list[Row]] = {}
         self._runs: list[tuple[Row, Source, Carry]] = []
         self._known: list[str] = []
+        self._carries: dict[str, Carry] = {}
         self.bytes = 0
         self.runs = 0
 
@@ -117,9 +118,13 @@ class Writer:
             ).fetchall()
         return {row[0]: Source(*row) for row in rows}
 
-    def carry(self, run_id: str) -> Carry:
-        """What the fold of a run knew at its offset."""
-        return read_sources(self._con, [run_id])[run_id][1]
+    def carry(self, run_id: str, others: Sequence[str]) -> Carry:
+        """What the fold of a run knew at its offset; looked up for `others` too, next in line."""
+        if run_id not in self._carries:
+            self._carries = {
+                one: carry for one, (_, carry) in read_sources(self._con, others).items()
+            }
+        return self._carries.pop(run_id)
 
     # ------------------------------------------------------------ writing
 

@@ -13,6 +13,8 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from .early import launch
+
 
 class Child:
     """One child: its pid, its pipes' descriptors, and a future for how it ended."""
@@ -37,8 +39,10 @@ class Child:
 class Children:
     """Spawns and reaps."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, early: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        self._loop, self._early = loop, early
         self._living: dict[int, Child] = {}
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
 
@@ -52,17 +56,14 @@ class Children:
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
     ) -> Child:
-        """Start a program in its own session; OSError where it cannot be."""
-        popen = subprocess.Popen(
-            list(argv),
-            env=dict(env),
-            cwd=cwd,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            bufsize=0,
-            start_new_session=True,
-        )
+        """Start a program in its own session, or take the agent that was launched early; OSError
+        where it cannot be."""
+        early, self._early = self._early, None
+        if early is not None and early.args == list(argv):
+            popen = early
+            self._loop.call_soon(self.reap)  # it may have died before we listened
+        else:
+            popen = launch(argv, env, cwd, stdin, stdout, stderr)
         child = Child(popen, self._loop)
         self._living[popen.pid] = child
         return child

@@ -13,7 +13,7 @@ import signal
 import sys
 
 from ..locks import take_lock_fd
-from . import cleanup
+from . import cleanup, early
 
 MARKER = cleanup.MARKER
 
@@ -54,9 +54,10 @@ def _warden(run_dir: str, environment: dict[str, str]) -> int:
         code = 1
         os.close(keep_open)
         try:
+            agent = early.sweep_and_launch(run_dir, environment)
             from .main import supervise
 
-            code = supervise(run_dir, environment, warden_gone)
+            code = supervise(run_dir, environment, warden_gone, agent)
         except BaseException:
             import traceback
 

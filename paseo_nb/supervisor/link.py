@@ -219,6 +219,9 @@ class AgentLink:
     def _blob(self, digest: str, size: int, head: bytes, tail: bytes, whole: bytes | None) -> None:
         self._flush_held()
         message = envelope(whole) if whole is not None else envelope_of_blob(head, tail)
+        sound = mended(whole) if whole is not None and message is None else None
+        if sound is not None:
+            message, whole = envelope(sound), sound
         pointer = {"$blob": digest, "bytes": size, "head": head[:512].decode("utf-8", "replace")}
         if message is None:
             self.recorder.append("in", "garbage", encode(pointer))

@@ -40,10 +40,15 @@ from .turns import Prompt, Turns, retrieved
 EMPTY_IDLE_S = 15.0
 
 
-def supervise(run_dir: str, environment: Mapping[str, str], warden_gone: int) -> int:
-    """Run the supervisor of one run folder to its end; the exit code."""
+def supervise(
+    run_dir: str,
+    environment: Mapping[str, str],
+    warden_gone: int,
+    agent: subprocess.Popen[bytes] | None,
+) -> int:
+    """Run the supervisor of one run folder to its end; the exit code. `agent`: launched already."""
     cleanup.become_subreaper()
-    return asyncio.run(Supervisor(run_dir, environment).run(warden_gone))
+    return asyncio.run(Supervisor(run_dir, environment).run(warden_gone, agent))
 
 
 class Supervisor:
@@ -63,15 +68,14 @@ class Supervisor:
 
     # ------------------------------------------------------------ life
 
-    async def run(self, warden_gone: int) -> int:
+    async def run(self, warden_gone: int, agent: subprocess.Popen[bytes] | None) -> int:
         """Recover, serve, work, leave."""
         loop = asyncio.get_running_loop()
-        cleanup.end(self._left_over, term_s=0.15)  # what an earlier pair's double kill left
         past = read_past(self.folder)
         journal = Journal(self.folder)
         masker = Masker(secrets_in(self.environment))
         self.recorder = Recorder(journal, masker)
-        self.children = Children(loop)
+        self.children = Children(loop, agent)
         self._session_noted = past.session_id
         for what, value in past.chosen.items():
             self.keep_choice(what, value)

@@ -51,6 +51,15 @@ class Printer:
     def __init__(self) -> None:
         self._at = 0
         self._shown = 0
+        self._asked: set[str] = set()
+
+    def _asks(self, history: History) -> Iterator[str]:
+        """Each question that waits, once, with how to answer it."""
+        for permission in history.open_permissions():
+            if permission.id not in self._asked:
+                self._asked.add(permission.id)
+                what = clean(permission.title or permission.kind or "something")
+                yield f"? Waiting for you: {what}. Answer with `paseo-nb allow RUN` or `deny RUN`\n"
 
     def news(self, history: History) -> Iterator[str]:
         """Pieces to print, in order; an entry that goes on is continued at the next call."""
@@ -72,6 +81,7 @@ class Printer:
             else:
                 done = item.finished_us is not None or item.role != "agent"
                 if not done and history.turn_open and item.kind != "plan":
+                    yield from self._asks(history)
                     return
                 yield item_text(item) + "\n"
             self._at += 1

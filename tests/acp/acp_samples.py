@@ -40,6 +40,14 @@ def request(ident: Any, method: str, /, **params: Any) -> Json:
     return {"jsonrpc": "2.0", "id": ident, "method": method, "params": params}
 
 
+def call(ident: str, /, **fields: Any) -> dict[str, Any]:
+    return update("tool_call", toolCallId=ident, **fields)
+
+
+def more(ident: str, /, **fields: Any) -> dict[str, Any]:
+    return update("tool_call_update", toolCallId=ident, **fields)
+
+
 OPTIONS = [
     {"optionId": "allow-once", "name": "Yes", "kind": "allow_once"},
     {"optionId": "allow-with-updates", "name": "Yes, and don't ask again", "kind": "allow_always"},
@@ -223,3 +231,13 @@ class Tape:
 
     def history(self, provider: str = "") -> History:
         return History("acp", provider).feed(self.lines)
+
+
+def snapshot(history: History) -> Any:
+    """The story, to compare; how many lines tell it is no part of it."""
+    turns = [msgspec.structs.replace(turn, last_seq=0) for turn in history.turns]
+    told = (turns, history.items, history.tool_calls, history.permissions, history.title)
+    return msgspec.to_builtins(
+        (*told, history.session_id, history.agent_name, history.plan, history.commands),
+        enc_hook=str,
+    )

@@ -164,7 +164,7 @@ def test_secrets_over_the_borders_of_a_long_line(tmp_path: Path) -> None:
     mask = Masker([KEY])
     step = 1 << 18
     forms = [json.dumps(KEY)[1:-1], json.dumps(KEY, ensure_ascii=False)[1:-1], TOKEN]
-    for shift in range(0, 60, 3):
+    for shift in range(0, 60, 7):
         text = bytearray(b"." * (BLOB_BYTES + 5 * step))
         for number, form in enumerate(forms * 2):
             raw = b" " + form.encode() + b" "

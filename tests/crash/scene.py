@@ -128,8 +128,8 @@ class Scene:
 
         def pair() -> dict[str, int]:
             above = cleanup.parents()
-            ours = [pid for pid in cleanup.marked(self.run_id) if _is_pair(pid)]
-            lower = [pid for pid in ours if above.get(pid) in ours]
+            ours = [pid for pid in above if self._is_pair(pid)]
+            lower = [pid for pid in ours if above[pid] in ours]
             return {"supervisor": lower[0], "warden": above[lower[0]]} if lower else {}
 
         found = self.project.until(pair, 10, "warden and supervisor are there")
@@ -139,6 +139,13 @@ class Scene:
             )
             found["agent"] = agents[-1]["pid"]
         return found
+
+    def _is_pair(self, pid: int) -> bool:
+        try:
+            argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return bytes(self.folder.path) in argv and any(b"supervisor/__main__" in x for x in argv)
 
     def strays(self) -> list[int]:
         """The children that the agent left running."""
@@ -307,10 +314,3 @@ class Scene:
         if self.front is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.front.wait(10)
-
-
-def _is_pair(pid: int) -> bool:
-    try:
-        return b"paseo_nb/supervisor/__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False

@@ -2,8 +2,7 @@
 
 Invariants: (1) an acknowledged command is in the journal; (2) one id is one command, over any
 number of sends, connections and pairs; (3) a prompt that was acknowledged gets its turn, or a
-result that says why not; (4) no command is lost while a pair leaves; (5) what was chosen (mode,
-model) holds for every later pair.
+result that says why not; (4) no command is lost while a pair leaves.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ import time
 import uuid
 from typing import Any
 
-import pytest
 from kit import SLACK, Project, check_invariants, exists, kill_9
 
-from paseo_nb.errors import UsageProblem
 from paseo_nb.history import History
 from paseo_nb.journal import Journal, take_lock
 from paseo_nb.model import Limits
@@ -347,58 +344,4 @@ def test_resume_goes_on_with_an_interrupted_turn_once(project: Project) -> None:
     assert "You were interrupted" in history.turns[1].prompt
     project.command(run_id, "resume", prompt=BLOCKS)
     assert project.ended(run_id, turns=3).turns[2].prompt == "more"
-    check_invariants(project, run_id)
-
-
-# ------------------------------------------------------------ choices
-
-
-def test_choices_are_checked_and_hold_for_later_processes(project: Project) -> None:
-    run_id = project.start("echo", "one", mode="auto")
-    project.command(run_id, "set_model", value="planner")  # while the agent may be starting
-    project.command(run_id, "set_effort", value="high")
-    project.command(run_id, "set_agent_mode", value="plan")
-    project.command(run_id, "set_mode", mode="read")
-    project.ended(run_id)
-    for verb, value, said in (
-        ("set_model", "plannr", "Nearest: planner"),
-        ("set_effort", "extreme", "knows no effort 'extreme'"),
-        ("set_agent_mode", "nowhere", "knows no agent mode 'nowhere'"),
-    ):
-        with pytest.raises(UsageProblem, match=said):
-            project.command(run_id, verb, value=value)
-    project.command(run_id, "stop")
-    project.gone(run_id, 30)
-    project.send(run_id, "anything")
-    history = project.ended(run_id, turns=2)
-    assert "plan of 5 entries" in history.text, "the model that was chosen"
-    assert (history.agent_mode, history.model_answered) == ("plan", "planner")
-    project.command(run_id, "set_model", value="writer")
-    project.command(run_id, "set_agent_mode", value="default")
-    project.send(run_id, "notes.txt")
-    history = project.ended(run_id, turns=3)
-    assert not (project.root / "notes.txt").exists(), "mode read, still"
-    assert [asked.outcome for asked in history.permissions.values()] == ["denied"]
-    check_invariants(project, run_id)
-
-
-def test_a_choice_brings_processes_back_and_one_that_fails_says_so(project: Project) -> None:
-    run_id = project.start("echo", "one")
-    project.ended(run_id)
-    project.command(run_id, "stop")
-    project.gone(run_id, 30)
-
-    def choose(value: str) -> Any:
-        sent = project.host.command(run_id, "set_model", {"value": value}, environment=project.env)
-        return asyncio.run(sent)
-
-    assert choose("planner")["alive"]
-    project.send(run_id, "two")
-    assert "plan of 5 entries" in project.ended(run_id, turns=2).text
-    broken = project.start(command=project.puppet({"initialize": [{"$exit": 5}]}))
-    project.ended(broken)
-    project.gone(broken, 30)
-    run_id = broken
-    with pytest.raises(UsageProblem, match="cannot be started"):
-        choose("planner")
     check_invariants(project, run_id)

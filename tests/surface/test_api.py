@@ -240,3 +240,56 @@ def test_two_kernels_and_a_terminal_at_once(repo: Path) -> None:
     assert len(frame) == 9
     assert frame["run_id"].is_unique
     assert set(frame["state"]) == {"idle"}
+
+
+def test_wrong_types_leave_nothing_behind(repo: Path) -> None:
+    for more in (
+        {"labels": {"A": 1}}, {"timeout": "5"}, {"budget": -1.0}, {"timeout": float("nan")},
+        {"title": 3}, {"env": {"A=B": "x"}}, {"env": {"A": 1}}, {"worktree": 3},
+    ):  # fmt: skip
+        with pytest.raises(paseo.UsageProblem):
+            paseo.start("demo/echo", "x", **more)  # type: ignore[arg-type]
+    for prompt in (5, None, "\udcff not utf-8"):
+        with pytest.raises(paseo.UsageProblem, match="prompt"):
+            paseo.start("demo/echo", prompt)  # type: ignore[arg-type]
+    assert not (repo / ".paseo_nb" / "runs").exists()
+    with pytest.raises(paseo.UsageProblem):
+        paseo.attach(None)  # type: ignore[arg-type]
+    (repo / ".paseo_nb" / "runs" / "01BROKEN").mkdir(parents=True)
+    (repo / ".paseo_nb" / "runs" / "01BROKEN" / "spec.json").write_text("{}")
+    assert paseo.ls() == []
+
+
+def test_an_agent_that_starts_another_stays_in_its_worktree(repo: Path) -> None:
+    command = f"run: {sys.executable} -m paseo_nb.cli run demo/writer nested --mode auto"
+    outer = paseo.run("demo/nested", command, worktree="outer", mode="auto")
+    inner = next(run for run in paseo.ls() if run.id != outer.id)
+    assert inner.parent == outer.id
+    assert inner.path == outer.path
+    assert outer.children == [inner.id]
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_two_that_want_the_same_worktree_or_session(repo: Path) -> None:
+    def both(*words: str) -> list[int]:
+        command = [sys.executable, "-m", "paseo_nb.cli", "start", "demo/slow", "seconds=5"]
+        procs = [subprocess.Popen([*command, *words], stderr=subprocess.DEVNULL) for _ in range(3)]
+        return sorted(proc.wait(60) for proc in procs)
+
+    assert both("--worktree", "same") == [0, 2, 2]
+    assert both("--session", "talk") == [0, 0, 0]
+    assert len(paseo.ls()) == 2
+
+
+def test_replay_sends_nothing_and_archived_stays_away(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = paseo.run("demo/echo", "x").stop()
+    monkeypatch.setenv("PASEO_NB_REPLAY", "1")
+    for go_on in (lambda: run.send("y"), run.resume):
+        with pytest.raises(paseo.ReplayMiss):
+            go_on()
+    monkeypatch.delenv("PASEO_NB_REPLAY")
+    run.archive()
+    with pytest.raises(paseo.UsageProblem, match="archived"):
+        run.resume()

@@ -75,9 +75,11 @@ def test_timeouts_and_interrupts(repo: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def hears_ctrl_c() -> None:
-    """A parallel test runner ignores SIGINT, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A parallel test runner ignores SIGINT, and children inherit that.
+HEARS_CTRL_C = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from paseo_nb.cli import main; main(sys.argv[1:])"
+)
 
 
 def streams(process: subprocess.Popen[str]) -> None:
@@ -93,8 +95,8 @@ def streams(process: subprocess.Popen[str]) -> None:
 def test_ctrl_c_cancels_a_run_but_only_leaves_attach(repo: Path) -> None:
     run_id = json.loads(cli("start", "demo/slow", "seconds=60", "--json").stdout)["run_id"]
     watching = subprocess.Popen(
-        [sys.executable, "-m", "paseo_nb.cli", "attach", run_id],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c,
+        [sys.executable, "-c", HEARS_CTRL_C, "attach", run_id],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     streams(watching)
     watching.send_signal(signal.SIGINT)
@@ -104,8 +106,8 @@ def test_ctrl_c_cancels_a_run_but_only_leaves_attach(repo: Path) -> None:
     assert json.loads(cli("attach", run_id, "--json").stdout)["state"] == "running"
     assert cli("cancel", run_id).returncode == 0
     launching = subprocess.Popen(
-        [sys.executable, "-m", "paseo_nb.cli", "run", "demo/slow", "seconds=60"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c,
+        [sys.executable, "-c", HEARS_CTRL_C, "run", "demo/slow", "seconds=60"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     streams(launching)
     launching.send_signal(signal.SIGINT)

@@ -1,0 +1,56 @@
+"""The agent of a new run, launched before the supervisor's own imports: the two start side by side.
+
+Only where an agent will be needed for certain: the run has a prompt and no journal yet. Light: it
+runs before anything heavy is imported. Whatever goes wrong here is left to the usual launch, which
+can say so in the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from . import cleanup
+
+
+def sweep_and_launch(
+    run_dir: str, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes] | None:
+    """End what a double kill of an earlier pair left, then launch the agent if that is due."""
+    run_id = os.path.basename(run_dir)
+    pair = {os.getpid(), os.getppid()}
+    cleanup.end(lambda: cleanup.marked(run_id, pair), term_s=0.15)
+    if os.path.exists(os.path.join(run_dir, "journal.jsonl")):
+        return None
+    try:
+        with open(os.path.join(run_dir, "spec.json"), "rb") as file:
+            spec = json.load(file)
+        if not spec.get("prompt"):
+            return None
+        env = {**environment, cleanup.MARKER: run_id}
+        return launch(spec["command"], env, spec["cwd"], stdin=subprocess.PIPE)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def launch(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Start a program in its own session; OSError where it cannot be."""
+    return subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        bufsize=0,
+        start_new_session=True,
+    )

@@ -1,0 +1,86 @@
+"""Tokens and money: how each agent counts them, and what a turn's share is.
+
+Invariants: (1) input tokens include cached ones, whoever tells; (2) what was not reported is None,
+never zero; (3) the shares of the turns add up to what the run has cost, over all its processes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from acp_samples import INITIALIZED, USAGE, Tape, result, update
+
+from paseo_nb.model import Usage
+
+
+def usages(provider: str, *answers: dict[str, Any]) -> list[Usage]:
+    tape = Tape().put("in", "initialize:result", INITIALIZED)
+    for number, answer in enumerate(answers):
+        if answer.get("process"):
+            tape.put("in", "initialize:result", INITIALIZED)
+            continue
+        tape.begin(str(number)).end(answer=result(2, **answer))
+    return [turn.usage for turn in tape.history(provider).turns]
+
+
+def test_input_tokens_include_cached_ones() -> None:
+    claude, none = usages(
+        "claude", {"stopReason": "end_turn", "usage": USAGE}, {"stopReason": "end_turn"}
+    )
+    assert (claude.input_tokens, claude.output_tokens) == (1111 + 7007 + 303, 42)
+    assert (claude.cache_read_tokens, claude.cache_write_tokens, claude.total_tokens) == (
+        7007,
+        303,
+        8463,
+    )
+    assert none == Usage(), "not reported is not zero"
+
+
+def test_copilot_counts_up_within_a_process_and_its_input_has_the_cached_ones() -> None:
+    def told(tokens: int, out: int) -> dict[str, Any]:
+        usage = {
+            "inputTokens": tokens,
+            "outputTokens": out,
+            "cachedReadTokens": 10,
+            "totalTokens": tokens + out,
+        }
+        return {"stopReason": "end_turn", "usage": usage}
+
+    first, second, third = usages(
+        "copilot", told(100, 5), told(250, 15), {"process": True}, told(300, 3)
+    )
+    assert (first.input_tokens, first.output_tokens) == (100, 5)
+    assert (second.input_tokens, second.output_tokens) == (150, 10)
+    assert (third.input_tokens, third.output_tokens) == (300, 3), "a new process counts from zero"
+
+
+def test_gemini_tells_in_meta_and_zeros_of_a_cancelled_turn_are_no_report() -> None:
+    quota = {"quota": {"token_count": {"input_tokens": 900, "output_tokens": 40}}}
+    zeros = dict.fromkeys(USAGE, 0)
+    gemini, cancelled, zero = usages(
+        "gemini", {"stopReason": "end_turn", "_meta": quota},
+        {"stopReason": "cancelled", "usage": zeros}, {"stopReason": "end_turn", "usage": zeros},
+    )  # fmt: skip
+    assert (gemini.input_tokens, gemini.output_tokens, gemini.cache_read_tokens) == (900, 40, None)
+    assert cancelled == Usage()
+    assert zero.input_tokens == 0
+
+
+def test_cost_is_the_sessions_and_a_turn_gets_its_share() -> None:
+    def cost(amount: Any, currency: str = "USD") -> dict[str, Any]:
+        return update(
+            "usage_update", used=100, size=200, cost={"amount": amount, "currency": currency}
+        )
+
+    tape = Tape().begin().take(cost(0.02), cost(0.05)).end()
+    tape.begin().take(cost(0.08)).end()
+    tape.begin().take(cost(0.01)).end()  # a new process counts anew
+    tape.begin().take(cost(5, "EUR")).end()
+    history = tape.history()
+    shares = [turn.usage.cost_usd for turn in history.turns]
+    assert shares[:2] == [pytest.approx(0.05), pytest.approx(0.03)]
+    assert shares[2] == pytest.approx(0.01)
+    assert shares[3] is None, "other money is no dollars"
+    assert history.usage.cost_usd == pytest.approx(0.09)
+    assert (history.usage.context_used, history.usage.context_size) == (100, 200)
