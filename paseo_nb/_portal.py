@@ -43,8 +43,11 @@ def close() -> None:
     """Stop the loop thread; the next call starts another."""
     global _portal, _manager, _thread
     with _lock:
-        manager, _manager, _portal, _thread = _manager, None, None, None
-    if manager is not None:
+        portal, manager = _portal, _manager
+        _manager, _portal, _thread = None, None, None
+    if portal is not None:
+        with contextlib.suppress(RuntimeError):
+            portal.call(portal.stop, True)  # whatever still runs is cancelled, not waited for
         with contextlib.suppress(RuntimeError):
             manager.__exit__(None, None, None)
 

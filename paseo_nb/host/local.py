@@ -18,11 +18,13 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 
+from ..drivers.acp_reading import as_dict, decode
 from ..errors import PaseoError, StorageProblem, Unreachable, UsageProblem
 from ..journal import (
     RunFolder,
     decode_line,
     encode,
+    last_own,
     lock_held,
     private_dir,
     read_lines,
@@ -195,7 +197,7 @@ class LocalHost:
         message = encode({"id": "hold", "verb": "hold", "args": {}}) + b"\n"
         while True:
             with contextlib.suppress(OSError, anyio.EndOfStream, anyio.BrokenResourceError):
-                async with await anyio.connect_unix(socket_path(folder.path)) as stream:
+                async with await anyio.connect_unix(control_path(folder)) as stream:
                     await stream.send(message)
                     lines = Lines(stream)
                     while True:
@@ -205,7 +207,7 @@ class LocalHost:
     async def _ask(self, folder: RunFolder, message: dict[str, Any]) -> dict[str, Any] | None:
         """One attempt: the answer, or None where the connection failed."""
         try:
-            async with await anyio.connect_unix(socket_path(folder.path)) as stream:
+            async with await anyio.connect_unix(control_path(folder)) as stream:
                 await stream.send(json.dumps(message).encode() + b"\n")
                 lines = Lines(stream)
                 with anyio.move_on_after(ANSWER_S):
@@ -223,13 +225,21 @@ class LocalHost:
         return None
 
 
+def control_path(folder: RunFolder) -> Path:
+    """Where the run's control socket lies: as its supervisor told, whose runtime folder may be
+    another than ours, else where it would be made from here."""
+    started = last_own(folder.journal, "run_started")
+    told = as_dict(decode(started.raw)).get("socket") if started is not None else None
+    return Path(told) if isinstance(told, str) else socket_path(folder.path)
+
+
 def _answers(folder: RunFolder) -> bool:
     """Whether the pair of a held lock greets within 2 s (a fresh one may take that long)."""
     deadline = time.monotonic() + PING_S
     while (left := deadline - time.monotonic()) > 0 and lock_held(folder.lock):
         with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
             sock.settimeout(left)
-            sock.connect(str(socket_path(folder.path)))
+            sock.connect(str(control_path(folder)))
             if sock.recv(1):
                 return True
         time.sleep(0.02)

@@ -127,6 +127,20 @@ def supervisor_dies(project: Project) -> None:
     assert history.turns[1].outcome == "end_turn"
     assert history.turns[1].origin == "resume"
     goes_on(project, run_id)
+    a_long_line(project)
+
+
+def a_long_line(project: Project) -> None:
+    """One line that is longer than the disk: its blob is given up, and leaves no piece."""
+    run_id = project.start(script=[[{"say": "Now. "}, {"bytes": 8_000_000}], SECOND])
+    [turn] = project.ended(run_id, within=30).turns
+    tree_gone(project, run_id, list(project.processes(run_id).values()))
+    assert turn.error is not None
+    assert turn.error.code == "disk_full"
+    assert turn.text == "Now. "
+    assert os.listdir(project.host.home / "blobs") == []
+    whole_lines(project, run_id)
+    goes_on(project, run_id)
 
 
 def kernel_dies(project: Project) -> None:

@@ -293,3 +293,21 @@ def test_replay_sends_nothing_and_archived_stays_away(
     run.archive()
     with pytest.raises(paseo.UsageProblem, match="archived"):
         run.resume()
+
+
+def test_a_front_end_with_another_runtime_folder(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = paseo.start("demo/slow", "seconds=60")
+    while not run.text:
+        time.sleep(0.02)
+    (tmp_path / "runtime").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    assert run.state == "running"
+    run.cancel().wait(check=False)
+    assert run.history().turns[0].outcome == "cancelled"
+
+
+def test_leaving_while_something_waits_does_not_hang(repo: Path) -> None:
+    code = "import anyio\nfrom paseo_nb import _portal\n_portal.start_soon(anyio.sleep_forever)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
