@@ -263,7 +263,7 @@ async def read_with_ours(data: Path) -> int:
         assert len(masker.secrets) >= len(SECRETS)
         recorder = Recorder(journal, masker)
         loop = asyncio.get_running_loop()
-        link = AgentLink(_Seat(spec, recorder), folder, recorder, Children(loop), environment)
+        link = AgentLink(_Seat(spec, recorder), folder, recorder, Children(loop), environment, None)
         await link.exited.wait()
         recorder.durable()
         last = last_line(folder.journal)

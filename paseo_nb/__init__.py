@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         inspect,
         logs,
         ls,
+        model_calls,
         permissions,
         resume,
         run,
@@ -67,8 +68,9 @@ _WHERE = {
     **dict.fromkeys(
         (
             "Run", "RunList", "allow", "archive", "attach", "cancel", "deny", "diff", "doctor",
-            "events", "inspect", "logs", "ls", "permissions", "resume", "run", "runs", "send",
-            "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive", "wait",
+            "events", "inspect", "logs", "ls", "model_calls", "permissions", "resume", "run",
+            "runs", "send", "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive",
+            "wait",
         ),
         "._sync",
     ),
@@ -111,6 +113,7 @@ __all__ = [
     "inspect",
     "logs",
     "ls",
+    "model_calls",
     "permissions",
     "register_provider",
     "resume",

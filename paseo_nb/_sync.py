@@ -29,6 +29,7 @@ __all__ = [
     "inspect",
     "logs",
     "ls",
+    "model_calls",
     "permissions",
     "resume",
     "run",
@@ -474,6 +475,22 @@ def permissions(
     )
 
 
+def model_calls(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `model_calls` frame: one row per request to a model (columns: docs/frames.md)."""
+    return _portal.call(
+        verbs.model_calls, run=run, since=since, until=until, limit=limit, columns=columns
+    )
+
+
 def sql(query: str) -> pd.DataFrame:
-    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions."""
+    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions,
+    model_calls.
+    """
     return _portal.call(verbs.sql, query)

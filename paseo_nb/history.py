@@ -21,6 +21,7 @@ from .model import (
     TURN_STATES,
     Item,
     Line,
+    ModelCall,
     Outcome,
     Permission,
     Problem,
@@ -71,6 +72,7 @@ class History:
         self.items: list[Item] = []
         self.tool_calls: dict[str, ToolCall] = {}
         self.permissions: dict[str, Permission] = {}
+        self.model_calls: dict[str, ModelCall] = {}
         self.live_usage = Usage()
         self._open_item: Item | None = None
         self._parts: list[str] = []
@@ -303,10 +305,35 @@ class History:
         self.permissions[permission.id] = permission
         self._add(line, "agent", "permission", "", title=permission.title, ref=permission)
 
+    def _on_model_call(self, line: Line, data: dict[str, Any]) -> None:
+        ident = as_str(data.get("message_id")) or f"m{line.seq}"
+        key = f"{line.turn}/{ident}"
+        call = self.model_calls.get(key)
+        if call is None:
+            call = self.model_calls[key] = ModelCall(ident, line.turn, line.seq, line.t)
+        call.finished_us = line.t
+        call.model = as_str(data.get("model")) or call.model
+        call.usage = data.get("usage") or call.usage
+        call.stop_reason = as_str(data.get("stop_reason")) or call.stop_reason
+        problem = data.get("problem")
+        call.error = problem.message if isinstance(problem, Problem) else call.error
+        self.model_answered = call.model or self.model_answered
+
+    def _on_retry(self, line: Line, data: dict[str, Any]) -> None:
+        most = as_int(data.get("max_attempts"))
+        said = f"retry {data.get('attempt')}" + (f" of {most}" if most else "")
+        text = ": ".join(part for part in (said, as_str(data.get("message"))) if part)
+        self._add(line, "system", "note", text, title="retry")
+
+    def _on_compaction(self, line: Line, data: dict[str, Any]) -> None:
+        text = as_str(data.get("message")) or "the agent shortened its context"
+        self._add(line, "system", "note", text, title="compaction")
+
     def _on_prompt_result(self, line: Line, data: dict[str, Any]) -> None:
         if self.turn_open:
             turn = self.turns[-1]
             turn.usage = turn.usage.plus(data["usage"])
+            turn.value = data.get("value")
             turn.stop_reason = as_str(data.get("stop_reason"))
 
     def _on_usage_update(self, line: Line, data: dict[str, Any]) -> None:
@@ -396,6 +423,9 @@ class History:
         problem = as_dict(data.get("error"))
         if problem:
             turn.error = self.error = msgspec.convert(problem, Problem)
+        if turn.usage.input_tokens is None and turn.usage.output_tokens is None:
+            for call in self.model_calls.values():
+                turn.usage = turn.usage.plus(call.usage if call.turn == turn.turn else Usage())
         left = "interrupted" if outcome == "interrupted" else "cancelled"
         for key, call in self.tool_calls.items():
             if call.turn == turn.turn and call.outcome is None:
@@ -434,7 +464,11 @@ class History:
     def _own_limit(self, line: Line, data: dict[str, Any]) -> None:
         self._add(line, "system", "note", as_str(data.get("message")) or "a limit was reached")
 
-    _own_warning = _own_limit
+    _own_warning = _on_warning = _own_limit
+
+    def _own_steered(self, line: Line, data: dict[str, Any]) -> None:
+        prompt = blocks_text(as_list(data.get("prompt")))
+        self._add(line, "user", "message", prompt, title="steer")
 
     def _own_run_ended(self, line: Line, data: dict[str, Any]) -> None:
         self.ended = as_str(data.get("reason")) or "ended"

@@ -174,9 +174,25 @@ class Turn(msgspec.Struct):
     error: Problem | None = None
     usage: Usage = msgspec.field(default_factory=Usage)
     text: str = ""
+    value: Any = None
     tool_calls: int = 0
     first_seq: int = 0
     last_seq: int = 0
+
+
+class ModelCall(msgspec.Struct):
+    """One request to the model, where the agent tells of it. `finished_us` is when its last figures
+    came; `id` the model's own message id, or one made from the line's seq."""
+
+    id: str
+    turn: int
+    seq: int
+    started_us: int
+    finished_us: int | None = None
+    model: str | None = None
+    usage: Usage = msgspec.field(default_factory=Usage)
+    stop_reason: str | None = None
+    error: str | None = None
 
 
 class Item(msgspec.Struct):

@@ -504,8 +504,24 @@ async def permissions(
 
 
 @verb
+async def model_calls(
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `model_calls` frame: one row per request to a model (columns: docs/frames.md)."""
+    return await _frame(
+        "model_calls", run=_ids(run), since=since, until=until, limit=limit, columns=columns
+    )
+
+
+@verb
 async def sql(query: str) -> pd.DataFrame:
-    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions."""
+    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions,
+    model_calls."""
     from .store import frames
 
     return await anyio.to_thread.run_sync(frames.sql, current_host().home, query)

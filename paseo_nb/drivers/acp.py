@@ -18,7 +18,7 @@ from .acp_fitting import check_offered, find_option, fit, option_values, our_id
 from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, problem_of
 from .acp_services import RequestError, Services
 from .seat import AgentProblem, Seat, TurnResult
-from .transport import Envelope, decode
+from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
 
 PROTOCOL = 1
 OUTCOMES = {
@@ -29,15 +29,27 @@ OUTCOMES = {
     "max_turn_requests": "limit",
 }
 GONE = -32603, "the agent's process is gone"
+_TEXT = ("params", "update", "content", "text")
+QUIET = {
+    f"{prefix}{kind}": _TEXT
+    for kind in ("agent_message_chunk", "agent_thought_chunk", "user_message_chunk")
+    for prefix in ("", "replay/")
+}
 AUTH_REQUIRED, METHOD_NOT_FOUND, INVALID_PARAMS = -32000, -32601, -32602
 
 
 class AcpDialect:
     """One ACP connection. Everything that arrives is already in the journal."""
 
-    def __init__(self, seat: Seat, start_s: float = 120.0) -> None:
+    quiet = QUIET
+    takes_schema = False
+    sight = staticmethod(envelope)
+    sight_of_blob = staticmethod(envelope_of_blob)
+    text_of = staticmethod(text_of)
+
+    def __init__(self, seat: Seat) -> None:
         self.seat = seat
-        self.start_s = start_s
+        self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self.capabilities: Json = {}
         self._auth_methods: list[Any] = []
@@ -52,6 +64,10 @@ class AcpDialect:
         self._cancel_asked = False
         self._closed = False
         self._services = Services(seat)
+
+    def argv(self, session_id: str | None) -> list[str]:
+        """See `seat.Dialect.argv`: ACP chooses a session by a message."""
+        return self.seat.spec.command
 
     # ------------------------------------------------------------ what arrives
 
@@ -328,6 +344,10 @@ class AcpDialect:
             )
             return TurnResult("error", reason, problem)
         return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)  # pyright: ignore
+
+    async def steer(self, blocks: list[Json]) -> bool:
+        """See `seat.Dialect.steer`: plain ACP has no word for it."""
+        return False
 
     def cancel(self) -> None:
         """See `seat.Dialect.cancel`."""

@@ -26,7 +26,18 @@ PRESENT = frozenset(
 )
 # Names of facts that are no updates: an update that calls itself so is kept, and means nothing.
 NOT_UPDATES = frozenset(
-    {"agent_info", "session", "prompt_result", "prompt_error", "permission_request", "request"}
+    {
+        "agent_info",
+        "session",
+        "prompt_result",
+        "prompt_error",
+        "permission_request",
+        "request",
+        "model_call",
+        "retry",
+        "compaction",
+        "warning",
+    }
 )
 _decode = msgspec.json.decode
 
@@ -111,7 +122,11 @@ class AcpReading:
         message = self._message(line)
         params, result = as_dict(message.get("params")), as_dict(message.get("result"))
         if message.get("method") == "session/update":
-            return [] if kind in NOT_UPDATES else [(kind, as_dict(params.get("update")))]
+            update = as_dict(params.get("update"))
+            told = model_call(update) if kind == "usage_update" else None
+            if told is not None:
+                return [("model_call", told), (kind, update)]
+            return [] if kind in NOT_UPDATES else [(kind, update)]
         if kind == "initialize:result":
             self._before = Usage()  # a new process: cumulative counts begin at zero
             info = as_dict(result.get("agentInfo"))
@@ -267,6 +282,21 @@ def usage_of(result: Json, *, includes_cache: bool = False) -> Usage:
         reasoning_tokens=as_int(told.get("thoughtTokens")),
         total_tokens=as_int(told.get("totalTokens")),
     )
+
+
+def model_call(update: Json) -> Json | None:
+    """The model call that a `usage_update` tells of, which ACP has no word for: our own agents put
+    it into `_meta` as `paseo_nb.model_call {messageId, model, stopReason, …}`, tokens by the names
+    of ACP's `usage` and, as there, with cached ones left out of the input."""
+    told = as_dict(as_dict(as_dict(update.get("_meta")).get("paseo_nb")).get("model_call"))
+    if not told:
+        return None
+    return {
+        "message_id": as_str(told.get("messageId")),
+        "model": as_str(told.get("model")),
+        "usage": usage_of({"usage": told}),
+        "stop_reason": as_str(told.get("stopReason")),
+    }
 
 
 def minus(later: Usage, earlier: Usage) -> Usage:

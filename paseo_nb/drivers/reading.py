@@ -5,17 +5,25 @@ ACP's field names, plus what ACP lacks. Derived when read, so a mended dialect m
 index stores `version` and is rebuilt when it changes.
 
 Facts beyond ACP's updates: `agent_info {name, title, version}`, `session {session_id, modes,
-models, config_options}`, `prompt_result {stop_reason, usage}`, `prompt_error {problem}`,
-`permission_request {request_id, tool_call, options}`, `request {method, params}`.
+models, config_options}`, `prompt_result {stop_reason, usage, value?}`, `prompt_error {problem}`,
+`permission_request {request_id, tool_call, options}`, `request {method, params}`, `model_call
+{message_id, model, usage, stop_reason, problem}` (what is told of one call so far: a later fact of
+the same id takes its place), `retry {attempt, max_attempts, delay_s, status, message}`,
+`compaction {message}`, `warning {message}`.
+
+The journal's `kind` of a line is chosen by the acting half when it is written: ACP's word where the
+line is such a thing in any dialect (`agent_message_chunk`, `agent_thought_chunk`, `tool_call`,
+`tool_call_update`, `plan`, `usage_update`, `session/request_permission`; for an `out` line that
+carries a prompt `session/prompt`, for what ends it `session/prompt:result` or `:error`), else the
+dialect's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from typing import Any, Protocol
 
 from ..model import Event, Line
-from . import acp_reading
 
 Fact = tuple[str, dict[str, Any]]
 
@@ -47,9 +55,12 @@ class Reading(Protocol):
         ...
 
 
-_READINGS: dict[str, Callable[[str], Reading]] = {"acp": acp_reading.AcpReading}
+_READING = {
+    "acp": ("acp_reading", "AcpReading"),
+}
 
 
 def reading_for(dialect: str, provider: str = "") -> Reading:
     """The reading of a dialect; an unknown one (a newer version wrote the run) reads as ACP."""
-    return _READINGS.get(dialect, acp_reading.AcpReading)(provider)
+    module, name = _READING.get(dialect, _READING["acp"])
+    return getattr(importlib.import_module(f".{module}", __package__), name)(provider)

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import msgspec
 
 from ..model import Outcome, Problem, RunSpec
-from .transport import Envelope
 
 
 class AgentProblem(Exception):
@@ -33,9 +32,26 @@ class TurnResult(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """The answer to a permission request: an option, or None for "cancelled"."""
+    """The answer to a permission request: an option, or None for "cancelled".
+
+    allow: whether it is a yes. message: what the person says with a no. input: the tool's input as
+    the person changed it, for a protocol that takes it; elsewhere `asking` has made it a no with
+    the changed form in words.
+    """
 
     option_id: str | None
+    allow: bool = False
+    message: str | None = None
+    input: dict[str, Any] | None = None
+
+
+class Message(Protocol):
+    """What a dialect makes of a line at first sight, before it is masked and written."""
+
+    @property
+    def id(self) -> Any:
+        """Not None where the line asks for an answer, so that `handle` is called in any case."""
+        ...
 
 
 class RunningChild(Protocol):
@@ -91,15 +107,41 @@ class Seat(Protocol):
 
 
 class Dialect(Protocol):
-    """What a dialect offers to the supervisor."""
+    """What a dialect offers to the supervisor.
+
+    quiet: the kinds of lines that carry a piece of streamed text and ask for nothing, with the
+    path of that text in the message: `handle` is not called for them, and secrets are masked over
+    their borders.
+    takes_schema: whether it hands the run's schema to the agent itself (`prompt_result.value`).
+    """
 
     session_id: str | None
+    quiet: Mapping[str, tuple[str, ...]]
+    takes_schema: bool
 
-    def kind_of(self, message: Envelope, line: bytes) -> str:
-        """The journal's kind of a line that is no plain session update. Called in order."""
+    def argv(self, session_id: str | None) -> list[str]:
+        """The command line. For a new session it is the spec's `command`, as the agent is launched
+        with that before the dialect is there."""
         ...
 
-    def handle(self, kind: str, message: Envelope, line: bytes | None, seq: int) -> None:
+    def sight(self, line: bytes) -> Any:
+        """A `Message`: what the line is at first sight; None where it is no JSON object. Fast: it
+        is called for every line."""
+        ...
+
+    def sight_of_blob(self, head: bytes, tail: bytes) -> Any:
+        """The same for a line too long to be joined, from its two ends."""
+        ...
+
+    def text_of(self, message: Any) -> str | None:
+        """The text of a quiet line."""
+        ...
+
+    def kind_of(self, message: Any, line: bytes) -> str:
+        """The journal's kind of a line: see `reading`. Called once for each, in order."""
+        ...
+
+    def handle(self, kind: str, message: Any, line: bytes | None, seq: int) -> None:
         """Act on a journaled line; `line` is None where it was too long to join. Must not block."""
         ...
 
@@ -109,6 +151,10 @@ class Dialect(Protocol):
 
     async def prompt(self, blocks: list[dict[str, Any]]) -> TurnResult:
         """One turn."""
+        ...
+
+    async def steer(self, blocks: list[dict[str, Any]]) -> bool:
+        """Say something into the running turn; False where the agent cannot take it now."""
         ...
 
     def cancel(self) -> None:

@@ -302,6 +302,13 @@ def mended(line: bytes) -> bytes | None:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
+def text_of(message: Envelope) -> str | None:
+    """The text of an ACP chunk."""
+    update = message.params.update if message.params is not None else None
+    content = update.content if update is not None else None
+    return content.text if isinstance(content, Content) else None
+
+
 def decode(line: bytes) -> Any:
     """A whole message; None if it is not JSON."""
     try:

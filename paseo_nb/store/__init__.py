@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .background import advance_soon as advance_soon
     from .frames import events as events
+    from .frames import model_calls as model_calls
     from .frames import permissions as permissions
     from .frames import runs as runs
     from .frames import sql as sql
@@ -29,6 +30,7 @@ _FRAMES = (
     "events",
     "tool_traces",
     "permissions",
+    "model_calls",
     "sql",
     "transcript",
     "tool_calls",

@@ -167,6 +167,21 @@ PERMISSIONS = [
 ]
 """One row per question of an agent. Filters `since=` and `until=` look at `asked_at`."""
 
+MODEL_CALLS = [
+    RUN_ID,
+    TURN,
+    _text("message_id", "The model's own id of its answer, else m and the seq of its first event"),
+    _count("seq", "The event that first told of it"),
+    _text("model", "The model that answered"),
+    *USAGE,
+    _text("stop_reason", "Why the model stopped, in its own word"),
+    _text("error", "What went wrong"),
+    _time("started_at", "When it was first told of"),
+    _time("finished_at", "When it was last told of"),
+]
+"""One row per request to a model, where the agent tells of it. Filters `since=` and `until=` look
+at `started_at`."""
+
 TRANSCRIPT = [
     _count("seq", "The event that began it"),
     TURN,
@@ -186,6 +201,7 @@ FRAMES: dict[str, list[Column]] = {
     "events": EVENTS,
     "tool_traces": TOOL_TRACES,
     "permissions": PERMISSIONS,
+    "model_calls": MODEL_CALLS,
 }
 """The tables of the index, which are the frames and the views of `paseo.sql` too."""
 
@@ -195,6 +211,7 @@ TIME_OF = {
     "events": "time",
     "tool_traces": "started_at",
     "permissions": "asked_at",
+    "model_calls": "started_at",
 }
 """The column that `since=` and `until=` look at."""
 

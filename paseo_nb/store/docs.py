@@ -14,14 +14,15 @@ _ONE_ROW = {
     "events": "One row per line of a run's journal.",
     "tool_traces": "One row per tool call, from request to result.",
     "permissions": "One row per question of an agent, with its answer.",
+    "model_calls": "One row per request to a model, where the agent tells of it.",
 }
 
 _HEAD = """# Frames
 
 Made by `python -m paseo_nb.store.docs` from `paseo_nb/store/columns.py`; don't edit it here.
 
-`paseo.runs()`, `turns()`, `events()`, `tool_traces()` and `permissions()` return pandas
-DataFrames; in `paseo.sql("select …")` they are tables of the same names (DuckDB's SQL).
+`paseo.runs()`, `turns()`, `events()`, `tool_traces()`, `permissions()` and `model_calls()` return
+pandas DataFrames; in `paseo.sql("select …")` they are tables of the same names (DuckDB's SQL).
 
 Every frame takes `run=` (an id, an unambiguous prefix, or several), `since=` and `until=` (a
 datetime, `"2026-11-21T10:00"`, a timedelta, or `"2h"` ago), `limit=` (the newest so many rows) and

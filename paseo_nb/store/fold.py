@@ -14,7 +14,7 @@ import msgspec
 from ..drivers.acp_reading import as_str
 from ..drivers.reading import reading_for
 from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
-from ..model import Item, Line, Permission, Problem, RunSpec, ToolCall, Turn, Usage
+from ..model import Item, Line, ModelCall, Permission, Problem, RunSpec, ToolCall, Turn, Usage
 
 LONG_TEXT = 16_384
 
@@ -68,6 +68,7 @@ class Done(msgspec.Struct):
     turns: list[Turn]
     tool_calls: list[tuple[ToolCall, float | None]]
     permissions: list[Permission]
+    model_calls: list[ModelCall]
 
 
 class Fold(History):
@@ -165,8 +166,14 @@ class Fold(History):
                 usage=self.past.usage.plus(turn.usage),
             )
         self.turns = turns[-1:]
-        done = Done(turns, self._give_up_calls(list(self.tool_calls)), [*self.permissions.values()])
+        done = Done(
+            turns,
+            self._give_up_calls(list(self.tool_calls)),
+            [*self.permissions.values()],
+            [*self.model_calls.values()],
+        )
         self.permissions.clear()
+        self.model_calls.clear()
         self.touched.clear()
         return done
 

@@ -1,4 +1,4 @@
-"""DataFrames: `runs, turns, events, tool_traces, permissions`, SQL over them, and one run's story.
+"""DataFrames: one function for each table of `columns.FRAMES`, SQL over them, one run's story.
 
 Every frame has the columns that `columns.py` declares, typed even when it is empty: times are
 `datetime64[us, UTC]`, counts nullable `Int64`, money and durations `float64`, text and JSON `str`.
@@ -32,6 +32,7 @@ _ORDER = {
     "events": ("run_id", "seq"),
     "tool_traces": ("run_id", "seq"),
     "permissions": ("run_id", "asked_at", "permission_id"),
+    "model_calls": ("run_id", "seq"),
 }
 
 
@@ -97,8 +98,20 @@ def permissions(
     return _frame(home, "permissions", run, since, until, limit, columns)
 
 
+def model_calls(
+    home: Path,
+    run: Runs | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """One row per request to a model, where the agent tells of it; columns in docs/frames.md."""
+    return _frame(home, "model_calls", run, since, until, limit, columns)
+
+
 def sql(home: Path, text: str, params: Params | None = None) -> pd.DataFrame:
-    """The answer to one SELECT (DuckDB's SQL) over `runs, turns, events, tool_traces, permissions`.
+    """The answer to one SELECT (DuckDB's SQL) over the tables of `columns.FRAMES`.
 
     `?` or `$name` stand for `params`. Raises UsageProblem for SQL that is wrong or would write.
     """

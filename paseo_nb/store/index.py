@@ -24,7 +24,7 @@ from .attach import IndexDamaged, attached, connection, database, lock_path
 from .fold import Fold, reading_tag
 from .migrations import migrate
 from .reader import RunReader
-from .rows import permission_row, run_row, tool_row, turn_row
+from .rows import model_call_row, permission_row, run_row, tool_row, turn_row
 from .writer import Source, Writer
 
 BATCH_BYTES = 1 << 20
@@ -228,6 +228,7 @@ class _Job:
         writer.add("turns", [turn_row(run_id, turn) for turn in turns])
         writer.add("tool_traces", [tool_row(run_id, *one) for one in done.tool_calls])
         writer.add("permissions", [permission_row(run_id, asked) for asked in done.permissions])
+        writer.add("model_calls", [model_call_row(run_id, call) for call in done.model_calls])
         source = Source(run_id, ident, end, fold.seq, reading_tag(spec.dialect))
         state = "interrupted" if fold.state in BUSY_STATES else fold.state
         state = "archived" if fold.archived else state

@@ -32,6 +32,13 @@ def m001_initial(con: Any) -> None:
     schema.create(con)
 
 
+@migration
+def m002_model_calls(con: Any) -> None:
+    """The table `model_calls`."""
+    schema.create(con)
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

@@ -1,7 +1,7 @@
 """Queries: the index attached read-only, joined with the live runs' unfinished part. Never writes.
 
 For one query the index file is attached under a shared lock, the tails of the runs in `live/` are
-brought up to date, the views `runs, turns, events, tool_traces, permissions` say index UNION ALL
+brought up to date, the views (one for each table of `columns.FRAMES`) say index UNION ALL
 tail, and the file is let go. An index that is new, deleted or made by another version is advanced
 first; where that cannot be (a read-only project) the journals alone answer.
 """
@@ -52,7 +52,7 @@ def query(
     runs: Sequence[str] | None = None,
     state_of: StateOf | None = None,
 ) -> Any:
-    """Run one SELECT over the views `runs, turns, events, tool_traces, permissions`; the answer as
+    """Run one SELECT over the views, one for each table of `columns.FRAMES`; the answer as
     an Arrow table. Safe from any thread.
 
     `runs` says that only these runs matter: while a foreign tool holds the index, such a query is

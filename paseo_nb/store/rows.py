@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..model import Item, Permission, RunSpec, ToolCall, Turn, Usage
+from ..model import Item, ModelCall, Permission, RunSpec, ToolCall, Turn, Usage
 from .arrow import pa
 from .columns import EVENTS, FRAMES, TRANSCRIPT, Column
 from .fold import Fold
@@ -182,6 +182,22 @@ def permission_row(run_id: str, asked: Permission) -> Row:
         asked.asked_us,
         asked.answered_us,
         _milliseconds(asked.asked_us, asked.answered_us),
+    )
+
+
+def model_call_row(run_id: str, call: ModelCall) -> Row:
+    """A row of `model_calls`."""
+    return (
+        run_id,
+        call.turn,
+        call.id,
+        call.seq,
+        call.model,
+        *_used(call.usage),
+        call.stop_reason,
+        call.error,
+        call.started_us,
+        call.finished_us,
     )
 
 

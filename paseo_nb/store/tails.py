@@ -18,7 +18,17 @@ from . import disk
 from .arrow import pa
 from .fold import Carry, Fold
 from .reader import RunReader
-from .rows import EVENT_SCHEMA, SCHEMAS, Row, permission_row, run_row, table, tool_row, turn_row
+from .rows import (
+    EVENT_SCHEMA,
+    SCHEMAS,
+    Row,
+    model_call_row,
+    permission_row,
+    run_row,
+    table,
+    tool_row,
+    turn_row,
+)
 from .writer import Source
 
 StateOf = Callable[[str, str], str]
@@ -98,10 +108,12 @@ class Tail:
         )
 
     def rows(self, name: str) -> list[Row]:
-        """Its rows of `turns`, `tool_traces` or `permissions`."""
+        """Its rows of `turns`, `tool_traces`, `permissions` or `model_calls`."""
         run_id, fold = self.spec.run_id, self.fold
         if name == "permissions":
             return [permission_row(run_id, asked) for asked in fold.permissions.values()]
+        if name == "model_calls":
+            return [model_call_row(run_id, call) for call in fold.model_calls.values()]
         if name == "tool_traces":
             for key in fold.touched:
                 call = fold.tool_calls[key]

@@ -55,7 +55,7 @@ class Asking:
         decision = decide(self.mode, tool_call, self.spec.write_roots, self.spec.cwd)
         if decision.verdict != "ask":
             allow = decision.verdict == "allow"
-            return self._answer(ident, options, allow, None, "policy", decision.rule, None)
+            return self._answer(ident, options, allow, "policy", rule=decision.rule)
         loop = asyncio.get_running_loop()
         waiting = Pending(ident, options, decision, loop.create_future())
         self.pending[ident] = waiting
@@ -87,11 +87,11 @@ class Asking:
                     f" was denied. mode={waiting.decision.enough!r} would have let {what} pass."
                 )
                 return self._answer(
-                    waiting.id, waiting.options, False, None, "timeout", "timeout", message
+                    waiting.id, waiting.options, False, "timeout", rule="timeout", message=message
                 )
 
     def answer(self, args: dict[str, Any]) -> None:
-        """A person's answer: `{permission, allow, option_id?, message?, by?}`; Refusal."""
+        """A person's answer: `{permission, allow, option_id?, message?, input?, by?}`; Refusal."""
         ident = str(args.get("permission"))
         waiting = self.pending.get(ident)
         if waiting is None or waiting.answered.done():
@@ -107,10 +107,10 @@ class Asking:
                 ident,
                 waiting.options,
                 allow,
-                option_id,
                 str(args.get("by") or "user"),
-                None,
-                args.get("message"),
+                option_id=option_id,
+                message=args.get("message"),
+                edited=as_dict(args.get("input")) or None,
             )
         )
 
@@ -128,10 +128,12 @@ class Asking:
         ident: str,
         options: list[Any],
         allow: bool,
-        option_id: str | None,
         by: str,
-        rule: str | None,
-        message: str | None,
+        *,
+        option_id: str | None = None,
+        rule: str | None = None,
+        message: str | None = None,
+        edited: dict[str, Any] | None = None,
     ) -> Answer:
         chosen = pick_option(options, allow, option_id)
         if option_id is not None:
@@ -144,5 +146,6 @@ class Asking:
             by=by,
             rule=rule,
             message=message,
+            **({} if edited is None else {"input": edited}),
         )
-        return Answer(chosen)
+        return Answer(chosen, allow and chosen is not None, message, edited)

@@ -83,17 +83,7 @@ class Commands:
         supervisor = self.supervisor
         result: dict[str, Any] | None = None
         if verb == "send":
-            prompt = Prompt(as_list(args.get("prompt")), "user", ident)
-            if args.get("when") == "interrupt":
-                supervisor.turns.interrupt_with(prompt)
-            else:
-                if args.get("when") == "steer" and supervisor.turns.running:
-                    supervisor.own(
-                        "warning",
-                        message=f"{supervisor.spec.provider} takes no message in mid-turn:"
-                        " queued for the next turn",
-                    )
-                supervisor.want(prompt)
+            await self._send(Prompt(as_list(args.get("prompt")), "user", ident), args.get("when"))
         elif verb == "resume":
             self._resume(args, ident)
         elif verb == "cancel":
@@ -115,6 +105,23 @@ class Commands:
         if verb not in QUEUED:
             supervisor.own("command_result", id=ident, ok=True)
         return result
+
+    async def _send(self, prompt: Prompt, when: Any) -> None:
+        supervisor = self.supervisor
+        if when == "interrupt":
+            supervisor.turns.interrupt_with(prompt)
+            return
+        if when == "steer" and supervisor.turns.running:
+            if await supervisor.turns.steer(prompt.blocks):
+                supervisor.own("steered", prompt=prompt.blocks, command_id=prompt.command_id)
+                supervisor.own("command_result", id=prompt.command_id, ok=True)
+                return
+            supervisor.own(
+                "warning",
+                message=f"{supervisor.spec.provider} takes no message in mid-turn:"
+                " queued for the next turn",
+            )
+        supervisor.want(prompt)
 
     def _resume(self, args: dict[str, Any], ident: str) -> None:
         turns = self.supervisor.turns

@@ -17,17 +17,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..drivers.acp import AcpDialect
+from ..drivers.dialects import dialect_for
 from ..drivers.seat import Dialect, Seat
 from ..drivers.transport import (
     BLOB_BYTES,
     READ_BYTES,
-    Content,
-    Envelope,
     LongLine,
     Splitter,
-    envelope,
-    envelope_of_blob,
     mended,
 )
 from ..journal import FULL, RunFolder, encode
@@ -35,8 +31,6 @@ from .children import Children
 from .masking import Splits
 from .recorder import Recorder
 
-CHUNKS = frozenset({"agent_message_chunk", "agent_thought_chunk", "user_message_chunk"})
-QUIET = CHUNKS | {f"replay/{kind}" for kind in CHUNKS}
 STDERR_FILE_BYTES = 1 << 20
 STDERR_TAIL_BYTES = 4096
 HELD_S = 0.5
@@ -52,22 +46,24 @@ class AgentLink:
         recorder: Recorder,
         children: Children,
         environment: Mapping[str, str],
+        session_id: str | None,
     ) -> None:
         self.recorder, self.folder = recorder, folder
-        self.dialect: Dialect = AcpDialect(seat, seat.spec.limits.start_s)
+        self.dialect: Dialect = dialect_for(seat)
         self.last_heard = time.monotonic()
         self.stderr_tail = b""
         self.exited = asyncio.Event()
         self.ending = False
         self._loop = asyncio.get_running_loop()
-        self._splits = Splits(recorder.mask)
+        self._splits = Splits(recorder.mask, self.dialect.quiet)
         self._held_timer: asyncio.TimerHandle | None = None
         self._splitter = Splitter(recorder.mask, folder.blobs, self._lines, self._blob)
         self._out: collections.deque[memoryview] = collections.deque()
         self._stderr_size = 0
         self._stderr_held = b""
+        self.argv = self.dialect.argv(session_id)
         self._child = children.spawn(
-            seat.spec.command,
+            self.argv,
             env=environment,
             cwd=seat.spec.cwd,
             stdin=subprocess.PIPE,
@@ -144,6 +140,7 @@ class AgentLink:
         """Journal a batch of lines, then let the dialect act, as they came, on those that ask for
         it."""
         recorder, dialect, splits = self.recorder, self.dialect, self._splits
+        quiet, sight = dialect.quiet, dialect.sight
         journal = recorder.journal
         about = b',"t":%d,"mono":%d,"turn":%d,"dir":"in","kind":' % (
             time.time_ns() // 1000,
@@ -153,19 +150,20 @@ class AgentLink:
         heads: dict[str, bytes] = {}
         seq = journal.seq
         parts: list[bytes] = []
-        acting: list[tuple[str, Envelope, bytes, int]] = []
+        acting: list[tuple[str, Any, bytes, int]] = []
         for number, line in enumerate(lines):
             if line[-1:] == b"\r":
                 line = line[:-1]
             if not line:
                 continue
             came = unmasked.get(number, line) if unmasked else line
-            message = envelope(came)
+            message = sight(came)
             if message is None:
                 message, came, line = self._mended(came, line)
             kind = "garbage" if message is None else dialect.kind_of(message, came)
-            if kind in QUIET:
-                plain = number not in suspects and splits.passes(kind, text_of(message))
+            if kind in quiet:
+                text = dialect.text_of(message)
+                plain = number not in suspects and splits.passes(kind, text)
             else:
                 plain = not splits.held
             if plain:
@@ -177,7 +175,7 @@ class AgentLink:
                     seq += 1
                     head = self._head(heads, about, ready_kind)
                     parts += (b'{"seq":%d' % seq, head, raw, b"}\n")
-            if message is not None and (kind not in QUIET or message.id is not None):
+            if message is not None and (kind not in quiet or message.id is not None):
                 acting.append((kind, message, came, seq))
         if parts and not recorder.append_ready(parts, seq):
             return
@@ -188,17 +186,17 @@ class AgentLink:
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
 
-    def _mended(self, came: bytes, line: bytes) -> tuple[Envelope | None, bytes, bytes]:
+    def _mended(self, came: bytes, line: bytes) -> tuple[Any, bytes, bytes]:
         """What can be made of a line that is no JSON: (what it is, as it came, for the disk)."""
         sound = mended(came)
-        message = None if sound is None else envelope(sound)
+        message = None if sound is None else self.dialect.sight(sound)
         if sound is None or message is None:
             return None, came, encode(line[:65536].decode("utf-8", "replace"))
         return message, sound, self.recorder.mask(sound)
 
     def _by_pieces(self, kind: str, line: bytes) -> list[tuple[str, bytes]]:
         """The lines to write where a secret may go over the border of two chunks."""
-        if kind in QUIET:
+        if kind in self.dialect.quiet:
             return self._splits.take(kind, line)
         return [*self._splits.flush(), (kind, line)]
 
@@ -218,18 +216,19 @@ class AgentLink:
 
     def _blob(self, digest: str, size: int, head: bytes, tail: bytes, whole: bytes | None) -> None:
         self._flush_held()
-        message = envelope(whole) if whole is not None else envelope_of_blob(head, tail)
+        dialect = self.dialect
+        message = dialect.sight(whole) if whole is not None else dialect.sight_of_blob(head, tail)
         sound = mended(whole) if whole is not None and message is None else None
         if sound is not None:
-            message, whole = envelope(sound), sound
+            message, whole = dialect.sight(sound), sound
         pointer = {"$blob": digest, "bytes": size, "head": head[:512].decode("utf-8", "replace")}
         if message is None:
             self.recorder.append("in", "garbage", encode(pointer))
             return
-        kind = self.dialect.kind_of(message, whole or head)
+        kind = dialect.kind_of(message, whole or head)
         seq = self.recorder.append("in", kind, encode(pointer))
-        if kind not in QUIET or message.id is not None:
-            self.dialect.handle(kind, message, whole, seq)
+        if kind not in dialect.quiet or message.id is not None:
+            dialect.handle(kind, message, whole, seq)
 
     def _read_stderr(self) -> bool:
         """Read once; False where there was nothing."""
@@ -355,13 +354,6 @@ class AgentLink:
             except TimeoutError:
                 self._child.kill_group(sig)
         await self.exited.wait()
-
-
-def text_of(message: Envelope | None) -> str | None:
-    """The text of a chunk."""
-    update = message.params.update if message is not None and message.params is not None else None
-    content = update.content if update is not None else None
-    return content.text if isinstance(content, Content) else None
 
 
 def _private(path: str, flags: int) -> int:

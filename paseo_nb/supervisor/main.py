@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from .. import __version__
+from ..drivers.reading import reading_for
 from ..drivers.seat import Answer, RunningChild
 from ..journal import Journal, RunFolder, fsync_dir
 from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Problem, RunSpec
@@ -71,7 +72,7 @@ class Supervisor:
     async def run(self, warden_gone: int, agent: subprocess.Popen[bytes] | None) -> int:
         """Recover, serve, work, leave."""
         loop = asyncio.get_running_loop()
-        past = read_past(self.folder)
+        past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.provider))
         journal = Journal(self.folder)
         masker = Masker(secrets_in(self.environment))
         self.recorder = Recorder(journal, masker)
@@ -230,9 +231,9 @@ class Supervisor:
         if self.link is not None:
             await self.end_agent()
         self.link = link = AgentLink(
-            self, self.folder, self.recorder, self.children, self.environment
+            self, self.folder, self.recorder, self.children, self.environment, session_id
         )
-        self.recorder.own("agent_started", argv=self.spec.command, pid=link.pid)
+        self.recorder.own("agent_started", argv=link.argv, pid=link.pid)
         connecting = asyncio.ensure_future(link.dialect.connect(session_id))
         connecting.add_done_callback(retrieved)
         leaving = asyncio.ensure_future(link.exited.wait())

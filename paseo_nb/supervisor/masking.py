@@ -195,8 +195,8 @@ class Splits:
     be written now, in order; `flush` gives all that is held.
     """
 
-    def __init__(self, masker: Masker) -> None:
-        self.masker = masker
+    def __init__(self, masker: Masker, paths: Mapping[str, tuple[str, ...]]) -> None:
+        self.masker, self.paths = masker, paths
         self.kind = ""
         self.held: list[tuple[bytes, str]] = []
         self._said = ""  # the last two characters written
@@ -224,7 +224,7 @@ class Splits:
         if kind != self.kind:
             before = self.flush()
             self.kind, self._said, self._begun = kind, "", ""
-        text = chunk_text(raw)
+        text = chunk_text(raw, self.paths[kind])
         if text is None:
             return [*before, *self.flush(), (kind, raw)]
         self.held.append((raw, text))
@@ -247,7 +247,7 @@ class Splits:
         self._begun = joined[-self.masker.longest :] if self.masker.begun(joined) else ""
         self._said = joined[-2:]
         return [
-            (self.kind, raw if text == new else with_text(raw, new))
+            (self.kind, raw if text == new else with_text(raw, new, self.paths[self.kind]))
             for (raw, text), new in zip(held, masked, strict=True)
         ]
 
@@ -272,17 +272,22 @@ def mask_across(texts: list[str], masker: Masker) -> list[str]:
     return out
 
 
-def chunk_text(raw: bytes) -> str | None:
-    """The text of a message-chunk update; None where it is something else."""
+def chunk_text(raw: bytes, path: tuple[str, ...]) -> str | None:
+    """The text that stands there in a message; None where it is something else."""
     try:
-        text = msgspec.json.decode(raw)["params"]["update"]["content"]["text"]
+        text: Any = msgspec.json.decode(raw)
+        for name in path:
+            text = text[name]
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         return None
     return text if isinstance(text, str) else None
 
 
-def with_text(raw: bytes, text: str) -> bytes:
-    """The same update with another text."""
+def with_text(raw: bytes, text: str, path: tuple[str, ...]) -> bytes:
+    """The same message with another text there."""
     message: Any = msgspec.json.decode(raw)
-    message["params"]["update"]["content"]["text"] = text
+    place = message
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = text
     return msgspec.json.encode(message)

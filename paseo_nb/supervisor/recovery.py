@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 
 from ..drivers.acp_reading import as_dict, as_list, as_str, decode
+from ..drivers.reading import Reading
 from ..journal import RunFolder, read_journal
+
+COUNTING = frozenset({"usage_update", "session/prompt:result"})  # what may tell a cost
 
 
 class Spent(msgspec.Struct):
@@ -49,13 +52,15 @@ class Past(msgspec.Struct):
     )
 
 
-def read_past(folder: RunFolder) -> Past:
+def read_past(folder: RunFolder, reading: Reading) -> Past:
     """Fold the journal's own lines. Commands journaled but without a result are owed: whoever
     sent them was told that they will be applied. What was chosen by command holds on."""
     past = Past()
     for line in read_journal(folder.journal):
-        if line.dir == "in" and line.kind == "usage_update":
-            past.spent.note(reported_cost(line.raw))
+        if line.dir == "in" and line.kind in COUNTING:
+            for kind, data in reading.facts(line):
+                if kind == "usage_update":
+                    past.spent.note(reported_cost(data))
         if line.dir == "out" and line.kind == "session/prompt":
             past.unsent = []
         if line.dir != "own":
@@ -97,9 +102,8 @@ def was_cut_off(outcome: str | None, code: str | None) -> bool:
     return outcome == "interrupted" or code in ("agent_exit", "disk_full", "internal")
 
 
-def reported_cost(raw: msgspec.Raw) -> float | None:
-    """The cost that a `usage_update` line tells, in USD."""
-    update = as_dict(as_dict(as_dict(decode(raw)).get("params")).get("update"))
+def reported_cost(update: dict[str, Any]) -> float | None:
+    """The cost that a `usage_update` tells, in USD."""
     cost = as_dict(update.get("cost"))
     amount = cost.get("amount")
     if isinstance(amount, (int, float)) and cost.get("currency", "USD") == "USD":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CANCEL_GRACE_S = 10.0
 TICK_S = 0.25
+STEER_S = 10.0
 CONTINUE = (
     "You were interrupted in the middle of your last turn: your process was ended, and a command"
     " that was running was cut off. Look at the present state of the files, then go on with the"
@@ -70,6 +71,16 @@ class Turns:
     def next(self) -> Prompt | None:
         """The next prompt, if any."""
         return self.queue.popleft() if self.queue else None
+
+    async def steer(self, blocks: list[dict[str, Any]]) -> bool:
+        """Say something into the running turn; False where that is not possible."""
+        link = self.supervisor.link
+        if link is None or not self.running or self._cancelled_by is not None:
+            return False
+        try:
+            return await asyncio.wait_for(link.dialect.steer(blocks), STEER_S)
+        except (AgentProblem, TimeoutError):
+            return False
 
     def interrupt_with(self, prompt: Prompt) -> None:
         """Put a prompt first and end the running turn for it."""

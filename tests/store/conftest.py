@@ -97,6 +97,13 @@ class Writer:
             self.update("tool_call_update", toolCallId=call_id, status=status, rawOutput="done")
         return self
 
+    def model_call(self, ident: str = "msg_1") -> Writer:
+        told = {
+            "messageId": ident, "model": "opus-5", "stopReason": "tool_use",
+            "inputTokens": 3, "outputTokens": 2, "cachedReadTokens": 30, "cachedWriteTokens": 5,
+        }  # fmt: skip
+        return self.update("usage_update", _meta={"paseo_nb": {"model_call": told}})
+
     def ask(self, call_id: str = "t1") -> int:
         options = [{"optionId": "yes", "name": "Yes", "kind": "allow_once"}]
         params = {"toolCall": {"toolCallId": call_id, "title": "Write x"}, "options": options}

@@ -36,6 +36,7 @@ def test_a_frame_is_typed_empty_live_and_indexed(project, name):
     listed = columns.FRAMES[name]
     check_types(frame(project.home), listed)
     run = project.run().session().turn()
+    run.begin().model_call().end()
     check_types(frame(project.home), listed)
     assert len(frame(project.home)) > 0
     advance(project.home)
@@ -54,6 +55,19 @@ def test_columns_are_chosen_in_the_order_asked(project):
         frames.events(project.home, columns=["zzz"])
     with pytest.raises(UsageProblem, match="nothing to show"):
         frames.events(project.home, columns=[])
+
+
+def test_model_calls_count_cached_tokens_and_make_up_a_turn_that_tells_none(project):
+    run = project.run().session().begin().model_call("a").model_call("b").model_call("a")
+    run.own("turn_end", outcome="cancelled", stop_reason=None)
+    told = frames.model_calls(project.home)
+    assert told[["message_id", "model", "input_tokens", "output_tokens"]].values.tolist() == [
+        ["a", "opus-5", 38, 2], ["b", "opus-5", 38, 2],
+    ]  # fmt: skip
+    assert frames.turns(project.home).input_tokens.tolist() == [76]
+    advance(project.home)
+    assert frames.turns(project.home).input_tokens.tolist() == [76]
+    assert len(frames.model_calls(project.home)) == 2
 
 
 def test_run_takes_ids_prefixes_handles_and_lists(project):

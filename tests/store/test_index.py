@@ -371,18 +371,19 @@ def test_migrations_run_once_and_are_recorded(project, monkeypatch):
     advance(project.home)
     calls = []
 
-    def m002_mood(con):
+    def m003_mood(con):
         calls.append(1)
         con.execute(f"ALTER TABLE {schema.INDEX}.turns ADD COLUMN IF NOT EXISTS mood VARCHAR")
         migrations.read_again(con)
 
-    monkeypatch.setitem(migrations.MIGRATIONS, "m002_mood", m002_mood)
+    monkeypatch.setitem(migrations.MIGRATIONS, "m003_mood", m003_mood)
     assert rows(project.home, "SELECT count(*) FROM turns") == [(1,)]
     assert rows(project.home, "SELECT count(*) FROM turns") == [(1,)]
     advance(project.home)
     assert calls == [1]
     done = _src(project, "SELECT key FROM meta WHERE key LIKE 'migration:%' ORDER BY 1")
-    assert done == [("migration:m001_initial",), ("migration:m002_mood",)]
+    assert done[-1] == ("migration:m003_mood",)
+    assert done[0] == ("migration:m001_initial",)
     assert _src(project, "SELECT reading FROM src") == [("acp 1.1",)]
 
 
