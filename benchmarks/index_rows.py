@@ -112,7 +112,7 @@ def read_tables(home: Path) -> list[Any]:
     """The event rows of the only run, as Arrow tables."""
     from paseo_nb.journal import RunFolder, read_lines
     from paseo_nb.store.fold import Fold
-    from paseo_nb.store.reader import RunReader
+    from paseo_nb.store.reader import RunReader, events_table
 
     folder = RunFolder(next((home / "runs").iterdir()))
     reader = RunReader(folder.run_id, Fold(folder.read_spec(), folder.blobs))
@@ -122,7 +122,7 @@ def read_tables(home: Path) -> list[Any]:
         data, after = read_lines(folder.journal, offset, 1 << 20)
         if after == offset:
             return tables
-        tables.append(reader.feed(data))
+        tables.append(events_table([reader.feed(data)]))
         offset = after
 
 

@@ -120,33 +120,45 @@ class History:
     def feed(self, lines: Iterable[Line]) -> History:
         """Take further lines; returns itself."""
         for line in lines:
-            if line.seq <= self.seq:
-                continue
-            self.seq = line.seq
-            self.last_us = line.t
-            if self.turns and line.turn == self.turns[-1].turn and self.turn_open:
-                self.turns[-1].last_seq = line.seq
-            if line.dir == "own":
-                self._flush_text()
-                self._tell_answer()
-                handler = getattr(self, f"_own_{line.kind}", None)
-                if handler is not None:
-                    handler(line, as_dict(decode(line.raw)))
-            elif line.dir == "in":
-                if self.blobs is not None and points_to_blob(line):
-                    whole = with_blob(line, self.blobs)
-                    if whole is line and not line.kind.startswith("replay/"):
-                        size = as_int(as_dict(decode(line.raw)).get("bytes")) or 0
-                        text = f"A message of {size:,} bytes is kept beside the journal, unread."
-                        self._add(line, "system", "note", text)
-                    line = whole
-                for kind, data in self.reading.facts(line):
-                    self._fact(line, kind, data)
-            elif line.kind == "session/prompt":
-                self._prompt_sent()
+            if self.blobs is not None and points_to_blob(line) and line.seq > self.seq:
+                line = self.opened(line)
+            self.take(line)
         self._flush_text()
         self._tell_answer()
         return self
+
+    def opened(self, line: Line) -> Line:
+        """The line with the message that lies beside the journal, if that can be read."""
+        if self.blobs is None or line.dir != "in":
+            return line
+        whole = with_blob(line, self.blobs)
+        if whole is line and not line.kind.startswith("replay/"):
+            size = as_int(as_dict(decode(line.raw)).get("bytes")) or 0
+            text = f"A message of {size:,} bytes is kept beside the journal, unread."
+            self._add(line, "system", "note", text)
+        return whole
+
+    def take(self, line: Line) -> None:
+        """Take one line, its message whole. Texts are brought up to date by `feed` only."""
+        if line.seq <= self.seq:
+            return
+        self.seq = line.seq
+        self.last_us = line.t
+        if self.turns:
+            turn = self.turns[-1]
+            if line.turn == turn.turn and turn.outcome is None:
+                turn.last_seq = line.seq
+        if line.dir == "in":
+            for kind, data in self.reading.facts(line):
+                self._fact(line, kind, data)
+        elif line.dir == "own":
+            self._flush_text()
+            self._tell_answer()
+            handler = getattr(self, f"_own_{line.kind}", None)
+            if handler is not None:
+                handler(line, as_dict(decode(line.raw)))
+        elif line.kind == "session/prompt":
+            self._prompt_sent()
 
     def _prompt_sent(self) -> None:
         """What an agent said before (a notice of a newer version) is no answer to the prompt."""
@@ -208,34 +220,28 @@ class History:
         self._open_item = None
         return item
 
-    def _call(self, line: Line, call_id: str) -> ToolCall:
-        key = f"{line.turn}/{call_id}"
-        call = self.tool_calls.get(key)
-        if call is None:
-            call = ToolCall(
-                call_id, line.turn, line.seq, None, None, None, None, None, [], [], line.t
-            )
-            self.tool_calls[key] = call
-            self._call_items[key] = self._add(line, "agent", "tool_call", "", ref=call)
-            self._answer_over = True
-            if self.turns:
-                self.turns[-1].tool_calls += 1
+    def _new_call(self, line: Line, key: str, call_id: str) -> ToolCall:
+        call = ToolCall(call_id, line.turn, line.seq, None, None, None, None, None, [], [], line.t)
+        self.tool_calls[key] = call
+        self._call_items[key] = self._add(line, "agent", "tool_call", "", ref=call)
+        self._answer_over = True
+        if self.turns:
+            self.turns[-1].tool_calls += 1
         return call
 
-    def _too_late(self, line: Line, call_id: str, data: dict[str, Any]) -> bool:
-        """Whether a call's turn has ended, the next one may have begun: what comes then is an
-        event, and changes no story. (Ids may be used again: a new call begins as `tool_call`.)"""
-        key = f"{line.turn}/{call_id}"
-        if key in self._closed:
-            return True
-        anew = data.get("sessionUpdate") == "tool_call" or key in self.tool_calls
-        return not anew and f"{line.turn - 1}/{call_id}" in self._closed
-
     def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
+        """What comes after a call's turn has ended is an event, and changes no story, though the
+        next turn may have begun. (Ids may be used again: a new call begins as `tool_call`.)"""
         call_id = as_str(data.get("toolCallId"))
-        if call_id is None or self._too_late(line, call_id, data):
+        key = f"{line.turn}/{call_id}"
+        if call_id is None or key in self._closed:
             return
-        call = self._call(line, call_id)
+        call = self.tool_calls.get(key)
+        if call is None:
+            late = f"{line.turn - 1}/{call_id}" in self._closed
+            if late and data.get("sessionUpdate") != "tool_call":
+                return
+            call = self._new_call(line, key, call_id)
         meta = as_dict(data.get("_meta"))
         call.tool_name = (
             as_str(data.get("toolName"))
@@ -264,12 +270,15 @@ class History:
                 call.finished_us, call.outcome = line.t, status
                 if status == "failed":
                     call.error = content_text_of(call.content) or str(call.output or "failed")
-        item = self._call_items[f"{line.turn}/{call_id}"]
-        item.title = call.title or call.tool_name or call_id
-        item.text = content_text_of(call.content)
-        item.outcome, item.finished_us = call.outcome, call.finished_us
+        self._show_call(line, key, call)
 
     _on_tool_call_update = _on_tool_call
+
+    def _show_call(self, line: Line, key: str, call: ToolCall) -> None:
+        item = self._call_items[key]
+        item.title = call.title or call.tool_name or call.tool_call_id
+        item.text = content_text_of(call.content)
+        item.outcome, item.finished_us = call.outcome, call.finished_us
 
     def _on_plan(self, line: Line, data: dict[str, Any]) -> None:
         self._tell_plan(line, "", data)

@@ -84,7 +84,7 @@ class Usage(msgspec.Struct, omit_defaults=True):
         return out
 
 
-class Line(msgspec.Struct):
+class Line(msgspec.Struct, gc=False):
     """One line of a journal: our envelope around `raw`, the agent's own message (or our fact)."""
 
     seq: int
@@ -96,7 +96,7 @@ class Line(msgspec.Struct):
     raw: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """A journal line as a dialect reads it. `text` is its plain text, where it has any."""
 
     seq: int

@@ -7,7 +7,7 @@ an agent replays after `session/load`, which readers pass over (but for `PRESENT
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -115,18 +115,17 @@ class AcpReading:
     def facts(self, line: Line) -> list[tuple[str, Json]]:
         """See `reading.Reading.facts`."""
         kind = line.kind
-        if line.dir == "own" or kind.startswith("replay/"):
-            return []
-        if line.dir == "out":
+        if line.dir != "in" or kind.startswith("replay/"):
             return []
         message = self._message(line)
-        params, result = as_dict(message.get("params")), as_dict(message.get("result"))
+        params = as_dict(message.get("params"))
         if message.get("method") == "session/update":
             update = as_dict(params.get("update"))
             told = model_call(update) if kind == "usage_update" else None
             if told is not None:
                 return [("model_call", told), (kind, update)]
             return [] if kind in NOT_UPDATES else [(kind, update)]
+        result = as_dict(message.get("result"))
         if kind == "initialize:result":
             self._before = Usage()  # a new process: cumulative counts begin at zero
             info = as_dict(result.get("agentInfo"))
@@ -196,12 +195,12 @@ def decode(raw: msgspec.Raw) -> Any:
 
 def as_dict(value: Any) -> Json:
     """The value if it is an object, else an empty one: agents send what they like."""
-    return cast(Json, value) if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
 def as_list(value: Any) -> list[Any]:
     """The value if it is a list, else an empty one."""
-    return cast(list[Any], value) if isinstance(value, list) else []
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
 
 
 def as_str(value: Any) -> str | None:

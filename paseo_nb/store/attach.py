@@ -1,8 +1,9 @@
 """The index file: attached for as long as one query or one advance, then let go.
 
 Two locks guard it. Ours, `db.lock`, orders paseo_nb's own processes: shared for a query, exclusive
-for an advance. DuckDB's own keeps others out while the file is open, and tells who has it: a
-foreign tool that holds it is reported with its process id, never waited for longer than 300 ms.
+while an advance writes what it has read. DuckDB's own keeps others out while the file is open, and
+tells who has it: a foreign tool that holds it is reported with its process id, never waited for
+longer than 300 ms.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from .schema import INDEX
 STORAGE_VERSION = "v1.5.0"  # DuckDB 1.5 and 2.0 both open it
 ROW_GROUP = 10_240  # small: an advance rewrites the last one, a look at one run reads few
 FOREIGN_WAIT_S = 0.3
+GIVE_UP_S = 1.0
+POLITE_S = 0.25
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -84,16 +87,55 @@ def shared_lock(home: Path, wait_s: float) -> Generator[None]:
         yield
         return
     with HeldLock(fd):
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError from None
-                time.sleep(0.002)
+        _let_a_writer_in(home)
+        if not _flock(fd, fcntl.LOCK_SH, wait_s):
+            raise TimeoutError
         yield
+
+
+@contextlib.contextmanager
+def writers_turn(home: Path, wait_s: float) -> Generator[bool]:
+    """Be the one process that prepares and writes; False where another one is. Queries go on until
+    it takes the `exclusive_lock`. It is held on the folder `runs/`."""
+    with HeldLock(os.open(home / "runs", os.O_RDONLY | os.O_CLOEXEC)) as turn:
+        yield _flock(turn.fd, fcntl.LOCK_EX, wait_s)
+
+
+@contextlib.contextmanager
+def exclusive_lock(home: Path) -> Generator[None]:
+    """Hold `db.lock` exclusively, in one's `writers_turn`. Who wants to write holds the folder
+    `live/` first: readers that come then wait, else a few busy kernels would never let anybody
+    write. TimeoutError where somebody reads for longer than `GIVE_UP_S`."""
+    with HeldLock(os.open(home / "live", os.O_RDONLY | os.O_CLOEXEC)) as wish:
+        fd = os.open(lock_path(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with HeldLock(fd):
+            wished = _flock(wish.fd, fcntl.LOCK_EX, GIVE_UP_S)
+            if not wished or not _flock(fd, fcntl.LOCK_EX, GIVE_UP_S):
+                raise TimeoutError
+            yield
+
+
+def _let_a_writer_in(home: Path) -> None:
+    """Wait for a process that is about to write, for `POLITE_S` at most."""
+    try:
+        fd = os.open(home / "live", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    with HeldLock(fd):
+        _flock(fd, fcntl.LOCK_SH, POLITE_S)
+
+
+def _flock(fd: int, how: int, wait_s: float) -> bool:
+    """Take a lock, or not within `wait_s`."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
 
 
 def _open_lock(path: Path) -> int:

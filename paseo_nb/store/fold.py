@@ -212,26 +212,19 @@ class Fold(History):
         super()._text(line, role, kind, text if told else "")
 
     def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
-        item = super()._add(line, role, kind, text, **more)
-        self.items.clear()  # the store keeps no transcript
-        return item
+        """An item on its own: the store keeps no transcript."""
+        self._flush_text()
+        self._open_item = None
+        return Item(line.seq, line.turn, role, kind, text, line.t, **more)
 
-    def _call(self, line: Line, call_id: str) -> ToolCall:
-        call = super()._call(line, call_id)
-        key = f"{line.turn}/{call_id}"
+    def _new_call(self, line: Line, key: str, call_id: str) -> ToolCall:
+        self._mono[key] = line.mono
+        return super()._new_call(line, key, call_id)
+
+    def _show_call(self, line: Line, key: str, call: ToolCall) -> None:
         self.touched.add(key)
-        self._mono.setdefault(key, line.mono)
-        return call
-
-    def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
-        super()._on_tool_call(line, data)
-        key = f"{line.turn}/{as_str(data.get('toolCallId'))}"
-        if key in self.tool_calls and key not in self._closed:
-            self._call_items[key].text = ""
-            if data.get("status") in DONE_STATUSES:
-                self._note_latency(key, line)
-
-    _on_tool_call_update = _on_tool_call
+        if call.status in DONE_STATUSES:
+            self._note_latency(key, line)
 
     def _note_latency(self, key: str, line: Line) -> None:
         spent = line.mono - self._mono.get(key, line.mono)

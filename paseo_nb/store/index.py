@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,26 @@ from ..errors import StorageProblem
 from ..journal import RunFolder, lock_held, read_lines, take_lock
 from ..model import BUSY_STATES, RunSpec
 from . import disk
-from .attach import IndexDamaged, attached, connection, database, lock_path
-from .fold import Fold, reading_tag
-from .migrations import migrate
-from .reader import RunReader
+from .attach import (
+    GIVE_UP_S,
+    IndexDamaged,
+    attached,
+    connection,
+    database,
+    exclusive_lock,
+    lock_path,
+    shared_lock,
+    writers_turn,
+)
+from .fold import Carry, Fold, reading_tag
+from .migrations import migrate, missing, read_meta
+from .reader import RunReader, events_table
 from .rows import model_call_row, permission_row, run_row, tool_row, turn_row
-from .writer import Source, Writer
+from .writer import Source, Writer, read_sources, stale_runs
 
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 19
 SLICE_BYTES = 64 << 20
+FORGET_WAIT_S = 10.0
 
 
 class Progress(msgspec.Struct):
@@ -62,20 +74,21 @@ def advance(
     """
     if not (home / "runs").is_dir():
         return Progress()
-    job = _Job(home, full)
+    (home / "live").mkdir(mode=0o700, exist_ok=True)
     con = connection(home)
     con.execute("SET threads = 1")  # half the memory, and a core is left for the notebook
+    job = _Job(home, con, full)
     try:
-        while True:
-            lock = take_lock(lock_path(home), wait_s)
-            if lock is None:
+        with writers_turn(home, wait_s) as mine:
+            if not mine:
                 return None
-            with lock:
-                if disk.age_s(database(home)) < gap_s and not job.seen:
-                    return job.progress
-                more = job.slice(con)
-            if not more or not keep_going():
+            if disk.age_s(database(home)) < gap_s:
                 return job.progress
+            while job.slice() and keep_going():
+                time.sleep(0.01)  # who waits to read comes first
+            return job.progress
+    except TimeoutError:  # of a reader who does not let go
+        return None
     except duckdb.Error as error:
         raise StorageProblem(f"the index could not be written: {error}") from error
     finally:
@@ -83,52 +96,106 @@ def advance(
 
 
 def forget_runs(home: Path, run_ids: Collection[str]) -> None:
-    """Take runs out of the index: their folders are gone. Waits for the lock up to 10 s."""
+    """Take runs out of the index: their folders are gone. Waits for its turn for 10 s at most,
+    then raises StorageProblem."""
     if not database(home).exists():
         return
-    lock = take_lock(lock_path(home), 10.0)
-    if lock is None:
-        raise TimeoutError(f"{lock_path(home)} is busy")
     con = connection(home)
     try:
-        with lock, attached(con, database(home), write=True):
-            migrate(con)
-            writer = Writer(con)
-            for run_id in run_ids:
-                writer.forget(run_id)
-            writer.commit()
+        with writers_turn(home, FORGET_WAIT_S) as mine:
+            if not mine:
+                raise TimeoutError
+            with exclusive_lock(home), attached(con, database(home), write=True):
+                migrate(con)
+                writer = Writer(con)
+                for run_id in run_ids:
+                    writer.forget(run_id)
+                writer.commit()
+    except TimeoutError:
+        raise StorageProblem(f"{lock_path(home)} is held by another process") from None
     finally:
         con.close()
 
 
+class _IndexChanged(Exception):
+    """Another index stands in the place of the one that was looked at; the slice is done again."""
+
+
 class _Job:
-    """One advance: slices until every run was looked at once."""
+    """One advance: slices until every run was looked at once.
 
-    def __init__(self, home: Path, full: bool) -> None:
-        self.home, self.full = home, full
+    What is new is read beside the queries that go on; the index is locked only while it is
+    written: at the end of a slice, or as soon as a batch is full.
+    """
+
+    def __init__(self, home: Path, con: Any, full: bool) -> None:
+        self.home, self.con, self.full = home, con, full
         self.seen: set[str] = set()
-        self._batch: list[str] = []
         self.progress = Progress()
+        self._todo: list[str] = []
+        self._known: dict[str, tuple[Source, Carry]] = {}
+        self._generation: str | None = None
 
-    def slice(self, con: Any) -> bool:
-        """One transaction's worth; whether there is more to do. Hold the lock."""
-        path = database(self.home)
+    def slice(self) -> bool:
+        """One transaction's worth; whether there is more to do."""
         try:
-            with attached(con, path, write=True):
-                return self._slice(con)
+            with contextlib.ExitStack() as stack:
+                if not self.full and self._look():
+                    return self._slice(Writer(self.con, lambda: self._enter(stack)))
+                meta = self._attach(stack)
+                self.full = self.full or "complete" not in meta
+                if not self.full:
+                    self._learn()
+                return self._slice(Writer(self.con))
+        except _IndexChanged:
+            return True
         except IndexDamaged:
+            path = database(self.home)
             for name in (path, path.with_name(path.name + ".wal")):
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(name, name.with_name(name.name + ".damaged"))
             return True
 
-    def _slice(self, con: Any) -> bool:
-        meta = migrate(con)
-        every = self.full or "complete" not in meta
-        writer = Writer(con)
-        sources = writer.sources(disk.live_ids(self.home) if not every else None)
-        todo = self._todo(every, sources)
-        self._batch = [] if every else todo
+    def _look(self) -> bool:
+        """Learn how far the live runs are indexed; False where the index is new or of another
+        version, so that every run must be looked at."""
+        try:
+            with (
+                shared_lock(self.home, GIVE_UP_S),
+                attached(self.con, database(self.home), write=False),
+            ):
+                meta = read_meta(self.con)
+                if missing(meta) or "complete" not in meta:
+                    return False
+                self._generation = meta.get("generation")
+                self._learn()
+                return True
+        except FileNotFoundError:
+            return False
+
+    def _learn(self) -> None:
+        """Which runs are to be looked at, and what the attached index has of them."""
+        self._todo = list(dict.fromkeys([*disk.live_ids(self.home), *stale_runs(self.con)]))
+        self._known = read_sources(self.con, self._todo)
+
+    def _attach(self, stack: contextlib.ExitStack) -> dict[str, str]:
+        stack.enter_context(exclusive_lock(self.home))
+        stack.enter_context(attached(self.con, database(self.home), write=True))
+        return migrate(self.con)
+
+    def _enter(self, stack: contextlib.ExitStack) -> None:
+        """Attach the index that `_look` has seen, for writing; _IndexChanged if it is another one:
+        somebody deleted it meanwhile."""
+        if self._attach(stack).get("generation") != self._generation:
+            raise _IndexChanged
+
+    def _slice(self, writer: Writer) -> bool:
+        every = self.full
+        sources = {run_id: src for run_id, (src, _) in self._known.items()}
+        if every:
+            sources = writer.sources()
+            self._todo = disk.run_ids(self.home)
+        todo = [run_id for run_id in self._todo if run_id not in self.seen]
         looked: set[str] = set()
         whole: list[tuple[RunFolder, int]] = []
         before = writer.bytes
@@ -162,11 +229,6 @@ class _Job:
             _retire(folder, end)
         return more
 
-    def _todo(self, every: bool, sources: dict[str, Source]) -> list[str]:
-        ids = disk.run_ids(self.home) if every else disk.live_ids(self.home)
-        stale = [run_id for run_id, src in sources.items() if src.stale]
-        return [run_id for run_id in dict.fromkeys([*ids, *stale]) if run_id not in self.seen]
-
     def _run(
         self, writer: Writer, folder: RunFolder, src: Source | None, every: bool
     ) -> int | None:
@@ -196,6 +258,12 @@ class _Job:
             folder.live_marker.touch(mode=0o600)  # lost; without it no query would look at the run
         return end if ended and end == size else None
 
+    def _carry(self, run_id: str) -> Carry:
+        """What the fold of a run knew at its offset; with `every`, looked up for the next runs."""
+        if run_id not in self._known:
+            self._known = read_sources(self.con, [run_id])
+        return self._known.pop(run_id)[1]
+
     def _rows(
         self,
         writer: Writer,
@@ -206,7 +274,7 @@ class _Job:
         end: int,
     ) -> None:
         run_id, off = folder.run_id, src.off if src is not None else 0
-        carry = writer.carry(run_id, self._batch or [run_id]) if src is not None else None
+        carry = self._carry(run_id) if src is not None else None
         fold = Fold(spec, folder.blobs, carry)
         last = msgspec.json.encode(fold.turn) if fold.turn is not None else b""
         reader = RunReader(run_id, fold)
@@ -215,7 +283,7 @@ class _Job:
             data, after = read_lines(folder.journal, off, min(BATCH_BYTES, end - off))
             if not data or after > end:
                 raise _JournalChanged(run_id)
-            writer.events(reader.feed(data))
+            writer.events(events_table([reader.feed(data)]))
             writer.add("tool_traces", [tool_row(run_id, *one) for one in fold.settled_calls()])
             off = after
         done = fold.give_up()

@@ -6,11 +6,12 @@ them a row of chunks at a time: about 2 µs a line; `benchmarks/index_rows.py` m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from ..history import TEXT_KINDS, points_to_blob, with_blob
+from ..history import TEXT_KINDS, points_to_blob
 from ..journal import decode_line
 from ..model import Line
 from .arrow import pa
@@ -21,15 +22,24 @@ from .rows import ARROW, EVENT_SCHEMA
 _decoder = msgspec.json.Decoder(Line)
 
 
+class Rows(msgspec.Struct):
+    """What `events` has of some lines of one run."""
+
+    run_id: str
+    lines: list[Line]
+    texts: list[str | None]
+    calls: list[str | None]
+
+
 class RunReader:
     """Reads one run's journal, in order, in pieces of any number of whole lines."""
 
     def __init__(self, run_id: str, fold: Fold) -> None:
         self.run_id, self.fold = run_id, fold
 
-    def feed(self, data: bytes) -> Any:
-        """Take whole lines: their rows of `events` as an Arrow table, the rest into the fold."""
-        lines, raws = _decoded(data)
+    def feed(self, data: bytes) -> Rows:
+        """Take whole lines: their rows of `events`, the rest into the fold."""
+        lines = _decoded(data)
         fold, chunk_text = self.fold, self.fold.reading.chunk_text
         texts: list[str | None] = []
         calls: list[str | None] = []
@@ -58,47 +68,46 @@ class RunReader:
             calls.append(call)
         if first is not None and last is not None:
             fold.take_chunks(first, last, "".join(chunks))
-        return self._table(lines, texts, calls, raws)
+        return Rows(self.run_id, lines, texts, calls)
 
     def _long_way(self, line: Line) -> tuple[str | None, str | None]:
         """Any line: its text and tool call id; the fold takes it."""
         fold = self.fold
         if line.seq < 0:  # damaged: it stands where it stood
             line.t, line.turn = fold.last_us, fold.turns[-1].turn if fold.turns else 0
-        seen = line
-        if fold.blobs is not None and points_to_blob(line):
-            seen = with_blob(line, fold.blobs)
+        seen = fold.opened(line) if points_to_blob(line) else line
         event = fold.reading.event(seen)
-        fold.feed((seen,))
+        fold.take(seen)
         return event.text, event.tool_call_id
 
-    def _table(
-        self, lines: list[Line], texts: list[str | None], calls: list[str | None], raws: Any
-    ) -> Any:
-        text = ARROW["VARCHAR"]
-        columns = [
-            pa.repeat(self.run_id, len(lines)),
-            pa.array([line.seq for line in lines], ARROW["BIGINT"]),
-            pa.array([line.t for line in lines], ARROW["TIMESTAMPTZ"]),
-            pa.array([line.turn for line in lines], ARROW["BIGINT"]),
-            pa.array([line.dir for line in lines], text),
-            pa.array([line.kind for line in lines], text),
-            pa.array(texts, text),
-            pa.array(calls, text),
-            pa.ExtensionArray.from_storage(ARROW["JSON"], raws),
-        ]
-        return pa.Table.from_arrays(columns, schema=EVENT_SCHEMA)
+
+def events_table(parts: Sequence[Rows]) -> Any:
+    """Rows of `events` as one Arrow table: one for many small parts is much cheaper than many."""
+    text = ARROW["VARCHAR"]
+    run_ids = [pa.repeat(part.run_id, len(part.lines)) for part in parts]
+    lines = [line for part in parts for line in part.lines]
+    columns = [
+        pa.concat_arrays(run_ids) if run_ids else pa.array([], text),
+        pa.array([line.seq for line in lines], ARROW["BIGINT"]),
+        pa.array([line.t for line in lines], ARROW["TIMESTAMPTZ"]),
+        pa.array([line.turn for line in lines], ARROW["BIGINT"]),
+        pa.array([line.dir for line in lines], text),
+        pa.array([line.kind for line in lines], text),
+        pa.array([one for part in parts for one in part.texts], text),
+        pa.array([one for part in parts for one in part.calls], text),
+        # each line was seen to be UTF-8 when it was decoded: a view does not look again
+        pa.ExtensionArray.from_storage(
+            ARROW["JSON"], pa.array([bytes(line.raw) for line in lines], pa.binary()).view(text)
+        ),
+    ]
+    return pa.Table.from_arrays(columns, schema=EVENT_SCHEMA)
 
 
-def _decoded(data: bytes) -> tuple[list[Line], Any]:
-    """The lines, and their messages as an Arrow array of text, checked to be UTF-8."""
+def _decoded(data: bytes) -> list[Line]:
+    """The lines; all of it is UTF-8."""
     try:
-        lines = _decoder.decode_lines(data)
-        return lines, _messages(lines)
-    except (msgspec.DecodeError, UnicodeDecodeError, pa.ArrowInvalid):
-        lines = [decode_line(mend(part)) for part in data.split(b"\n") if part]
-        return lines, _messages(lines)
-
-
-def _messages(lines: list[Line]) -> Any:
-    return pa.array([bytes(line.raw) for line in lines], pa.binary()).cast(pa.string())
+        if not data.isascii():
+            data.decode()
+        return _decoder.decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [decode_line(mend(part)) for part in data.split(b"\n") if part]

@@ -17,9 +17,8 @@ from ..model import RunSpec
 from . import disk
 from .arrow import pa
 from .fold import Carry, Fold
-from .reader import RunReader
+from .reader import Rows, RunReader, events_table
 from .rows import (
-    EVENT_SCHEMA,
     SCHEMAS,
     Row,
     model_call_row,
@@ -57,7 +56,6 @@ class Tail:
         self._ended_turns = self._count_ended()
         self._last = self._turn_row()
         self._reader = RunReader(folder.run_id, self.fold)
-        self._events: list[Any] = []
         self._calls: dict[str, Row] = {}
         self.changed_turn: int | None = None
         self._indexable_since: float | None = None
@@ -72,24 +70,20 @@ class Tail:
         ident, size = disk.identity(self.folder.journal)
         return size >= self.offset and (ident == self.identity or not self.identity)
 
-    def read_on(self) -> bool:
-        """Read what was written since; whether there was anything."""
-        before = self.offset
+    def read_on(self) -> list[Rows]:
+        """Read what was written since: its rows of `events`."""
+        read: list[Rows] = []
         while True:
             data, after = read_lines(self.folder.journal, self.offset, _BATCH_BYTES)
             if not data:
                 break
             if not self.identity:
                 self.identity, _ = disk.identity(self.folder.journal)
-            rows = self._reader.feed(data)
-            self._events.append(rows)
+            read.append(self._reader.feed(data))
             self.offset = after
-        if self.offset == before:
-            return False
-        if len(self._events) > _PIECES:
-            self._events = [pa.concat_tables(self._events).combine_chunks()]
-        self._note_indexable()
-        return True
+        if read:
+            self._note_indexable()
+        return read
 
     def _count_ended(self) -> int:
         return sum(turn.outcome is not None for turn in self.fold.turns)
@@ -127,14 +121,16 @@ class Tail:
         self.changed_turn = self._last[1] if self._last is not None else None
         return turns
 
-    def events(self) -> list[Any]:
-        """Its event rows, as Arrow tables."""
-        return self._events
-
     def run_row(self, state_of: StateOf) -> Row:
         """Its row of `runs`, with its true state."""
         state = "archived" if self.fold.archived else self.fold.state
         return run_row(self.spec, self.fold, state_of(self.spec.run_id, state))
+
+
+def _without(table: Any, run_ids: list[str]) -> Any:
+    """The rows of an `events` table that are of other runs."""
+    keep = [run_id not in run_ids for run_id in table.column("run_id").to_pylist()]
+    return table.filter(pa.array(keep, pa.bool_()))
 
 
 class Tails:
@@ -144,12 +140,14 @@ class Tails:
         self.home = home
         self._tails: dict[str, Tail] = {}
         self._tables: dict[str, Any] = {}
+        self._events: list[Any] = []  # of all tails: a few pieces, as a query looks at each
         self._specs: dict[str, RunSpec] = {}
 
     def clear(self) -> None:
         """Read everything anew: the index has moved on."""
         self._tails.clear()
         self._tables.clear()
+        self._events.clear()
 
     def refresh(
         self,
@@ -158,13 +156,14 @@ class Tails:
     ) -> None:
         """Bring the tails of these runs up to date; `sources` looks up what the index has of
         those not known yet."""
-        gone = self._tails.keys() - set(run_ids)
+        wanted = set(run_ids)
+        gone = [i for i, tail in self._tails.items() if i not in wanted or not tail.is_current()]
         for run_id in gone:
             del self._tails[run_id]
-            self._specs.pop(run_id, None)
-        for run_id, tail in list(self._tails.items()):
-            if not tail.is_current():
-                del self._tails[run_id]
+            if run_id not in wanted:
+                self._specs.pop(run_id, None)
+        if gone:
+            self._events = [_without(rows, gone) for rows in self._events]
         new = [run_id for run_id in run_ids if run_id not in self._tails]
         found = sources(new) if new else {}
         for run_id in new:
@@ -173,8 +172,12 @@ class Tails:
             if spec is not None:
                 self._specs[run_id] = spec
                 self._tails[run_id] = Tail(folder, spec, *found.get(run_id, (None, None)))
-        grown = [tail for tail in self._tails.values() if tail.read_on()]
-        if gone or new or grown:
+        read = [rows for tail in self._tails.values() for rows in tail.read_on()]
+        if read:
+            self._events.append(events_table(read))
+            if len(self._events) > _PIECES:
+                self._events = [pa.concat_tables(self._events).combine_chunks()]
+        if gone or new or read:
             self._tables.clear()
 
     def table(self, name: str, state_of: StateOf) -> Any:
@@ -184,8 +187,7 @@ class Tails:
             return table(SCHEMAS[name], [tail.run_row(state_of) for tail in tails])
         if name not in self._tables:
             if name == "events":
-                parts = [rows for tail in tails for rows in tail.events()]
-                made = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
+                made = pa.concat_tables(self._events) if self._events else events_table([])
             else:
                 made = table(SCHEMAS[name], [row for tail in tails for row in tail.rows(name)])
             self._tables[name] = made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -54,6 +54,13 @@ def stale_readings(con: Any) -> list[str]:
     return [reading for (reading,) in found if Source("", "", 0, 0, reading).stale]
 
 
+def stale_runs(con: Any) -> list[str]:
+    """The runs that another version of a dialect read."""
+    tags = stale_readings(con)
+    query = f"SELECT run_id FROM {INDEX}.src WHERE list_contains(?, reading)"
+    return [run_id for (run_id,) in con.execute(query, [tags]).fetchall()] if tags else []
+
+
 def read_sources(con: Any, run_ids: Sequence[str]) -> dict[str, tuple[Source, Carry]]:
     """What the attached index knows of some runs, each carry whole again."""
     told = con.execute(
@@ -86,10 +93,11 @@ class _Feed:
 
 
 class Writer:
-    """Collects rows and writes them; the transaction begins with the first of them."""
+    """Collects rows and writes them; the transaction begins with the first batch. `enter` is
+    called before it: there the index is attached, where it is not yet."""
 
-    def __init__(self, con: Any) -> None:
-        self._con = con
+    def __init__(self, con: Any, enter: Callable[[], None] | None = None) -> None:
+        self._con, self._enter = con, enter
         self._open = False
         self._feeds = {name: _Feed(shape) for name, shape in _SHAPES.items()}
         for name, feed in self._feeds.items():
@@ -99,39 +107,25 @@ class Writer:
         self._rows: dict[str, list[Row]] = {}
         self._runs: list[tuple[Row, Source, Carry]] = []
         self._known: list[str] = []
-        self._carries: dict[str, Carry] = {}
         self.bytes = 0
         self.runs = 0
 
     # ------------------------------------------------------------ reading what is there
 
-    def sources(self, run_ids: Sequence[str] | None) -> dict[str, Source]:
-        """The sources of some runs (None: all), and of those that another dialect read."""
+    def sources(self) -> dict[str, Source]:
+        """The sources of all runs."""
         query = f"SELECT run_id, identity, off, seq, reading FROM {INDEX}.src"
-        if run_ids is None:
-            rows = self._con.execute(query).fetchall()
-        else:
-            stale = stale_readings(self._con)
-            rows = self._con.execute(
-                f"{query} WHERE list_contains(?, run_id) OR list_contains(?, reading)",
-                [list(run_ids), stale],
-            ).fetchall()
-        return {row[0]: Source(*row) for row in rows}
-
-    def carry(self, run_id: str, others: Sequence[str]) -> Carry:
-        """What the fold of a run knew at its offset; looked up for `others` too, next in line."""
-        if run_id not in self._carries:
-            self._carries = {
-                one: carry for one, (_, carry) in read_sources(self._con, others).items()
-            }
-        return self._carries.pop(run_id)
+        return {row[0]: Source(*row) for row in self._con.execute(query).fetchall()}
 
     # ------------------------------------------------------------ writing
 
     def _begin(self) -> None:
         if not self._open:
-            self._open = True
+            if self._enter is not None:
+                self._enter()
+                self._enter = None
             self._con.execute("BEGIN")
+            self._open = True
 
     def forget(self, run_id: str) -> None:
         """Delete a run's rows."""

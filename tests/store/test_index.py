@@ -15,10 +15,10 @@ from paseo_nb.drivers import acp_reading
 from paseo_nb.errors import StorageProblem
 from paseo_nb.journal import encode
 from paseo_nb.locks import lock_held
-from paseo_nb.store import advance, background, frames, migrations, schema
+from paseo_nb.store import advance, background, frames, index, migrations, schema
 from paseo_nb.store.query import rows
 
-TABLES = ("runs", "turns", "events", "tool_traces", "permissions")
+TABLES = tuple(schema.FRAMES)
 
 
 def story(project):
@@ -501,6 +501,31 @@ time.sleep(100)
     assert [process.stdout.readline().strip() for _ in range(2)] == ["child", "free"]
     assert not lock_held(project.home / "db.lock")
     assert advance(project.home, full=True) is not None
+
+
+def test_an_index_deleted_while_an_advance_reads_is_rebuilt_whole(project):
+    run = project.run().turn()
+    advance(project.home)
+    run.turn()
+    before = everything(project)
+    job = index._Job(project.home, index.connection(project.home), False)
+    assert job._look()
+    project.db.unlink()
+    with contextlib.ExitStack() as stack, pytest.raises(index._IndexChanged):
+        job._enter(stack)
+    while job.slice():
+        pass
+    assert everything(project) == before
+    assert _src(project, "SELECT count(*) FROM turns") == [(2,)]
+
+
+def test_queries_go_on_while_an_advance_reads(project):
+    project.run().turn().begin().text("more")
+    advance(project.home)
+    with index.writers_turn(project.home, 0) as mine:
+        assert mine
+        assert rows(project.home, "SELECT count(*) FROM turns") == [(2,)]
+        assert advance(project.home) is None
 
 
 def _src(project, query):
