@@ -39,6 +39,12 @@ class StorageProblem(PaseoError, OSError):
     exit_code = 1
 
 
+class InstallProblem(PaseoError):
+    """An agent could not be installed: no network, no Node, no space, or another version came."""
+
+    exit_code = 1
+
+
 class Unreachable(PaseoError):
     """The run's processes are alive but do not answer, or live on another host."""
 
