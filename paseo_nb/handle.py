@@ -72,7 +72,7 @@ class RunView:
         with self._reading:
             if self._history is None:
                 blobs = self.host.folder(self.id).blobs
-                self._history = History(self.spec.dialect, self.spec.provider, blobs)
+                self._history = History(self.spec.dialect, self.spec.at_heart, blobs)
             while True:
                 lines, after = self.host.events(self.id, self._offset)
                 self._history.feed(lines)

@@ -8,6 +8,7 @@ line that changes it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 from .drivers.acp_reading import as_dict, as_int, as_list, as_str, blocks_text, content_text, decode
 from .drivers.reading import reading_for
 from .model import (
+    TOKENS,
     TURN_STATES,
     Item,
     Line,
@@ -39,7 +41,7 @@ _NAME = re.compile(r"[A-Za-z_][\w.-]{1,63}")
 MAX_BLOB = 16 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 DONE_STATUSES = {"completed", "failed"}
-FOLD_VERSION = 1  # raise it when the same lines fold into something else: the index is read anew
+FOLD_VERSION = 2  # raise it when the same lines fold into something else: the index is read anew
 
 
 class History:
@@ -101,10 +103,8 @@ class History:
     @property
     def usage(self) -> Usage:
         """The sum over all turns."""
-        total = Usage()
-        for turn in self.turns:
-            total = total.plus(turn.usage)
-        return total
+        used = [turn.usage for turn in self.turns]
+        return functools.reduce(Usage.plus, used) if used else Usage()
 
     @property
     def text(self) -> str:
@@ -330,7 +330,9 @@ class History:
 
     def _on_retry(self, line: Line, data: dict[str, Any]) -> None:
         most = as_int(data.get("max_attempts"))
-        said = f"retry {data.get('attempt')}" + (f" of {most}" if most else "")
+        attempt = as_int(data.get("attempt"))
+        said = f"retry {attempt}" if attempt is not None else "retry"
+        said += f" of {most}" if most else ""
         text = ": ".join(part for part in (said, as_str(data.get("message"))) if part)
         self._add(line, "system", "note", text, title="retry")
 
@@ -341,9 +343,24 @@ class History:
     def _on_prompt_result(self, line: Line, data: dict[str, Any]) -> None:
         if self.turn_open:
             turn = self.turns[-1]
-            turn.usage = turn.usage.plus(data["usage"])
+            self._used(data["usage"])
             turn.value = data.get("value")
             turn.stop_reason = as_str(data.get("stop_reason"))
+
+    def _used(self, told: Usage) -> None:
+        """Take the token counts of the running turn: they are its own, not what is added to it."""
+        turn = self.turns[-1]
+        for name in (*TOKENS, "cost_usd"):
+            if getattr(told, name) is not None:
+                setattr(turn.usage, name, getattr(told, name))
+        if any(getattr(told, name) is not None for name in TOKENS):
+            turn.usage.source = told.source or "agent"
+            turn.usage.scope = told.scope or "turn"
+        if turn.usage.scope == "last model call":
+            if turn.tool_calls == 0:  # then there was no other call
+                turn.usage.scope = "turn"
+            else:
+                turn.usage = turn.usage.without_tokens("last model call")
 
     def _on_usage_update(self, line: Line, data: dict[str, Any]) -> None:
         cost = as_dict(data.get("cost"))
@@ -432,9 +449,9 @@ class History:
         problem = as_dict(data.get("error"))
         if problem:
             turn.error = self.error = msgspec.convert(problem, Problem)
-        if turn.usage.input_tokens is None and turn.usage.output_tokens is None:
-            for call in self.model_calls.values():
-                turn.usage = turn.usage.plus(call.usage if call.turn == turn.turn else Usage())
+        calls = [call.usage for call in self.model_calls.values() if call.turn == turn.turn]
+        if calls and turn.usage.input_tokens is None and turn.usage.output_tokens is None:
+            self._used(functools.reduce(Usage.plus, calls))
         left = "interrupted" if outcome == "interrupted" else "cancelled"
         for key, call in self.tool_calls.items():
             if call.turn == turn.turn and call.outcome is None:
@@ -478,6 +495,11 @@ class History:
     def _own_steered(self, line: Line, data: dict[str, Any]) -> None:
         prompt = blocks_text(as_list(data.get("prompt")))
         self._add(line, "user", "message", prompt, title="steer")
+
+    def _own_usage(self, line: Line, data: dict[str, Any]) -> None:
+        """What we read in the agent's own record of the session."""
+        if self.turn_open:
+            self._used(msgspec.convert(data, Usage))
 
     def _own_run_ended(self, line: Line, data: dict[str, Any]) -> None:
         self.ended = as_str(data.get("reason")) or "ended"

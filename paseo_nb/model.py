@@ -55,8 +55,18 @@ JOURNAL_VERSION = 1
 PROTOCOL_VERSION = 1
 
 
+# What the token counts of a turn or a run cover. "turn": all of it. "last model call": the agent
+# tells no more than that, so that the counts are NULL where there were several calls. "some turns":
+# a run's sum, to which not every turn reported.
+Scope = Literal["turn", "last model call", "some turns"]
+
+
 class Usage(msgspec.Struct, omit_defaults=True):
-    """Tokens and money of a turn or a run. `input_tokens` includes cached ones."""
+    """Tokens and money of a turn or a run. `input_tokens` includes cached ones.
+
+    source: who told the token counts (`agent`, `session file`, or `several`); None: nobody did.
+    scope: what they cover. `context_*` are gauges: how full the context is now, never summed.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -67,9 +77,12 @@ class Usage(msgspec.Struct, omit_defaults=True):
     context_used: int | None = None
     context_size: int | None = None
     cost_usd: float | None = None
+    source: str | None = None
+    scope: Scope | None = None
 
     def plus(self, other: Usage) -> Usage:
-        """The sum, where `None` on both sides stays `None`; context figures are the later ones."""
+        """The sum of two turns, where `None` on both sides stays `None`; context figures are the
+        later ones. Where one side's tokens cover less than its turn, the sum has none."""
 
         def add(a: Any, b: Any) -> Any:
             return b if a is None else a if b is None else a + b
@@ -79,9 +92,21 @@ class Usage(msgspec.Struct, omit_defaults=True):
             mine, theirs = getattr(self, name), getattr(other, name)
             if name.startswith("context_"):
                 setattr(out, name, mine if theirs is None else theirs)
-            else:
+            elif name in TOKENS or name == "cost_usd":
                 setattr(out, name, add(mine, theirs))
+        told = {source for source in (self.source, other.source) if source is not None}
+        out.source = "several" if len(told) > 1 else told.pop() if told else None
+        if "last model call" in (self.scope, other.scope):
+            return out.without_tokens("last model call")
+        out.scope = self.scope if self.scope == other.scope else "some turns"
         return out
+
+    def without_tokens(self, scope: Scope) -> Usage:
+        """The same with no token counts, as they cover no more than `scope`."""
+        return msgspec.structs.replace(self, **dict.fromkeys(TOKENS), scope=scope)
+
+
+TOKENS = tuple(name for name in Usage.__struct_fields__ if name.endswith("_tokens"))
 
 
 class Line(msgspec.Struct, gc=False):
@@ -237,7 +262,8 @@ class Price(msgspec.Struct, omit_defaults=True):
 class RunSpec(msgspec.Struct, omit_defaults=True):
     """Everything needed to start or resume a run: written once, before anything starts.
 
-    `command` is resolved; `env_names` are the variables handed to the agent beyond the inherited
+    `extends` is the built-in provider that `provider` is at heart (None in older runs: its own
+    name says it). `command` is resolved; `env_names` are the variables handed to the agent beyond the inherited
     environment, names only: values never touch the disk.
     """
 
@@ -247,6 +273,7 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     command: list[str]
     cwd: str
     dialect: str = "acp"
+    extends: str | None = None
     model: str | None = None
     model_by: Literal["argv", "session"] = "argv"
     prompt: list[dict[str, Any]] = []
@@ -276,6 +303,11 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     branch: str | None = None
     git_base: str | None = None
     host: str = "local"
+
+    @property
+    def at_heart(self) -> str:
+        """The name of the provider whose differences hold."""
+        return self.extends or self.provider
 
 
 def now_us() -> int:

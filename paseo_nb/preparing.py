@@ -184,6 +184,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         command=resolved.command,
         cwd=str(cwd),
         dialect=resolved.dialect,
+        extends=resolved.extends,
         model=resolved.model,
         model_by=resolved.model_by,
         prompt=prepared.blocks,

@@ -52,6 +52,12 @@ SPENT = [
     *USAGE,
     _count("total_tokens", "All tokens, as the agent counts them", "tokens"),
     Column("cost_usd", "DOUBLE", "USD", "Cost as the agent reports it"),
+    _text("usage_source", "Who told the tokens: agent, session file, several; NULL: nobody did"),
+    _text(
+        "usage_scope",
+        "What the tokens cover: turn (all of it); last model call (the agent tells no more, so they"
+        " are NULL after several calls); some turns (a run's sum, not every turn reported)",
+    ),
 ]
 """Tokens and money of a turn or a run."""
 

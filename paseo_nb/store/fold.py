@@ -76,7 +76,7 @@ class Fold(History):
     which late lines may still change."""
 
     def __init__(self, spec: RunSpec, blobs: Path, carry: Carry | None = None) -> None:
-        super().__init__(spec.dialect, spec.provider, blobs)
+        super().__init__(spec.dialect, spec.at_heart, blobs)
         self.past = Carry()
         self.git_head: str | None = None
         self.prompt: str | None = None
@@ -127,7 +127,10 @@ class Fold(History):
     @property
     def usage(self) -> Usage:
         """The sum over all turns, given up or not."""
-        return self.past.usage.plus(super().usage)
+        return self._with_past(super().usage) if self.turns else self.past.usage
+
+    def _with_past(self, usage: Usage) -> Usage:
+        return self.past.usage.plus(usage) if self.past.turns else usage
 
     def turn_count(self) -> int:
         """How many turns there have been."""
@@ -163,7 +166,7 @@ class Fold(History):
                 self.past,
                 turns=self.past.turns + 1,
                 tool_calls=self.past.tool_calls + turn.tool_calls,
-                usage=self.past.usage.plus(turn.usage),
+                usage=self._with_past(turn.usage),
             )
         self.turns = turns[-1:]
         done = Done(

@@ -39,6 +39,13 @@ def m002_model_calls(con: Any) -> None:
     read_again(con)
 
 
+@migration
+def m003_usage_source_and_scope(con: Any) -> None:
+    """Who told the tokens, and what they cover."""
+    schema.add_missing_columns(con)
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

@@ -112,6 +112,8 @@ def run_row(spec: RunSpec, fold: Fold, state: str) -> Row:
         *_used(usage),
         usage.total_tokens,
         usage.cost_usd,
+        usage.source,
+        usage.scope,
     )
 
 
@@ -134,6 +136,8 @@ def turn_row(run_id: str, turn: Turn) -> Row:
         *_used(usage),
         usage.total_tokens,
         usage.cost_usd,
+        usage.source,
+        usage.scope,
         usage.context_used,
         usage.context_size,
         turn.first_seq,

@@ -72,7 +72,7 @@ class Supervisor:
     async def run(self, warden_gone: int, agent: subprocess.Popen[bytes] | None) -> int:
         """Recover, serve, work, leave."""
         loop = asyncio.get_running_loop()
-        past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.provider))
+        past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.at_heart))
         journal = Journal(self.folder)
         masker = Masker(secrets_in(self.environment))
         self.recorder = Recorder(journal, masker)

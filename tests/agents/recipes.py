@@ -15,9 +15,19 @@ from typing import Any
 
 from .install import executable
 
-ACP_ARGUMENTS: dict[str, tuple[str, ...]] = {"opencode": ("acp",), "gemini": ("--acp",)}
+ACP_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "opencode": ("acp",),
+    "gemini": ("--acp",),
+    "copilot": ("--acp",),
+    "pi": (),
+}
 # for `authenticate`, which gemini also goes without, given the settings below
-ACP_AUTH_METHOD: dict[str, str | None] = {"opencode": None, "gemini": "gemini-api-key"}
+ACP_AUTH_METHOD: dict[str, str | None] = {
+    "opencode": None,
+    "gemini": "gemini-api-key",
+    "copilot": None,
+    "pi": None,
+}
 
 
 def acp_command(name: str) -> list[str]:
@@ -80,7 +90,54 @@ def gemini(home: Path, server_url: str, *, attempts: int = 1) -> dict[str, str]:
     }
 
 
-RECIPES: dict[str, Callable[..., dict[str, str]]] = {"opencode": opencode, "gemini": gemini}
+def copilot(home: Path, server_url: str) -> dict[str, str]:
+    """Its own model endpoint ("bring your own key"): no sign-in, and nothing but loopback."""
+    return _home(home) | {
+        "COPILOT_HOME": str(home / ".copilot"),
+        "COPILOT_OFFLINE": "true",
+        "COPILOT_AUTO_UPDATE": "false",
+        "COPILOT_PROVIDER_BASE_URL": f"{server_url}/copilot/v1",
+        "COPILOT_PROVIDER_TYPE": "openai",
+        "COPILOT_PROVIDER_API_KEY": "no-key-needed",
+        "COPILOT_MODEL": "gpt-4.1",
+    }
+
+
+def pi(home: Path, server_url: str, *, retries: bool = False) -> dict[str, str]:
+    """`retries`: whether a failed model request is tried again, three times in 14 s as pi does."""
+    model = {
+        "id": "fake-model",
+        "name": "Fake",
+        "reasoning": True,
+        "input": ["text", "image"],
+        "contextWindow": 128_000,
+        "maxTokens": 8_192,
+        "cost": {"input": 1, "output": 2, "cacheRead": 0.1, "cacheWrite": 0},
+    }
+    fake = {
+        "baseUrl": f"{server_url}/pi/v1",
+        "api": "openai-completions",
+        "apiKey": "no-key-needed",
+        "models": [model],
+    }
+    settings = {
+        "defaultProvider": "fake",
+        "defaultModel": "fake-model",
+        "enableInstallTelemetry": False,
+        "quietStartup": True,
+        "retry": {"enabled": retries},
+    }
+    _write_json(home / ".pi/agent/models.json", {"providers": {"fake": fake}})
+    _write_json(home / ".pi/agent/settings.json", settings)
+    return _home(home) | {"PI_OFFLINE": "1", "PI_TELEMETRY": "0", "PI_SKIP_VERSION_CHECK": "1"}
+
+
+RECIPES: dict[str, Callable[..., dict[str, str]]] = {
+    "opencode": opencode,
+    "gemini": gemini,
+    "copilot": copilot,
+    "pi": pi,
+}
 
 
 def _home(home: Path) -> dict[str, str]:
