@@ -75,6 +75,7 @@ class History:
         self.tool_calls: dict[str, ToolCall] = {}
         self.permissions: dict[str, Permission] = {}
         self.model_calls: dict[str, ModelCall] = {}
+        self.warnings: list[str] = []
         self.live_usage = Usage()
         self._open_item: Item | None = None
         self._parts: list[str] = []
@@ -490,7 +491,11 @@ class History:
     def _own_limit(self, line: Line, data: dict[str, Any]) -> None:
         self._add(line, "system", "note", as_str(data.get("message")) or "a limit was reached")
 
-    _own_warning = _on_warning = _own_limit
+    def _own_warning(self, line: Line, data: dict[str, Any]) -> None:
+        self.warnings.append(as_str(data.get("message")) or "")
+        self._own_limit(line, data)
+
+    _on_warning = _own_warning
 
     def _own_steered(self, line: Line, data: dict[str, Any]) -> None:
         prompt = blocks_text(as_list(data.get("prompt")))

@@ -263,8 +263,8 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     """Everything needed to start or resume a run: written once, before anything starts.
 
     `extends` is the built-in provider that `provider` is at heart (None in older runs: its own
-    name says it). `command` is resolved; `env_names` are the variables handed to the agent beyond the inherited
-    environment, names only: values never touch the disk.
+    name says it). `command` is resolved; `env_names` are the variables handed to the agent beyond
+    the inherited environment, names only: values never touch the disk.
     """
 
     run_id: str

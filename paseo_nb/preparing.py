@@ -19,6 +19,7 @@ import msgspec
 
 from . import config
 from .drivers import registry
+from .drivers.acp_fitting import mcp_kind
 from .errors import GitProblem, NotTrusted, StorageProblem, UsageProblem
 from .git import snapshots, worktrees
 from .host.base import Launch
@@ -87,6 +88,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
+    check_mcp(resolved, wish.mcp or ())
     # An agent that starts another works on in its own worktree, not in the project's root.
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
@@ -126,6 +128,19 @@ def check_types(wish: Wish) -> None:
     for name, value in (wish.env or {}).items():
         if not name or "=" in name or "\0" in name + value:
             raise UsageProblem(f"env={{{name!r}: …}} is no environment variable")
+
+
+def check_mcp(resolved: registry.Resolved, servers: Sequence[Mapping[str, Any]]) -> None:
+    """UsageProblem for an MCP server of a kind that the agent would leave out without a word."""
+    for server in servers:
+        kind = mcp_kind(server)
+        if resolved.mcp is not None and kind not in resolved.mcp:
+            takes = f"MCP servers over {' and '.join(resolved.mcp)} only"
+            raise UsageProblem(
+                f"{resolved.provider} takes {takes if resolved.mcp else 'no MCP servers'}; it would"
+                f" leave out {server.get('name')!r} ({kind}) without a word. Take it out of mcp="
+                + (f", or offer it over {resolved.mcp[0]}." if resolved.mcp else ".")
+            )
 
 
 def content_key(

@@ -12,11 +12,17 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
+
 from .. import __version__
 from ..model import Problem
-from .acp_fitting import check_offered, find_option, fit, option_values, our_id
-from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, problem_of
+from .acp_calls import Calls
+from .acp_choosing import Offer
+from .acp_fitting import check_mcp, fit
+from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, content_text, problem_of
 from .acp_services import RequestError, Services
+from .differing import differences_of, model_problem
+from .names import same_name
 from .seat import AgentProblem, Seat, TurnResult
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
 
@@ -28,7 +34,6 @@ OUTCOMES = {
     "max_tokens": "limit",
     "max_turn_requests": "limit",
 }
-GONE = -32603, "the agent's process is gone"
 _TEXT = ("params", "update", "content", "text")
 QUIET = {
     f"{prefix}{kind}": _TEXT
@@ -38,7 +43,7 @@ QUIET = {
 AUTH_REQUIRED, METHOD_NOT_FOUND, INVALID_PARAMS = -32000, -32601, -32602
 
 
-class AcpDialect:
+class AcpDialect(Calls):
     """One ACP connection. Everything that arrives is already in the journal."""
 
     quiet = QUIET
@@ -48,22 +53,19 @@ class AcpDialect:
     text_of = staticmethod(text_of)
 
     def __init__(self, seat: Seat) -> None:
-        self.seat = seat
+        super().__init__(seat)
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self.capabilities: Json = {}
         self._auth_methods: list[Any] = []
-        self.modes: Json = {}
-        self.models: Json = {}
-        self.config_options: list[Any] = []
-        self._next_id = 0
-        self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self.offer = Offer()
         self._replaying = False
         self._tool_calls: dict[str, list[bytes | Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancel_asked = False
-        self._closed = False
+        self._last_chunk: bytes | None = None
         self._services = Services(seat)
+        self.differences = differences_of(seat.spec.at_heart)
 
     def argv(self, session_id: str | None) -> list[str]:
         """See `seat.Dialect.argv`: ACP chooses a session by a message."""
@@ -75,10 +77,12 @@ class AcpDialect:
         """See `seat.Dialect.kind_of`: the method, or `METHOD:result` / `METHOD:error`."""
         if message.method == "session/update" and message.params and message.params.update:
             kind = message.params.update.sessionUpdate
+            if kind == "agent_message_chunk" and self.differences.failure is not None:
+                self._last_chunk = line
             return f"replay/{kind}" if self._replaying and kind not in PRESENT else kind
         if message.method is not None:
             return message.method[:120]
-        method, _ = self._waiting.get(our_id(message.id), ("unasked", None))
+        method = self.asked(message.id)
         failed = bytes(message.error) != b"null"
         if method == "session/load":
             self._replaying = False
@@ -88,21 +92,21 @@ class AcpDialect:
         """See `seat.Dialect.handle`."""
         if line is None:
             if message.method is not None and message.id is not None:
-                self._reply_error(message.id, -32600, "the message is too long to be handled")
+                self.reply_error(message.id, -32600, "the message is too long to be handled")
             elif message.method is None:
-                self._settle(message.id, None, {"message": "the answer is too long", "code": 0})
+                self.settle(message.id, None, {"message": "the answer is too long", "code": 0})
             return
         if message.method == "session/update":
             self._note_update(kind, message, line)
             if message.id is not None:  # an agent that wants its updates acknowledged
-                self._reply(message.id, {}, message.method)
+                self.reply(message.id, {}, message.method)
             return
         data = as_dict(decode(line))
         params = as_dict(data.get("params"))
         if message.method is not None and message.id is not None:
             self._request(message.id, message.method, params, seq)
         elif message.method is None:
-            self._settle(message.id, data.get("result"), data.get("error"))
+            self.settle(message.id, data.get("result"), data.get("error"))
 
     def _note_update(self, kind: str, message: Envelope, line: bytes) -> None:
         if kind in ("tool_call", "tool_call_update"):
@@ -116,7 +120,7 @@ class AcpDialect:
                 self.seat.metered(float(amount), None)
         elif kind == "config_option_update":
             options = as_list(_update_in(line).get("configOptions"))
-            self.config_options = options or self.config_options
+            self.offer.options = options or self.offer.options
 
     def _note_call(self, call_id: str, status: str | None, line: bytes) -> None:
         """Keep what a permission request may leave out; most calls never ask, so it is read only
@@ -129,21 +133,13 @@ class AcpDialect:
         if len(told) > 8:
             told[:] = [_told(told)]
 
-    def _settle(self, ident: Any, result: Any, error: Any) -> None:
-        _, future = self._waiting.pop(our_id(ident), ("", None))
-        if future is not None and not future.done():
-            if error is not None:
-                future.set_exception(RequestError.of(error))
-            else:
-                future.set_result(as_dict(result))
-
     def _request(self, ident: Any, method: str, params: Json, seq: int) -> None:
         if method == "session/request_permission":
             self._own(ident, self._permission(ident, params, seq))
         elif self._services.knows(method):
             self._own(ident, self._serve(ident, method, params))
         else:
-            self._reply_error(ident, METHOD_NOT_FOUND, f"paseo_nb does not offer {method}")
+            self.reply_error(ident, METHOD_NOT_FOUND, f"paseo_nb does not offer {method}")
 
     def _own(self, ident: Any, work: Coroutine[Any, Any, None]) -> None:
         async def answer() -> None:
@@ -151,7 +147,7 @@ class AcpDialect:
                 await work
             except Exception as error:  # a mistake of ours: the agent must not wait for ever
                 traceback.print_exc()
-                self._reply_error(ident, -32603, f"paseo_nb made a mistake: {error!r}")
+                self.reply_error(ident, -32603, f"paseo_nb made a mistake: {error!r}")
 
         task = asyncio.get_running_loop().create_task(answer())
         self._tasks.add(task)
@@ -165,47 +161,19 @@ class AcpDialect:
         outcome: Json = {"outcome": "cancelled"}
         if answer.option_id is not None:
             outcome = {"outcome": "selected", "optionId": answer.option_id}
-        self._reply(ident, {"outcome": outcome}, "session/request_permission")
+        self.reply(ident, {"outcome": outcome}, "session/request_permission")
 
     async def _serve(self, ident: Any, method: str, params: Json) -> None:
         try:
             result = await self._services.serve(method, params)
         except RequestError as error:
-            self._reply_error(ident, error.code, str(error), error.data)
+            self.reply_error(ident, error.code, str(error), error.data)
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-            self._reply_error(ident, -32603, f"{method} failed: {error}")
+            self.reply_error(ident, -32603, f"{method} failed: {error}")
         else:
-            self._reply(ident, result, method)
-
-    def _reply(self, ident: Any, result: Json, method: str) -> None:
-        if not self._closed:
-            message = {"jsonrpc": "2.0", "id": ident, "result": result}
-            self.seat.write(f"{method}:result", message)
-
-    def _reply_error(self, ident: Any, code: int, message: str, data: Any = None) -> None:
-        if not self._closed:
-            error: Json = {"code": code, "message": message}
-            if data is not None:
-                error["data"] = data
-            self.seat.write("error", {"jsonrpc": "2.0", "id": ident, "error": error})
+            self.reply(ident, result, method)
 
     # ------------------------------------------------------------ what we ask
-
-    async def request(self, method: str, params: Json, timeout_s: float | None = None) -> Json:
-        """Ask the agent; its result. RequestError, or TimeoutError after `timeout_s`."""
-        if self._closed:
-            raise RequestError(*GONE)
-        ident = self._next_id
-        self._next_id += 1
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[ident] = (method, future)
-        self.seat.write(method, {"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
-        async with asyncio.timeout(timeout_s):
-            return await future
-
-    def notify(self, method: str, params: Json) -> None:
-        """Tell the agent something."""
-        self.seat.write(method, {"jsonrpc": "2.0", "method": method, "params": params})
 
     async def connect(self, session_id: str | None) -> None:
         """See `seat.Dialect.connect`."""
@@ -226,6 +194,8 @@ class AcpDialect:
         ):
             if value:
                 await self._choose_again(what, value, session_id)
+        if spec.model and spec.model_by == "argv":
+            self._compare_models(spec.model)
 
     async def _choose_again(self, what: str, value: str, session_id: str | None) -> None:
         """A choice of the run's spec. What a session of ours cannot take any more (a model that
@@ -233,7 +203,7 @@ class AcpDialect:
         try:
             await self.set_option(what, value)
         except AgentProblem as error:
-            if session_id is None or session_id == self.seat.spec.load_session_id or self._closed:
+            if session_id is None or session_id == self.seat.spec.load_session_id or self.closed:
                 raise
             self.seat.own("warning", message=f"{error} (it goes on with what the session has)")
 
@@ -268,6 +238,7 @@ class AcpDialect:
 
     async def _open_session(self, session_id: str | None) -> None:
         spec = self.seat.spec
+        check_mcp(spec.mcp, as_dict(self.capabilities.get("mcpCapabilities")))
         where: Json = {"cwd": spec.cwd, "mcpServers": spec.mcp}
         if session_id is None:
             result = await self.request("session/new", where, self.start_s)
@@ -277,9 +248,11 @@ class AcpDialect:
         else:
             result = await self._return_to(session_id, where)
         self.session_id = session_id
-        self.modes = as_dict(result.get("modes"))
-        self.models = as_dict(result.get("models"))
-        self.config_options = as_list(result.get("configOptions"))
+        self.offer = Offer(
+            as_dict(result.get("modes")),
+            as_dict(result.get("models")),
+            as_list(result.get("configOptions")),
+        )
 
     async def _return_to(self, session_id: str, where: Json) -> Json:
         """Go on with a session: `resume` (no replay) where the agent has it, else `load`."""
@@ -323,27 +296,38 @@ class AcpDialect:
         """See `seat.Dialect.prompt`."""
         self._tool_calls.clear()
         self._cancel_asked = self._services.cancelled = False
+        self._last_chunk = None
         try:
             fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
         except AgentProblem as error:
             return TurnResult("error", None, error.problem)
+        record, session, environment = (
+            self.differences.record,
+            self.session_id,
+            self.seat.environment,
+        )
+        begins = record.size(session, environment) if record is not None else 0
         try:
-            result = await self.request(
-                "session/prompt", {"sessionId": self.session_id, "prompt": fitting}
-            )
+            result = await self.request("session/prompt", {"sessionId": session, "prompt": fitting})
         except RequestError as error:
             if self._cancel_asked:
                 return TurnResult("cancelled", None)
             return TurnResult("error", None, self._explain(error))
-        reason = as_str(result.get("stopReason")) or "end_turn"
-        if reason == "cancelled" and not self._cancel_asked:
-            problem = Problem(
-                "agent_cancelled",
-                "the agent ended the turn as cancelled, though nobody cancelled it",
-                "Send the prompt again; some agents do so when they lose part of their own output.",
-            )
-            return TurnResult("error", reason, problem)
-        return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)  # pyright: ignore
+        problem = self._last_words()
+        if record is not None and session is not None:
+            account = await asyncio.to_thread(record.since, begins, session, environment)
+            if account is not None:
+                problem = account.problem
+                if account.usage is not None:
+                    self.seat.own("usage", **msgspec.to_builtins(account.usage))
+        return ended(result, problem, self._cancel_asked)
+
+    def _last_words(self) -> Problem | None:
+        """Why the turn failed, where the agent tells it as its last text."""
+        pattern, line = self.differences.failure, self._last_chunk
+        text = content_text(_update_in(line).get("content")) if pattern and line else ""
+        found = pattern.fullmatch(text) if pattern else None
+        return model_problem(found["message"]) if found is not None else None
 
     async def steer(self, blocks: list[Json]) -> bool:
         """See `seat.Dialect.steer`: plain ACP has no word for it."""
@@ -358,32 +342,26 @@ class AcpDialect:
 
     async def set_option(self, what: str, value: str) -> None:
         """See `seat.Dialect.set_option`: by config option, else by the older methods."""
-        option = find_option(what, self.config_options)
-        if option is not None:
-            params: Json = {"configId": option.get("id"), "value": value}
-            if option.get("type") == "boolean":
-                params.update(type="boolean", value=value.lower() in ("true", "on", "yes", "1"))
-            else:
-                check_offered(what, value, option_values(as_list(option.get("options"))))
-            result = await self._choose("session/set_config_option", params)
-            self.config_options = as_list(result.get("configOptions")) or self.config_options
-        elif what == "agent_mode" and self.modes:
-            modes = [as_dict(m) for m in as_list(self.modes.get("availableModes"))]
-            check_offered(what, value, [str(m.get("id")) for m in modes])
-            await self._choose("session/set_mode", {"modeId": value})
-        elif what == "model" and self.models:
-            models = [as_dict(m) for m in as_list(self.models.get("availableModels"))]
-            check_offered(what, value, [str(m.get("modelId")) for m in models])
-            await self._choose("session/set_model", {"modelId": value})
-        else:
-            raise AgentProblem(
-                Problem(
-                    f"no_{what}",
-                    f"{self.seat.spec.provider} offers no choice of {what.replace('_', ' ')}",
-                    f"Leave out {what}={value!r}.",
-                )
+        heart, provider = self.differences, self.seat.spec.provider
+        choice = self.offer.choose(what, value, provider, heart.effort_as_modes)
+        result = await self._choose(choice.method, choice.params)
+        options = as_list(result.get("configOptions"))
+        self.offer.options = options or self.offer.options
+        asked = {} if choice.value == value else {"asked": value}
+        self.seat.own("option", what=what, value=choice.value, **asked)
+        if what == "model" and options:
+            self._compare_models(choice.value)
+
+    def _compare_models(self, asked: str) -> None:
+        """Say so where the session uses another model than was asked for."""
+        answered = self.offer.current_model()
+        if answered is not None and not same_name(asked, answered):
+            self.seat.own(
+                "warning",
+                message=f"asked for the model {asked}, the agent answers with {answered}",
+                asked=asked,
+                answered=answered,
             )
-        self.seat.own("option", what=what, value=value)
 
     async def _choose(self, method: str, params: Json) -> Json:
         try:
@@ -395,15 +373,25 @@ class AcpDialect:
 
     def close(self) -> None:
         """See `seat.Dialect.close`."""
-        self._closed = True
+        self.closed = True
         self._services.end_terminals()
         for task in list(self._tasks):
             task.cancel()
-        for _, future in self._waiting.values():
-            if not future.done():
-                future.set_exception(RequestError(*GONE))
-                future.exception()  # whoever asked may be gone too: that is no news
-        self._waiting.clear()
+        self.fail_all()
+
+
+def ended(result: Json, problem: Problem | None, cancelled: bool) -> TurnResult:
+    """How a turn ended: by its answer, and by what else is known of it."""
+    reason = as_str(result.get("stopReason")) or "end_turn"
+    if reason == "cancelled" and not cancelled:
+        problem = problem or Problem(
+            "agent_cancelled",
+            "the agent ended the turn as cancelled, though nobody cancelled it",
+            "Send the prompt again; some agents do so when they lose part of their own output.",
+        )
+    if problem is not None and not cancelled:
+        return TurnResult("error", reason, problem)
+    return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)  # pyright: ignore
 
 
 def _update_in(line: bytes) -> Json:

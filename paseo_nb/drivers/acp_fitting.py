@@ -1,20 +1,14 @@
-"""Making a wish fit what an ACP agent offers: content blocks by its capabilities, a model, mode or
-effort by its config options; and an answer's id fit ours. Pure functions; `acp` talks."""
+"""Making what we send fit an ACP agent's capabilities: content blocks and MCP servers; and an
+answer's id fit ours. Pure functions; `acp` talks."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Mapping
 from typing import Any
 
 from ..model import Problem
-from .acp_reading import Json, as_dict, as_list, as_str
+from .acp_reading import Json, as_dict, as_str
 from .seat import AgentProblem
-
-CONFIG_CATEGORIES = {
-    "model": ("model",),
-    "agent_mode": ("mode",),
-    "effort": ("thought_level", "effort", "thinking"),
-}
 
 
 def fit(blocks: list[Json], can: Json) -> list[Json]:
@@ -37,39 +31,20 @@ def fit(blocks: list[Json], can: Json) -> list[Json]:
     return fitting
 
 
-def find_option(what: str, options: list[Any]) -> Json | None:
-    """The config option that chooses model, agent mode or effort: by category, else by id."""
-    known = [as_dict(option) for option in options]
-    for key in ("category", "id"):
-        for option in known:
-            if option.get(key) in (what, *CONFIG_CATEGORIES[what]):
-                return option
-    return None
+def check_mcp(servers: list[Json], can: Json) -> None:
+    """AgentProblem for an MCP server of a kind that `mcpCapabilities` leaves out: an agent would
+    drop it without a word. (Every agent takes stdio, says ACP; who does not is in its capabilities
+    and was told before.)"""
+    for server in servers:
+        kind = mcp_kind(server)
+        if kind != "stdio" and not can.get(kind):
+            said = f"the agent takes no MCP server over {kind} ({server.get('name')})"
+            raise AgentProblem(Problem("no_mcp", said, "Leave it out, or offer it over stdio."))
 
 
-def option_values(options: list[Any]) -> list[str]:
-    """The values that a select offers, groups opened."""
-    values: list[str] = []
-    for option in map(as_dict, options):
-        if "options" in option:
-            values += option_values(as_list(option["options"]))
-        elif "value" in option:
-            values.append(str(option["value"]))
-    return values
-
-
-def check_offered(what: str, value: str, offered: list[str]) -> None:
-    """AgentProblem with the nearest names, where a list is offered and the value is not on it."""
-    if not offered or value in offered:
-        return
-    near = difflib.get_close_matches(value, offered, n=5, cutoff=0.3) or offered[:8]
-    raise AgentProblem(
-        Problem(
-            f"unknown_{what}",
-            f"the agent knows no {what.replace('_', ' ')} {value!r}",
-            f"Nearest: {', '.join(near)}.",
-        )
-    )
+def mcp_kind(server: Mapping[str, Any]) -> str:
+    """`stdio`, `http` or `sse`, of an MCP server as ACP writes it."""
+    return str(server.get("type") or ("http" if "url" in server else "stdio"))
 
 
 def our_id(ident: Any) -> int:

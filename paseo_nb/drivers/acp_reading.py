@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from ..model import Event, Line, Problem, Usage
+from ..model import TOKENS, Event, Line, Problem, Usage
+from .differing import differences_of
 
 Json = dict[str, Any]
 NO_MESSAGE = "the agent reported an error without a message"
@@ -48,10 +49,6 @@ SESSION_RESULTS = {
     "session/fork:result",
 }
 
-# How each agent counts in PromptResponse.usage (measured: who includes cached tokens in input).
-INPUT_INCLUDES_CACHE = {"copilot"}
-CUMULATIVE_USAGE = {"copilot"}
-
 
 class _Content(msgspec.Struct, gc=False):
     type: str = ""
@@ -79,10 +76,10 @@ _chunk_decoder = msgspec.json.Decoder(_Chunk)
 class AcpReading:
     """ACP, with what differs by provider."""
 
-    version = 1
+    version = 2
 
     def __init__(self, provider: str = "") -> None:
-        self.provider = provider
+        self.differences = differences_of(provider)
         self._before = Usage()
         self._read: tuple[Line | None, Json] = (None, {})
 
@@ -104,7 +101,9 @@ class AcpReading:
         if not update or update.toolCallId is not None:
             return None
         content = update.content
-        return content.text if content and content.type == "text" else None
+        text = content.text if content and content.type == "text" else None
+        retry = self.differences.retry
+        return None if text is not None and retry is not None and retry.fullmatch(text) else text
 
     def _message(self, line: Line) -> Json:
         """The line's message; decoded once for `facts` and `event` of the same line."""
@@ -124,7 +123,7 @@ class AcpReading:
             told = model_call(update) if kind == "usage_update" else None
             if told is not None:
                 return [("model_call", told), (kind, update)]
-            return [] if kind in NOT_UPDATES else [(kind, update)]
+            return [] if kind in NOT_UPDATES else [self._update(kind, update)]
         result = as_dict(message.get("result"))
         if kind == "initialize:result":
             self._before = Usage()  # a new process: cumulative counts begin at zero
@@ -154,6 +153,18 @@ class AcpReading:
             return [("request", {"method": kind, "params": params})]
         return []
 
+    def _update(self, kind: str, update: Json) -> tuple[str, Json]:
+        """An update as a fact: a retry that is told as text is a retry."""
+        pattern = self.differences.retry
+        if pattern is not None and kind == "agent_message_chunk":
+            text = content_text(update.get("content"))
+            found = pattern.fullmatch(text)
+            if found is not None:
+                told = {k: int(v) for k, v in found.groupdict().items() if v is not None}
+                attempt, most = told.get("attempt"), told.get("most")
+                return "retry", {"attempt": attempt, "max_attempts": most, "message": text}
+        return kind, update
+
     def event(self, line: Line) -> Event:
         """See `reading.Reading.event`."""
         text: str | None = None
@@ -176,13 +187,18 @@ class AcpReading:
         return Event(line.seq, line.t, line.turn, line.dir, line.kind, text, call, line.raw)
 
     def _usage(self, result: Json) -> Usage:
-        usage = usage_of(result, includes_cache=self.provider in INPUT_INCLUDES_CACHE)
+        differs = self.differences
+        usage = usage_of(result, includes_cache=differs.input_includes_cache)
+        if differs.usage_of is not None and not result.get("usage"):
+            usage = differs.usage_of(result)
         cancelled = result.get("stopReason") == "cancelled"
         if cancelled and not usage.input_tokens and not usage.total_tokens:
             return Usage()  # some agents report zeros for a turn that was cancelled
-        if self.provider in CUMULATIVE_USAGE:
+        if usage == Usage():
+            return usage
+        if differs.cumulative:
             usage, self._before = minus(usage, self._before), usage
-        return usage
+        return msgspec.structs.replace(usage, source="agent", scope=differs.scope)
 
 
 def decode(raw: msgspec.Raw) -> Any:
@@ -259,14 +275,8 @@ def session_facts(result: Json) -> Json:
 
 def usage_of(result: Json, *, includes_cache: bool = False) -> Usage:
     """Tokens of a prompt's answer, input inclusive of cached ones. ACP's `usage` excludes them
-    unless the agent is known to include them; Gemini tells its own in `_meta.quota`."""
+    unless the agent is known to include them."""
     told = as_dict(result.get("usage"))
-    quota = as_dict(as_dict(as_dict(result.get("_meta")).get("quota")).get("token_count"))
-    if not told and quota:
-        return Usage(
-            input_tokens=as_int(quota.get("input_tokens")),
-            output_tokens=as_int(quota.get("output_tokens")),
-        )
     if not told:
         return Usage()
     tokens = as_int(told.get("inputTokens"))
@@ -300,11 +310,11 @@ def model_call(update: Json) -> Json | None:
 
 def minus(later: Usage, earlier: Usage) -> Usage:
     """What was added between two cumulative counts; all of the later where it counts anew."""
-    names = [name for name in Usage.__struct_fields__ if getattr(earlier, name) is not None]
+    names = [name for name in TOKENS if getattr(earlier, name) is not None]
     if any((getattr(later, name) or 0) < getattr(earlier, name) for name in names):
         return later
     out = Usage()
-    for name in Usage.__struct_fields__:
+    for name in TOKENS:
         a, b = getattr(later, name), getattr(earlier, name)
         setattr(out, name, a if a is None or b is None else a - b)
     return out

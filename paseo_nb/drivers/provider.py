@@ -37,12 +37,17 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     model_by: `argv` adds `model_args` (with `{model}` filled in) to the command, `session` has the
     supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
     look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
+    `switches` are variables that the agent gets unless the environment has them already.
+    For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
+    or of the files `signed_in` lets it work; `sign_in` is what to do where there is none;
+    `sessions` is where it keeps them.
     `folder` is where a user's relative paths start; `extends` the built-in provider it is at heart.
     """
 
     name: str
     command: list[str]
     env: dict[str, str] = {}
+    switches: dict[str, str] = {}
     dialect: str = "acp"
     model_by: ModelBy = "session"
     model_args: list[str] = []
@@ -54,6 +59,11 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     scripted: bool = False
     source: Source = "built-in"
     needs: str | None = None
+    version_of: str | None = None
+    keys: tuple[str, ...] = ()
+    signed_in: tuple[str, ...] = ()
+    sign_in: str = ""
+    sessions: str | None = None
     notes: str = ""
     extends: str = "acp"
     trusted: bool = True
@@ -115,7 +125,7 @@ class ProviderTable(msgspec.Struct, kw_only=True, omit_defaults=True):
         if self.command is not None:
             changes["needs"] = self.command[0] if self.command else None
             changes.setdefault("install", "")
-            changes["scripted"] = False
+            changes["scripted"], changes["version_of"] = False, None
         if self.model_args is not None:
             changes["model_by"] = "argv" if self.model_args else "session"
         return msgspec.structs.replace(base, **changes, **identity)

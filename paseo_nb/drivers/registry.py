@@ -17,9 +17,10 @@ import msgspec
 
 from .. import config, declared
 from ..errors import UsageProblem
+from ..installing import bin_folder
 from ..model import Mode
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
-from . import acp_command, demo, gemini, opencode
+from . import acp_command, copilot, demo, gemini, opencode, pi
 from .provider import ModelBy, Provider, ProviderTable
 
 PROFILE = "@"
@@ -44,6 +45,7 @@ class Resolved(msgspec.Struct, kw_only=True):
     effort: str | None = None
     scripted: bool = False
     extends: str = "acp"
+    mcp: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         """Without the values of its environment: they may be secrets."""
@@ -52,7 +54,8 @@ class Resolved(msgspec.Struct, kw_only=True):
 
 def built_in() -> dict[str, Provider]:
     """What comes with us."""
-    return {p.name: p for p in (demo.provider(), opencode.PROVIDER, gemini.PROVIDER)}
+    ours = (demo.provider(), copilot.PROVIDER, opencode.provider(), pi.PROVIDER, gemini.PROVIDER)
+    return {provider.name: provider for provider in ours}
 
 
 def providers(project: Path) -> dict[str, Provider]:
@@ -157,10 +160,12 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
     extra = _model_arguments(provider, chosen)
     folders = _agent_folders(project)
     command = [*_command(provider, folders, project, environment), *extra]
-    env = {key: _filled(value, key, provider, environment) for key, value in provider.env.items()}
-    if os.path.dirname(command[0]) in folders:  # its own helpers, node say, may lie beside it
+    env = {key: value for key, value in provider.switches.items() if key not in environment}
+    env |= {key: _filled(value, key, provider, environment) for key, value in provider.env.items()}
+    beside = os.path.dirname(command[0])
+    if beside in (*folders, str(bin_folder())):  # its own helpers, node say, may lie beside it
         path = env.get("PATH", environment.get("PATH", os.defpath))
-        env["PATH"] = os.pathsep.join([*folders, path])
+        env["PATH"] = os.pathsep.join([*(folders if beside in folders else [beside]), path])
     seen = {**environment, **env}
     wants_auth = provider.auth_needs is None or bool(seen.get(provider.auth_needs))
     return Resolved(
@@ -177,6 +182,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         effort=effort,
         scripted=provider.scripted,
         extends=provider.extends,
+        mcp=provider.capabilities.mcp,
     )
 
 
@@ -241,11 +247,14 @@ def _command(
     """The command with an absolute program; what it names beside its file, absolute too."""
     program, *arguments = provider.command
     beside = Path(provider.folder) if provider.folder else project
+    path = environment.get("PATH", os.defpath)
+    path = os.pathsep.join([*folders, path, str(bin_folder())])
     if os.sep in program:
         found = shutil.which(beside / Path(program).expanduser())
     else:
-        path = os.pathsep.join([*folders, environment.get("PATH", os.defpath)])
         found = shutil.which(program, path=path)
+    if found and provider.version_of and not shutil.which(provider.version_of, path=path):
+        found, program = None, provider.version_of
     if found is None:
         how = f"Install it: {provider.install}. " if provider.install else ""
         raise UsageProblem(

@@ -68,6 +68,8 @@ class Seat(Protocol):
     """What the supervisor offers to a dialect."""
 
     spec: RunSpec
+    environment: Mapping[str, str]
+    """What the agent gets; values are never written down."""
 
     def write(self, kind: str, message: Any) -> None:
         """Journal a message as `out`, then send it to the agent."""

@@ -58,7 +58,7 @@ class Supervisor:
     def __init__(self, run_dir: str, environment: Mapping[str, str]) -> None:
         self.folder = RunFolder(run_dir)
         self.spec: RunSpec = self.folder.read_spec()
-        self.environment = {**environment, cleanup.MARKER: self.spec.run_id}
+        self.environment: Mapping[str, str] = {**environment, cleanup.MARKER: self.spec.run_id}
         self.link: AgentLink | None = None
         self.stopping: str | None = None
         self.wanted = asyncio.Event()

@@ -51,7 +51,7 @@ def test_agents_tell_their_versions_in_time(project: Path, tools: Path) -> None:
 def test_a_missing_agent_is_a_note_with_how_to_install_it(project: Path, tools: Path) -> None:
     check = named(diagnose(project), "agent opencode")
     assert (check.ok, check.detail) == (None, "not installed")
-    assert check.fix == "npm install -g opencode-ai"
+    assert check.fix == "paseo-nb install opencode"
 
 
 def test_a_provider_of_ones_own_is_not_started(project: Path, user: Path, tools: Path) -> None:

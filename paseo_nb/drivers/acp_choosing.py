@@ -1,0 +1,93 @@
+"""Choosing a model, an agent mode or an effort of an ACP session: which message says so.
+
+Pure functions over what the session told; `acp` sends the message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..model import Problem
+from .acp_reading import Json, as_dict, as_list, as_str
+from .names import resolve_name
+from .seat import AgentProblem
+
+CONFIG_CATEGORIES = {
+    "model": ("model",),
+    "agent_mode": ("mode",),
+    "effort": ("thought_level", "effort", "thinking"),
+}
+
+
+class Choice(msgspec.Struct):
+    """A request without its session, and the value that it chooses."""
+
+    method: str
+    params: Json
+    value: str
+
+
+class Offer(msgspec.Struct):
+    """What a session offers to choose from, as it told last."""
+
+    modes: Json = {}
+    models: Json = {}
+    options: list[Any] = []
+
+    def choose(self, what: str, value: str, provider: str, effort_as_modes: bool) -> Choice:
+        """How `value` is chosen. AgentProblem where it is not offered."""
+        option = find_option(what, self.options)
+        if option is not None:
+            params: Json = {"configId": option.get("id")}
+            if option.get("type") == "boolean":
+                on = value.lower() in ("true", "on", "yes", "1")
+                return Choice(
+                    "session/set_config_option", {**params, "value": on, "type": "boolean"}, value
+                )
+            value = resolve_name(what, value, option_values(as_list(option.get("options"))))
+            return Choice("session/set_config_option", {**params, "value": value}, value)
+        if self.modes and what == ("effort" if effort_as_modes else "agent_mode"):
+            modes = [as_dict(mode) for mode in as_list(self.modes.get("availableModes"))]
+            value = resolve_name(what, value, {str(m.get("id")): _name(m) for m in modes})
+            return Choice("session/set_mode", {"modeId": value}, value)
+        if what == "model" and self.models:
+            models = [as_dict(model) for model in as_list(self.models.get("availableModels"))]
+            value = resolve_name(what, value, {str(m.get("modelId")): _name(m) for m in models})
+            return Choice("session/set_model", {"modelId": value}, value)
+        said = f"{provider} offers no choice of {what.replace('_', ' ')}"
+        hint = f"Leave out {what}={value!r}."
+        if what == "agent_mode" and effort_as_modes:
+            hint = f"Its modes are levels of thinking: write effort={value!r}."
+        raise AgentProblem(Problem(f"no_{what}", said, hint))
+
+    def current_model(self) -> str | None:
+        """The model that the session says it uses."""
+        option = find_option("model", self.options) or {}
+        return as_str(option.get("currentValue")) or as_str(self.models.get("currentModelId"))
+
+
+def find_option(what: str, options: list[Any]) -> Json | None:
+    """The config option that chooses model, agent mode or effort: by category, else by id."""
+    known = [as_dict(option) for option in options]
+    for key in ("category", "id"):
+        for option in known:
+            if option.get(key) in (what, *CONFIG_CATEGORIES[what]):
+                return option
+    return None
+
+
+def option_values(options: list[Any]) -> dict[str, str]:
+    """The values that a select offers, with their names; groups opened."""
+    values: dict[str, str] = {}
+    for option in map(as_dict, options):
+        if "options" in option:
+            values |= option_values(as_list(option["options"]))
+        elif "value" in option:
+            values[str(option["value"])] = _name(option)
+    return values
+
+
+def _name(told: Json) -> str:
+    return as_str(told.get("name")) or ""

@@ -1,0 +1,90 @@
+"""copilot: GitHub Copilot CLI over ACP (`copilot --acp`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from .acp_reading import as_dict, as_int, as_str
+from .differing import Account, Differences, Json, Record, home_of, model_problem
+from .provider import Capabilities, Provider
+
+NAME = "copilot"
+
+# Find: a native binary (npm's launcher for it needs node).
+NEEDS = "copilot"
+INSTALL = "paseo-nb install copilot"
+
+# Launch: a model by `--model`, as the session offers no choice of one where it is your own endpoint
+# (COPILOT_PROVIDER_BASE_URL, …). It looks for updates of itself otherwise.
+COMMAND = ["copilot", "--acp"]
+MODEL_ARGS = ["--model", "{model}"]
+SWITCHES = {"COPILOT_AUTO_UPDATE": "false"}
+
+
+# Differences from plain ACP: a failed model request ends the turn as `end_turn`; its retries and
+# its error are text chunks of their own. What really happened stands in its own record of the
+# session. Its modes are URLs (…#agent, #plan, #autopilot). session/resume is unknown to it
+# (-32601), session/load works. Its event channel is bounded: where a client reads too slowly it
+# loses events and says "cancelled".
+def find_record(session_id: str, environment: Mapping[str, str]) -> Path | None:
+    """`$COPILOT_HOME/session-state/ID/events.jsonl`."""
+    base = environment.get("COPILOT_HOME")
+    home = Path(base) if base else home_of(environment) / ".copilot"
+    path = home / "session-state" / session_id / "events.jsonl"
+    return path if path.is_file() else None
+
+
+def read_record(entries: list[Json]) -> Account:
+    """The last error, unless the model answered after it."""
+    problem = None
+    for entry in entries:
+        if entry.get("type") == "session.error":
+            data = as_dict(entry.get("data"))
+            message = as_str(data.get("message")) or "the model failed"
+            problem = model_problem(message, as_int(data.get("statusCode")))
+        elif entry.get("type") == "assistant.message":
+            problem = None
+    return Account(problem=problem)
+
+
+DIFFERENCES = Differences(
+    input_includes_cache=True,
+    cumulative=True,
+    retry=re.compile(r"Info: Request failed due to .* Retrying\.\.\."),
+    failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
+    record=Record(find_record, read_record),
+)
+NOTES = "takes no MCP server over stdio"
+
+# Capabilities
+CAPABILITIES = Capabilities(
+    images=True, mcp=("http", "sse"), returns="load", asks=True, effort=False
+)
+
+# Usage: `PromptResponse.usage` counts up over the session's process, and its input includes cached
+# tokens; reasoning is told, cost is not. A turn that failed in its first request tells none.
+# `usage_update` has the context's gauge.
+
+# Measured: 1.0.102. Ready in 0.45-0.64 s, 338 MB (of which npm's launcher 55 MB); cancel 0.01 s;
+# HTTP 500 and 429: 5 retries in 5.6 s, then "Error: …" and end_turn; 401: two tries; 400: none.
+# An MCP server over stdio is left out ("Rejecting non-http/sse MCP server", only in its log).
+MEASURED = "1.0.102"
+
+PROVIDER = Provider(
+    name=NAME,
+    command=COMMAND,
+    switches=SWITCHES,
+    model_by="argv",
+    model_args=MODEL_ARGS,
+    install=INSTALL,
+    needs=NEEDS,
+    notes=NOTES,
+    extends=NAME,
+    keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_BASE_URL"),
+    signed_in=("~/.copilot/config.json",),
+    sign_in="copilot login",
+    sessions="~/.copilot/session-state",
+    capabilities=CAPABILITIES,
+)

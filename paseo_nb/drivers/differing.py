@@ -1,0 +1,120 @@
+"""What may differ between agents that speak ACP, as data and small functions; each provider's file
+fills it in. The common code asks for a difference, never for a provider's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from ..model import Problem, Scope, Usage
+
+Json = dict[str, Any]
+MAX_RECORD = 64 << 20
+
+
+class Account(msgspec.Struct):
+    """What an agent's own record tells of one turn. `problem`: why it really ended."""
+
+    usage: Usage | None = None
+    problem: Problem | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The file of JSON lines in which an agent keeps its session.
+
+    find: its path, from the session's id and the agent's environment; None where there is none.
+    read: what the lines that a turn has added say.
+    """
+
+    find: Callable[[str, Mapping[str, str]], Path | None]
+    read: Callable[[list[Json]], Account]
+
+    def size(self, session_id: str | None, environment: Mapping[str, str]) -> int:
+        """Where the next turn's lines will begin."""
+        try:
+            path = self.find(session_id, environment) if session_id else None
+            return path.stat().st_size if path else 0
+        except OSError:
+            return 0
+
+    def since(self, size: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
+        """What was added after `size`; None where the record cannot be read."""
+        try:
+            path = self.find(session_id, environment)
+            if path is None:
+                return None
+            with path.open("rb") as file:
+                file.seek(size)
+                lines = file.read(MAX_RECORD).splitlines()
+        except OSError:
+            return None
+        entries: list[Json] = []
+        for line in lines:
+            try:
+                entry: Any = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                entries.append(cast(Json, entry))
+        return self.read(entries)
+
+
+class Differences(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent differs from plain ACP.
+
+    input_includes_cache: its input tokens have cached ones in them already. cumulative: its counts
+    go up over the session's process. scope: what its counts cover. usage_of: reads them where they
+    are not in the answer's `usage`.
+    retry: a text chunk that is no text of the model's but tells of a retry; it may have the groups
+    `attempt` and `most`. failure: one that tells why the turn failed, though it ends well.
+    record: its own file of the session, read after each turn.
+    effort_as_modes: its modes are levels of thinking.
+    load_in_s: how long to wait before a session may be loaded.
+    """
+
+    input_includes_cache: bool = False
+    cumulative: bool = False
+    scope: Scope = "turn"
+    usage_of: Callable[[Json], Usage] | None = None
+    retry: re.Pattern[str] | None = None
+    failure: re.Pattern[str] | None = None
+    record: Record | None = None
+    effort_as_modes: bool = False
+    load_in_s: Callable[[str, Mapping[str, str]], float] | None = None
+
+
+NONE = Differences()
+# The provider files that have differences; imported only for a run of that very provider.
+_FILES = frozenset({"copilot", "gemini", "opencode", "pi"})
+
+
+def differences_of(provider: str) -> Differences:
+    """The differences of a built-in provider; plain ACP for any other name."""
+    if provider not in _FILES:
+        return NONE
+    return cast(Differences, importlib.import_module(f".{provider}", __package__).DIFFERENCES)
+
+
+def home_of(environment: Mapping[str, str]) -> Path:
+    """The home folder of a process with this environment."""
+    home = environment.get("HOME")
+    return Path(home) if home else Path.home()
+
+
+def model_problem(message: str, status: int | None = None) -> Problem:
+    """Why a model's answer failed, with what to do about it."""
+    if status is None:
+        found = re.search(r"\b([45]\d\d)\b", message)
+        status = int(found[1]) if found else None
+    if status in (401, 403):
+        return Problem("auth", message, "Sign in to the agent, or set its key, then try again.")
+    if status == 429:
+        return Problem("rate_limit", message, "Wait for the limit to pass, then send again.")
+    return Problem("model_error", message, "Send again; the model's endpoint failed.")
