@@ -90,6 +90,47 @@ def gemini(home: Path, server_url: str, *, attempts: int = 1) -> dict[str, str]:
     }
 
 
+def claude(home: Path, server_url: str, *, attempts: int = 1) -> dict[str, str]:
+    """`attempts`: how often a failed model request is tried; its own number is 10, minutes.
+
+    IS_SANDBOX lets root use the mode that asks for nothing.
+    """
+    return _home(home) | {
+        "ANTHROPIC_BASE_URL": f"{server_url}/claude",
+        "ANTHROPIC_API_KEY": "sk-ant-no-key-needed",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": str(attempts - 1),
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_TELEMETRY": "1",
+        "IS_SANDBOX": "1",
+    }
+
+
+def codex(
+    home: Path, server_url: str, *, model: str = "gpt-5.1-codex", attempts: int = 1
+) -> dict[str, str]:
+    """`model`: an unknown one gets plain function tools, a bundled one (gpt-6.1-sol) code mode."""
+    lines = (
+        f'model = "{model}"',
+        'model_provider = "fake"',
+        "check_for_update_on_startup = false",
+        "[model_providers.fake]",
+        'name = "fake"',
+        f'base_url = "{server_url}/codex/v1"',
+        'wire_api = "responses"',
+        'env_key = "FAKE_API_KEY"',
+        f"request_max_retries = {attempts - 1}",
+        f"stream_max_retries = {attempts - 1}",
+        "[analytics]",
+        "enabled = false",
+    )
+    folder = home / ".codex"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return _home(home) | {"CODEX_HOME": str(folder), "FAKE_API_KEY": "no-key-needed"}
+
+
 def copilot(home: Path, server_url: str) -> dict[str, str]:
     """Its own model endpoint ("bring your own key"): no sign-in, and nothing but loopback."""
     return _home(home) | {
@@ -135,6 +176,8 @@ def pi(home: Path, server_url: str, *, retries: bool = False) -> dict[str, str]:
 RECIPES: dict[str, Callable[..., dict[str, str]]] = {
     "opencode": opencode,
     "gemini": gemini,
+    "claude": claude,
+    "codex": codex,
     "copilot": copilot,
     "pi": pi,
 }

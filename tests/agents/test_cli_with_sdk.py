@@ -24,10 +24,10 @@ from acp import schema
 
 from paseo_nb.programs.demo import copy_sample
 from tests.agents import install
-from tests.agents.recipes import ACP_AUTH_METHOD, RECIPES, acp_command
+from tests.agents.recipes import ACP_ARGUMENTS, ACP_AUTH_METHOD, RECIPES, acp_command
 from tests.modelserver import ModelServer, scripts
 
-both = pytest.mark.parametrize("name", list(RECIPES))
+both = pytest.mark.parametrize("name", list(ACP_ARGUMENTS))
 UNITTEST = f"{sys.executable} -m unittest"
 
 
@@ -182,7 +182,7 @@ def test_a_real_agent_mends_a_real_repository(name: str, tmp_path: Path) -> None
 
         run(main)
     assert len(server.conversations) == 7, "one model call per step of the plot, and the report"
-    calls = [r for r in server.requests if r.conversation and not r.conversation.wants_title]
+    calls = server.ledger()
     assert {r.outcome for r in calls} == {"complete"}
     changed = git(desk.repo, "diff", "--name-only").split()
     assert changed == ["tidelog/durations.py", "tidelog/offsets.py"]
@@ -265,6 +265,6 @@ def test_a_failing_model_is_an_error_of_the_turn(name: str, tmp_path: Path) -> N
 
 def test_a_missing_cli_fails_and_says_what_to_do(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(install, "TOOLS", tmp_path)
-    for name in install.CLIS:
+    for name in ACP_ARGUMENTS:
         with pytest.raises(install.AgentMissing, match=f"python tests/agents/install.py {name}"):
             acp_command(name)

@@ -38,13 +38,13 @@ def test_chat_completion_in_one_piece_with_usage_and_cache_numbers():
     assert answer["choices"][0]["message"]["reasoning_content"] == "hm"
     assert answer["choices"][0]["finish_reason"] == "stop"
     assert answer["usage"] == {
-        "prompt_tokens": 8118,
+        "prompt_tokens": 8421,
         "completion_tokens": 42,
-        "total_tokens": 8160,
-        "prompt_tokens_details": {"cached_tokens": 7007},
+        "total_tokens": 8463,
+        "prompt_tokens_details": {"cached_tokens": 7007, "cache_write_tokens": 303},
         "completion_tokens_details": {"reasoning_tokens": 9},
         "prompt_cache_hit_tokens": 7007,
-        "prompt_cache_miss_tokens": 1111,
+        "prompt_cache_miss_tokens": 1414,
     }
 
 
@@ -61,7 +61,7 @@ def test_chat_completion_streams_text_then_reason_then_usage_if_asked(asked: boo
     reasons = [c["choices"][0]["finish_reason"] for c in chunks if c["choices"]]
     assert reasons[-1] == "stop"
     assert set(reasons[:-1]) == {None}
-    assert [c["usage"]["total_tokens"] for c in chunks if "usage" in c] == [8160] * asked
+    assert [c["usage"]["total_tokens"] for c in chunks if "usage" in c] == [8463] * asked
 
 
 def test_a_capability_becomes_the_tool_that_the_cli_offered():
@@ -269,12 +269,18 @@ def use_tool(repo: Path, name: str, arguments: dict[str, str]) -> str:
 def test_the_command_line_prints_its_url_and_ends_on_sigterm():
     command = [sys.executable, "-m", "tests.modelserver", "--script", "writer", "--set", "path=a"]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
+        [*command, "--ledger"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             url = (process.stdout or sys.stdin).readline().strip()
             with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as answer:
                 assert answer.status == 200
+            row = json.loads((process.stderr or sys.stdin).readline())
+            assert (row["kind"], row["status"]) == ("aside", 200)
             os.kill(process.pid, signal.SIGTERM)
             assert process.wait(10) == 0
         finally:

@@ -5,8 +5,8 @@ the agents themselves (tests/agents). Tests open `with ModelServer(script=…) a
 terminal runs `python -m tests.modelserver --script echo`.
 """
 
-from . import scripts
-from .conversation import Conversation, Failure, Reply, ToolCall, Usage, Use
+from . import behaviours, scripts
+from .conversation import Conversation, Failure, Reply, ToolCall, Usage, Use, nth_usage
 from .fixer import Fix
 from .server import ModelServer, Request
 
@@ -20,5 +20,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "Use",
+    "behaviours",
+    "nth_usage",
     "scripts",
 ]

@@ -13,8 +13,19 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .conversation import Conversation, Message, Reply, Tool, ToolCall, ToolResult, Usage, pieces
-from .dialect import Event
+from .conversation import (
+    Conversation,
+    Failure,
+    Image,
+    Message,
+    Reply,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+    pieces,
+)
+from .dialect import Event, image_of
 
 NAME: str = "chat_completions"
 
@@ -27,8 +38,11 @@ def aside(path: str, body: dict[str, Any], models: Sequence[str]) -> dict[str, A
     """The answer to a request that needs no model, here the list of models; else None."""
     if not path.endswith("/models"):
         return None
-    rows = [{"id": m, "object": "model", "created": 0, "owned_by": "modelserver"} for m in models]
-    return {"object": "list", "data": rows}
+    # Anthropic's list has the same path: each client finds its own fields
+    ours = {"object": "model", "created": 0, "owned_by": "modelserver"}
+    theirs = {"type": "model", "created_at": "2026-01-01T00:00:00Z"}
+    rows = [{"id": m, "display_name": m} | ours | theirs for m in models]
+    return {"object": "list", "data": rows, "has_more": False}
 
 
 def parse(path: str, body: dict[str, Any]) -> Conversation:
@@ -46,9 +60,11 @@ def parse(path: str, body: dict[str, Any]) -> Conversation:
         elif role == "tool":
             call_id = raw.get("tool_call_id", "")
             result = ToolResult(call_id, names.get(call_id, ""), text)
-            messages.append(Message("tool", tool_results=(result,)))
+            messages.append(
+                Message("tool", tool_results=(result,), images=_images(raw.get("content")))
+            )
         else:
-            messages.append(Message("user", text))
+            messages.append(Message("user", text, images=_images(raw.get("content"))))
     functions = [t["function"] for t in body.get("tools") or () if t.get("type") == "function"]
     return Conversation(
         model=body.get("model", ""),
@@ -59,6 +75,7 @@ def parse(path: str, body: dict[str, Any]) -> Conversation:
         ),
         stream=bool(body.get("stream")),
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        schema=((body.get("response_format") or {}).get("json_schema") or {}).get("schema"),
     )
 
 
@@ -92,13 +109,17 @@ def stream(reply: Reply, conversation: Conversation, usage: Usage) -> Iterator[E
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
     yield chunk({}, _finish(reply))
     if conversation.include_usage:
-        yield Event(head | {"choices": [], "usage": _usage(usage)})
+        yield Event(head | {"choices": [], "usage": _usage(usage)}, tells=usage)
     yield Event("[DONE]")
 
 
-def failure(status: int, message: str) -> dict[str, Any]:
-    code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(status)
-    kind = "server_error" if status >= 500 else "invalid_request_error"
+def failure(failure: Failure) -> dict[str, Any]:
+    code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(failure.status)
+    kind = "server_error" if failure.status >= 500 else "invalid_request_error"
+    message = failure.message
+    if failure.overflow:
+        code = "context_length_exceeded"
+        message = "This model's maximum context length is 128000 tokens; you sent 210000."
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
@@ -106,6 +127,11 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(part.get("text", "") for part in content if part.get("type") == "text")
     return content or ""
+
+
+def _images(content: Any) -> tuple[Image, ...]:
+    parts = content if isinstance(content, list) else ()
+    return tuple(image_of(p["image_url"]["url"]) for p in parts if p.get("type") == "image_url")
 
 
 def _call(raw: dict[str, Any]) -> ToolCall:
@@ -136,7 +162,10 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "prompt_cache_hit_tokens": usage.cached_tokens,
         "prompt_cache_miss_tokens": usage.input_tokens - usage.cached_tokens,

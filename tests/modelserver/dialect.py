@@ -6,21 +6,23 @@ new names, an entry in the tables of capabilities.py.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .conversation import Conversation, Reply, Usage
+from .conversation import Conversation, Failure, Image, Reply, Usage
 
 
 @dataclass(frozen=True)
 class Event:
     """One server-sent event: `data` is a JSON value, or a bare string such as `[DONE]`; `name` is
-    its `event:` line."""
+    its `event:` line; `tells` is the usage that the client knows once it has read this."""
 
     data: dict[str, Any] | str
     name: str | None = None
+    tells: Usage | None = None
 
     def encode(self) -> bytes:
         text = self.data if isinstance(self.data, str) else json.dumps(self.data)
@@ -51,6 +53,14 @@ class Dialect(Protocol):
         """The same answer in pieces."""
         ...
 
-    def failure(self, status: int, message: str) -> dict[str, Any]:
+    def failure(self, failure: Failure) -> dict[str, Any]:
         """The body of an HTTP error."""
         ...
+
+
+def image_of(url: str) -> Image:
+    """An image by a `data:` URL, or by another URL, which is not fetched."""
+    if not url.startswith("data:"):
+        return Image("", url=url)
+    head, _, data = url.removeprefix("data:").partition(",")
+    return Image(head.partition(";")[0], base64.b64decode(data))

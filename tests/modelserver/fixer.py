@@ -65,19 +65,21 @@ def fixer(
                 reasoning="Before I change anything I want to see the failure.",
                 uses=(Use("shell", {"command": test_command}),),
             )
-        if done != course[: len(done)]:
+        # an agent without tools for files does everything by its shell
+        if any(d not in (c, "shell") for d, c in zip(done, course, strict=False)):
             return f"I stopped: I did not expect these tool results: {done}."
         last = plain(conversation.results[-1].text)
         fix = fixes[min((len(done) - 1) // 2, len(fixes) - 1)]
-        if done[-1] == "read":
+        step = course[len(done) - 1]
+        if step == "read":
             return _edit(fix, last)
-        if done[-1] == "edit" and not took_place(last):
+        if step == "edit" and not took_place(last):
             return f"I stopped: an edit was not made. {last}"
         if len(done) == len(course):
             return _report(fixes, _verdict(last))
         if course[len(done)] == "shell":
             return Reply("Now the tests again.", uses=(Use("shell", {"command": test_command}),))
-        said = f"The tests say: {_verdict(last)}. " if done == ["shell"] else ""
+        said = f"The tests say: {_verdict(last)}. " if len(done) == 1 else ""
         return Reply(f"{said}I will read {fix.file}.", uses=(Use("read", {"path": fix.file}),))
 
     return script

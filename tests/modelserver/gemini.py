@@ -5,12 +5,24 @@ Spoken by gemini-cli. Shapes: https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
+import base64
 import re
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .conversation import Conversation, Message, Reply, Tool, ToolCall, ToolResult, Usage, pieces
+from .conversation import (
+    Conversation,
+    Failure,
+    Image,
+    Message,
+    Reply,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+    pieces,
+)
 from .dialect import Event
 
 NAME: str = "gemini"
@@ -19,6 +31,7 @@ _METHOD = re.compile(
     r"/models/(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent|countTokens)$"
 )
 _SESSION_CONTEXT = "<session_context>"
+_URL_SAFE = str.maketrans("-_", "+/")  # Google's SDK writes this alphabet, gemini-cli the other
 
 
 def matches(path: str) -> bool:
@@ -50,12 +63,14 @@ def parse(path: str, body: dict[str, Any]) -> Conversation:
         said = "\n".join(t for t in texts if not t.startswith(_SESSION_CONTEXT))
         messages += _messages(content, said)
     declared = [f for t in body.get("tools") or () for f in t.get("functionDeclarations") or ()]
+    wanted = body.get("generationConfig") or {}
     return Conversation(
         model=found["model"],
         system="\n".join(system),
         messages=tuple(messages),
         tools=tuple(Tool(f["name"], f.get("description", ""), _schema(f)) for f in declared),
         stream=found["verb"] == "streamGenerateContent",
+        schema=wanted.get("responseJsonSchema") or wanted.get("responseSchema"),
     )
 
 
@@ -76,10 +91,10 @@ def stream(reply: Reply, conversation: Conversation, usage: Usage) -> Iterator[E
     for part in pieces(reply.text, reply.piece):
         yield Event(_chunk([{"text": part}], conversation, response_id))
     last = [_wire_call(c) for c in reply.calls] or [{"text": ""}]
-    yield Event(_chunk(last, conversation, response_id, usage))
+    yield Event(_chunk(last, conversation, response_id, usage), tells=usage)
 
 
-def failure(status: int, message: str) -> dict[str, Any]:
+def failure(failure: Failure) -> dict[str, Any]:
     words = {
         400: "INVALID_ARGUMENT",
         401: "UNAUTHENTICATED",
@@ -88,7 +103,11 @@ def failure(status: int, message: str) -> dict[str, Any]:
         429: "RESOURCE_EXHAUSTED",
         503: "UNAVAILABLE",
     }
-    return {"error": {"code": status, "message": message, "status": words.get(status, "INTERNAL")}}
+    message = failure.message
+    if failure.overflow:
+        message = "The input token count (1100000) exceeds the maximum number of tokens allowed."
+    word = words.get(failure.status, "INTERNAL")
+    return {"error": {"code": failure.status, "message": message, "status": word}}
 
 
 def _messages(content: dict[str, Any], said: str) -> list[Message]:
@@ -106,8 +125,18 @@ def _messages(content: dict[str, Any], said: str) -> list[Message]:
         for p in parts
         if (r := p.get("functionResponse"))
     )
-    found = [Message("tool", tool_results=results)] if results else []
-    return [*found, Message("user", said)] if said else found
+    images = tuple(
+        Image(
+            d.get("mimeType") or d.get("mime_type", ""),
+            base64.b64decode(d.get("data", "").translate(_URL_SAFE)),
+        )
+        for p in parts
+        if (d := p.get("inlineData"))
+    )
+    if said or (images and not results):
+        found = [Message("tool", tool_results=results)] if results else []
+        return [*found, Message("user", said, images=images)]
+    return [Message("tool", tool_results=results, images=images)] if results else []
 
 
 def _result(response: dict[str, Any]) -> str:
@@ -115,7 +144,9 @@ def _result(response: dict[str, Any]) -> str:
 
 
 def _schema(declared: dict[str, Any]) -> dict[str, Any]:
-    return declared.get("parametersJsonSchema") or declared.get("parameters") or {}
+    # Google's SDK spells some names in its own way, which the API takes as well
+    names = ("parametersJsonSchema", "parameters_json_schema", "parameters")
+    return next((declared[n] for n in names if declared.get(n)), {})
 
 
 def _texts(content: dict[str, Any]) -> list[str]:

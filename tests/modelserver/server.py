@@ -1,40 +1,57 @@
-"""ModelServer: a scripted model on an ephemeral loopback port, and the record of what was asked.
+"""ModelServer: a scripted model on an ephemeral loopback port, and the ledger of what was asked.
 
 A test or a terminal starts it; the CLI under test is pointed at `url` and cannot tell.
-The HTTP side is in wire.py, each API's spelling in one file per dialect, the plots in scripts.py.
+The HTTP side is in wire.py, each API's spelling in one file per dialect, the plots in scripts.py,
+single answers to enqueue in behaviours.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
-from . import chat_completions, gemini
+from . import anthropic, chat_completions, gemini, responses
 from .capabilities import NoSuchTool, tool_call
-from .conversation import Answer, Conversation, Failure, Reply, Script, Usage
+from .conversation import (
+    NO_USAGE,
+    TOOL_SEARCH,
+    Answer,
+    Conversation,
+    Failure,
+    Reply,
+    Script,
+    Usage,
+    Use,
+)
 from .dialect import Dialect
 from .scripts import echo
 from .wire import HttpServer, Request
 
-DIALECTS: tuple[Dialect, ...] = (gemini, chat_completions)
+DIALECTS: tuple[Dialect, ...] = (gemini, chat_completions, responses, anthropic)
+SIDE_USAGE = Usage(311, 0, 0, 7, 0)
 
 
 class ModelServer:
     """A context manager; `script` may be exchanged while it runs.
 
-    `script`: a callable from Conversation to text, Reply or Failure; or one such value; or a list
-    of them, one per request, the last one for all further requests. Requests for a session title
-    are answered by `title` and do not reach the script.
+    What was enqueued is answered first, one answer per main request. Then `script`: a callable
+    from Conversation to text, Reply or Failure; or one such value; or a list of them, one per
+    request, the last one for all further requests. Requests on the side (a session title, a
+    summary) get `side[kind]` and SIDE_USAGE and touch neither.
+
+    `usage`: what main requests report, or a function of their number, from 1 (`nth_usage`).
     """
 
     def __init__(
         self,
         script: Script | None = None,
         *,
-        usage: Usage | None = None,
+        usage: Usage | Callable[[int], Usage] | None = None,
         models: tuple[str, ...] = ("fake-model",),
         title: str = "A scripted session",
         port: int = 0,
@@ -42,10 +59,13 @@ class ModelServer:
         self.script: Script = echo() if script is None else script
         self.usage = usage or Usage()
         self.models = models
-        self.title = title
+        self.side = {"title": title, "summary": "What was said so far, in short."}
         self.requests: list[Request] = []
         self._changed = threading.Condition()
+        self._queues: defaultdict[str, deque[Answer]] = defaultdict(deque)
+        self._failed: defaultdict[str, int] = defaultdict(int)
         self._taken = 0
+        self._told = 0
         self._script_errors: list[Exception] = []
         self._http = HttpServer(self, DIALECTS, port)
 
@@ -54,11 +74,29 @@ class ModelServer:
         """`http://127.0.0.1:PORT`; any path prefix may follow."""
         return f"http://127.0.0.1:{self._http.port}"
 
+    def url_for(self, tag: str) -> str:
+        """A URL of its own for one session: its queue, and its part of the ledger."""
+        return f"{self.url}/t/{tag}"
+
+    def enqueue(self, *answers: Answer, tag: str = "") -> None:
+        """What the model says next, one after the other, to the main requests under `tag`."""
+        with self._changed:
+            self._queues[tag].extend(answers)
+
+    # --- the ledger ---
+
+    def ledger(self, kind: str = "main", *, tag: str | None = None) -> list[Request]:
+        """The requests of a kind (see Request.kind), oldest first."""
+        return [r for r in list(self.requests) if r.kind == kind and tag in (None, r.tag)]
+
+    def spent(self, kind: str = "main", *, tag: str | None = None) -> Usage:
+        """The sum of what clients were told of their usage."""
+        return sum((r.usage for r in self.ledger(kind, tag=tag) if r.usage), NO_USAGE)
+
     @property
     def conversations(self) -> list[Conversation]:
-        """The requests that reached the script, in order."""
-        found = [r.conversation for r in list(self.requests) if r.conversation]
-        return [c for c in found if not c.wants_title]
+        """The main requests as conversations, in order."""
+        return [r.conversation for r in self.ledger() if r.conversation]
 
     def wait_for(self, condition: Callable[[Request], bool], timeout: float = 10.0) -> Request:
         """The first request that fulfils `condition`, as soon as there is one.
@@ -75,7 +113,7 @@ class ModelServer:
                 if left <= 0:
                     seen = [f"{r.path} {r.status} {r.outcome}" for r in self.requests]
                     raise TimeoutError(f"no such request in {timeout} s; there were: {seen}")
-                self._changed.wait(left)
+                self._changed.wait(min(left, 60.0))
 
     def __enter__(self) -> ModelServer:
         self._http.start()
@@ -103,32 +141,69 @@ class ModelServer:
                 setattr(request, name, value)
             self._changed.notify_all()
 
-    def answer(self, conversation: Conversation) -> Reply | Failure:
-        """What the script says, with tool calls spelled as the CLI offered them."""
-        if conversation.wants_title:
-            return Reply(self.title)
-        try:
-            said = self._ask_script(conversation)
-        except Exception as error:
-            self._script_errors.append(error)
-            return Failure(500, f"the script raised {error!r}")
-        if isinstance(said, str):
-            said = Reply(said)
-        if isinstance(said, Failure) or not said.uses:
+    def answer(self, conversation: Conversation, tag: str) -> Reply | Failure:
+        """What the model says, with its usage, and tool calls spelled as the CLI offered them."""
+        if conversation.kind != "main":
+            return _on_the_side(self.side[conversation.kind], conversation)
+        with self._changed:
+            try:
+                said, done = self._next(conversation, tag)
+            except Exception as error:
+                self._script_errors.append(error)
+                return Failure(500, f"the script raised {error!r}")
+            said = Reply(said) if isinstance(said, str) else said
+            if isinstance(said, Reply):
+                said = _spelled(said, conversation)
+                self._told += 1
+                usage = self.usage(self._told) if callable(self.usage) else self.usage
+                said = dataclasses.replace(said, usage=said.usage or usage)
+                if any(call.name == TOOL_SEARCH for call in said.calls):
+                    return said  # the CLI only loads the tool now: the answer stays due
+            done()
             return said
-        try:
-            calls = tuple(tool_call(use, conversation) for use in said.uses)
-        except NoSuchTool as error:
-            return dataclasses.replace(said, uses=(), text=f"{said.text} [{error}]".strip())
-        return dataclasses.replace(said, calls=calls + said.calls)
 
-    def _ask_script(self, conversation: Conversation) -> Answer:
+    def _next(self, conversation: Conversation, tag: str) -> tuple[Answer, Callable[[], None]]:
+        """The answer that is due, and what to call once it is given."""
+        queue = self._queues[tag]
+        if queue:
+            return queue[0], lambda: self._given(tag)
         script = self.script
         if callable(script):
-            return script(conversation)
+            return script(conversation), lambda: None
         if isinstance(script, str | Reply | Failure):
-            return script
-        with self._changed:
-            at = min(self._taken, len(script) - 1)
+            return script, lambda: None
+
+        def taken() -> None:
             self._taken += 1
-        return script[at]
+
+        return script[min(self._taken, len(script) - 1)], taken
+
+    def _given(self, tag: str) -> None:
+        queue = self._queues[tag]
+        if isinstance(queue[0], Failure):
+            self._failed[tag] += 1
+            if queue[0].times is None or self._failed[tag] < queue[0].times:
+                return
+        self._failed[tag] = 0
+        queue.popleft()
+
+
+def _on_the_side(text: str, conversation: Conversation) -> Reply:
+    if conversation.schema:
+        text = json.dumps(dict.fromkeys(conversation.schema.get("properties", {}), text))
+    return Reply(text, usage=SIDE_USAGE)
+
+
+def _spelled(said: Reply, conversation: Conversation) -> Reply:
+    """`uses` as the calls that this CLI knows; what it has no tool for is said in the text."""
+    calls, text = said.calls, said.text
+    for use in said.uses:
+        try:
+            calls = (*calls, tool_call(use, conversation))
+        except NoSuchTool as error:
+            text = f"{text} {_without_tool(use, error)}".strip()
+    return dataclasses.replace(said, uses=(), calls=calls, text=text)
+
+
+def _without_tool(use: Use, error: NoSuchTool) -> str:
+    return json.dumps(use.arguments["value"]) if use.capability == "answer" else f"[{error}]"

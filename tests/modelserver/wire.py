@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import socket
 import sys
 import threading
@@ -18,32 +19,39 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .conversation import Conversation, Failure, Reply
+from .conversation import Conversation, Failure, Reply, Usage
 from .dialect import Dialect
 
 if TYPE_CHECKING:
     from .server import ModelServer
 
 _LOOK_EVERY_S = 0.02
+_TAG = re.compile(r"/t/([^/]+)/")
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
-    """One HTTP request and how it ended.
+    """One HTTP request and how it ended: a row of the ledger.
 
+    `kind`: `main`; `title` or `summary`, which a CLI asks on the side; `aside`, which needs no
+    model (a list of models, a count of tokens); `unknown`. `usage` is what the client was told
+    of it: None where the answer did not get so far.
     `outcome`: `open` while being answered, then `complete`, `disconnected` (the client hung up),
-    `closed` (the server was closed meanwhile) or `failed` (a bug here, printed). `status` is None
-    until the answer begins.
+    `cut` (by the script), `closed` (the server was closed meanwhile) or `failed` (a bug here,
+    printed). `status` is None until the answer begins.
     """
 
     method: str
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    tag: str = ""
     dialect: str | None = None
+    kind: str = "unknown"
     conversation: Conversation | None = None
     answer: Reply | Failure | dict[str, Any] | None = None
     status: int | None = None
+    usage: Usage | None = None
     outcome: str = "open"
     events_sent: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -119,6 +127,10 @@ class _Gone(ConnectionError):
     """The client hung up, or the server is being closed: nobody reads on."""
 
 
+class _Cut(ConnectionError):
+    """The script wants the connection to break here."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -129,6 +141,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
         """Silent: requests are recorded, not printed."""
+
+    def do_HEAD(self) -> None:
+        """Claude Code looks whether its endpoint is there."""
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_GET(self) -> None:
         self._serve({})
@@ -160,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(
             self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body
         )
+        if tagged := _TAG.match(path):
+            request.tag = tagged[1]
         if dialect:
             request.dialect = dialect.NAME
         owner.record(request)
@@ -169,6 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(request, 404, {"error": {"message": f"no such path: {self.path}"}})
             else:
                 self._converse(dialect, path, request)
+        except _Cut:
+            outcome = "cut"
+            raise
         except ConnectionError:
             outcome = "closed" if self._http.closing.is_set() else "disconnected"
             raise
@@ -182,26 +205,36 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self._http.owner
         known = dialect.aside(path, request.body, owner.models)
         if known is not None:
-            owner.update(request, answer=known)
+            owner.update(request, answer=known, kind="aside")
             self._json(request, 200, known)
             return
         conversation = dialect.parse(path, request.body)
-        owner.update(request, conversation=conversation)
-        answer = owner.answer(conversation)
+        owner.update(request, conversation=conversation, kind=conversation.kind)
+        answer = owner.answer(conversation, request.tag)
         owner.update(request, answer=answer)
         if isinstance(answer, Failure):
-            body = dialect.failure(answer.status, answer.message)
-            self._json(request, answer.status, body, _retry_headers(answer.retry_after_s))
+            headers = _retry_headers(answer.retry_after_s)
+            self._json(request, answer.status, dialect.failure(answer), headers)
             return
         self._rest(answer.wait_s)
+        usage = answer.usage or Usage()
         if conversation.stream:
-            self._stream(dialect, request, conversation, answer)
-        else:
-            usage = answer.usage or owner.usage
-            self._json(request, 200, dialect.whole(answer, conversation, usage))
+            self._stream(dialect, request, conversation, answer, usage)
+            return
+        if answer.cut_after is not None:
+            raise _Cut
+        if answer.hang_after is not None:
+            self._rest(math.inf)
+        self._json(request, 200, dialect.whole(answer, conversation, usage))
+        owner.update(request, usage=usage)
 
     def _stream(
-        self, dialect: Dialect, request: Request, conversation: Conversation, reply: Reply
+        self,
+        dialect: Dialect,
+        request: Request,
+        conversation: Conversation,
+        reply: Reply,
+        usage: Usage,
     ) -> None:
         owner = self._http.owner
         self.send_response(200)
@@ -210,13 +243,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         owner.update(request, status=200)
-        events = dialect.stream(reply, conversation, reply.usage or owner.usage)
-        for event in events:
+        for event in dialect.stream(reply, conversation, usage):
             if request.events_sent:
                 self._rest(reply.pause_s)
+            if request.events_sent == reply.cut_after:
+                raise _Cut
+            if request.events_sent == reply.hang_after:
+                self._rest(math.inf)
             data = event.encode()
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-            owner.update(request, events_sent=request.events_sent + 1)
+            sent = request.events_sent + 1
+            owner.update(request, events_sent=sent, usage=event.tells or request.usage)
         self.wfile.write(b"0\r\n\r\n")
 
     def _json(
