@@ -1,0 +1,310 @@
+"""The cases: what a user may expect of every agent. Each is one function of a World.
+
+A case asserts what a user would notice, and that the model was sent what it should see. It uses
+the public API only; where an agent lacks something, differences.py says so and why.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import pack
+from subprocess import PIPE, Popen
+from sys import executable as python
+from typing import Any
+
+import pytest
+
+import paseo_nb as paseo
+from tests.modelserver import Usage, behaviours
+
+from .reporting import check_usage
+from .world import World, commands_with
+
+PROBE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "mcp_probe.py")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case. `patient`: in an environment in which the agent retries for long."""
+
+    name: str
+    title: str
+    play: Callable[[World], None]
+    patient: bool = False
+
+
+CASES: dict[str, Case] = {}
+
+
+def case(title: str, *, patient: bool = False) -> Callable[[Callable[[World], None]], Any]:
+    """Put a function into the suite; `title` is its row in docs/providers.md."""
+
+    def put(play: Callable[[World], None]) -> Callable[[World], None]:
+        CASES[play.__name__] = Case(play.__name__, title, play, patient)
+        return play
+
+    return put
+
+
+# ---------------------------------------------------------------- work
+
+
+@case("write a file")
+def write_a_file(w: World) -> None:
+    w.plan(alpha=[behaviours.write("hello.txt", "hi\n"), "All done."])
+    run = w.run("alpha: write hello.txt")
+    assert (w.repo / "hello.txt").read_text() == "hi\n"
+    assert run.text.strip() == "All done."
+    assert run.state == "idle"
+    assert list(run.tool_calls()["outcome"]) == ["completed"]
+    assert [change.path for change in run.diff().summary.files] == ["hello.txt"]
+
+
+@case("run a command")
+def run_a_command(w: World) -> None:
+    w.plan(alpha=[behaviours.command("printf 'from-%d-the-shell' 42"), "All done."])
+    run = w.run("alpha: run it")
+    [call] = run.history().tool_calls.values()
+    assert call.outcome == "completed"
+    assert call.kind == "execute"
+    assert "from-42-the-shell" in f"{call.content} {call.output}"
+    assert run.text.strip() == "All done."
+
+
+@case("permission: allow")
+def permission_allow(w: World) -> None:
+    w.plan(alpha=[behaviours.write("hello.txt", "hi\n"), "All done."])
+    run = w.start("alpha: write hello.txt", mode="ask")
+    w.waits_for_permission(run)
+    assert run.state == "waiting"
+    assert not (w.repo / "hello.txt").exists()
+    run.allow().wait(60)
+    assert (w.repo / "hello.txt").read_text() == "hi\n"
+    [row] = run.permissions().to_dict("records")
+    assert (row["outcome"], row["answered_by"]) == ("allowed", "user")
+
+
+@case("permission: deny")
+def permission_deny(w: World) -> None:
+    w.plan(alpha=[behaviours.write("hello.txt", "hi\n"), "I was not allowed to."])
+    run = w.start("alpha: write hello.txt", mode="ask")
+    w.waits_for_permission(run)
+    run.deny(message="not that file")
+    run.wait(60, check=False)
+    assert not (w.repo / "hello.txt").exists()
+    assert run.state == "idle"
+    [row] = run.permissions().to_dict("records")
+    assert (row["outcome"], row["answered_by"]) == ("denied", "user")
+
+
+@case("image in")
+def image_in(w: World) -> None:
+    picture = w.folder / "picture.png"
+    picture.write_bytes(_png())
+    w.plan(alpha=["A picture."])
+    run = w.run("alpha: what is it?", attach=[str(picture)])
+    assert run.state == "idle"
+    images = w.server.conversations[-1].images
+    assert [i.media_type for i in images] == ["image/png"], "no image reached the model"
+
+
+@case("structured output")
+def schema_out(w: World) -> None:
+    w.plan(alpha=[behaviours.value({"word": "heron", "count": 3}), "All done."])
+    schema = {
+        "type": "object",
+        "properties": {"word": {"type": "string"}, "count": {"type": "integer"}},
+        "required": ["word", "count"],
+        "additionalProperties": False,
+    }
+    run = w.run("alpha: which word, and how often?", schema=schema)
+    assert run.value == {"word": "heron", "count": 3}
+
+
+@case("MCP tool over stdio")
+def mcp_stdio(w: World) -> None:
+    _mcp(w, {"command": python, "args": [PROBE]})
+
+
+@case("MCP tool over HTTP")
+def mcp_http(w: World) -> None:
+    with Popen([python, PROBE, "--http"], stdout=PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            _mcp(w, {"url": server.stdout.readline().strip()})
+        finally:
+            server.kill()
+
+
+def _mcp(w: World, probe: dict[str, Any]) -> None:
+    w.plan(alpha=[behaviours.mcp("probe", "add", {"a": 2, "b": 40}), "All done."])
+    run = w.run("alpha: add them", mcp={"probe": probe})
+    assert run.text.strip() == "All done."
+    results = [r.text for c in w.server.conversations for r in c.results]
+    assert any("the probe counts 42" in text for text in results), "the tool was not called"
+
+
+# ---------------------------------------------------------------- control
+
+
+@case("queue a prompt")
+def queue(w: World) -> None:
+    w.plan(alpha=[behaviours.slow(30)], bravo=["Second."])
+    run = w.start("alpha: talk")
+    w.said(run, "word00002")
+    run.send("bravo: and then?", when="queue").wait(60)
+    assert w.outcomes(run) == ["end_turn", "end_turn"]
+    turns = run.history().turns
+    assert "word00029" in turns[0].text
+    assert turns[1].text.strip() == "Second."
+
+
+@case("steer a running turn")
+def steer(w: World) -> None:
+    marker = f"marker-{os.urandom(6).hex()}"
+    w.plan(alpha=[behaviours.sleep_command(3, marker), "Not steered."], bravo=["Steered."])
+    run = w.start("alpha: work")
+    w.until(lambda: commands_with(marker), 40, "the command runs")
+    run.send("bravo: another way, please", when="steer").wait(60)
+    assert len(run.history().turns) == 1, "the prompt was queued, not steered"
+    assert run.text.strip() == "Steered."
+    assert any("bravo" in text for text in w.server.conversations[-1].user_texts)
+
+
+@case("interrupt a turn with a prompt")
+def interrupt(w: World) -> None:
+    w.plan(alpha=[behaviours.slow(600)], bravo=["Second."])
+    run = w.start("alpha: talk")
+    w.said(run, "word00002")
+    run.send("bravo: stop that", when="interrupt").wait(60)
+    assert w.outcomes(run) == ["cancelled", "end_turn"]
+    assert run.text.strip() == "Second."
+
+
+@case("cancel while the model talks")
+def cancel_in_stream(w: World) -> None:
+    w.plan(alpha=[behaviours.slow(600)], bravo=["Still here."])
+    run = w.start("alpha: talk")
+    w.said(run, "word00002")
+    begun = time.monotonic()
+    run.cancel().wait(30, check=False)
+    assert time.monotonic() - begun < 9, "30 s of text were still to come"
+    assert w.outcomes(run) == ["cancelled"]
+    assert run.send("bravo: are you there?").wait(60).text.strip() == "Still here."
+    w.server.wait_for(lambda r: r.outcome == "disconnected", 5)
+
+
+@case("cancel while a command runs, which ends too")
+def cancel_in_command(w: World) -> None:
+    marker = f"marker-{os.urandom(6).hex()}"
+    w.plan(alpha=[behaviours.sleep_command(120, marker)], bravo=["Still here."])
+    run = w.start("alpha: work")
+    w.until(lambda: commands_with(marker), 40, "the command runs")
+    run.cancel().wait(30, check=False)
+    assert w.outcomes(run) == ["cancelled"]
+    w.until(lambda: not commands_with(marker), 10, "the command is gone")
+    assert run.send("bravo: are you there?").wait(60).text.strip() == "Still here."
+
+
+# ---------------------------------------------------------------- faults
+
+
+@case("HTTP 429 from the model ends as error, with its cause")
+def http_429(w: World) -> None:
+    _fails(w, 429, "too many requests today")
+
+
+@case("HTTP 500 from the model ends as error, with its cause")
+def http_500(w: World) -> None:
+    _fails(w, 500, "the model is broken today")
+
+
+def _fails(w: World, status: int, message: str) -> None:
+    w.plan(alpha=[behaviours.error(status, message, times=None)], bravo=["Back again."])
+    run = w.start("alpha: say something")
+    with pytest.raises(paseo.RunFailed, match=f"{status}|{message}"):
+        run.wait(60)
+    assert run.state == "error"
+    assert w.outcomes(run) == ["error"]
+    if w.recipe.agent is not None:
+        assert run.send("bravo: and now?").wait(60).text.strip() == "Back again."
+
+
+@case("kill -9 and resume in the same session")
+def kill_and_resume(w: World) -> None:
+    w.plan(alpha=["First."], bravo=[behaviours.slow(600)], charlie=["Third."])
+    run = w.run("alpha: begin")
+    session = run.session_id
+    assert session
+    run.send("bravo: talk")
+    w.said(run, "word00002")
+    os.kill(w.project.processes(run.id)["supervisor"], 9)
+    w.until(lambda: run.state == "interrupted", 20, "the run is interrupted")
+    w.nothing_left(run)
+    run.resume("charlie: now this").wait(60)
+    assert run.session_id == session
+    assert run.text.strip() == "Third."
+    assert w.outcomes(run) == ["end_turn", "interrupted", "end_turn"]
+    said = [item.text for item in run.history().items if item.role == "user"]
+    assert said == ["alpha: begin", "bravo: talk", "charlie: now this"], (
+        "what was replayed shows twice"
+    )
+    texts = "\n".join(w.server.conversations[-1].user_texts)
+    assert "alpha: begin" in texts, "the session was not gone on with"
+
+
+@case("usage of 5 turns, with a resume in between, is the model's own")
+def usage(w: World) -> None:
+    work = [behaviours.command("echo one"), behaviours.think("hm", "Done.")]
+    w.plan(alpha=work, bravo=["Two."], charlie=work, delta=["Four."], echo=["Five."])
+    run = w.run("alpha: begin")
+    run.send("bravo: go on").wait(60)
+    run.send("charlie: now this").wait(60)
+    run.stop()
+    run.send("delta: go on").wait(60)
+    run.send("echo: go on").wait(60)
+    assert w.outcomes(run) == ["end_turn"] * 5
+    spent: Usage = w.server.spent()
+    assert len(w.server.ledger()) == 7
+    check_usage(w.provider, run.usage, spent)
+
+
+@case("no process is left after stop")
+def nothing_left_after_stop(w: World) -> None:
+    marker = f"marker-{os.urandom(6).hex()}"
+    w.plan(alpha=[behaviours.sleep_command(120, marker)])
+    run = w.start("alpha: work")
+    w.until(lambda: commands_with(marker), 40, "the command runs")
+    run.stop()
+    w.nothing_left(run)
+    assert not commands_with(marker)
+    assert run.state in ("stopped", "idle", "interrupted")
+
+
+@case("no process is left after kill -9 while it retries", patient=True)
+def killed_while_it_retries(w: World) -> None:
+    w.plan(alpha=[behaviours.error(500, times=None, retry_after_s=None)])
+    run = w.start("alpha: say something")
+    w.server.wait_for(lambda r: r.kind == "main" and r.status == 500, 40)
+    os.kill(w.project.processes(run.id)["supervisor"], 9)
+    w.nothing_left(run)
+    assert run.state == "interrupted"
+
+
+def _png() -> bytes:
+    """A real picture, 64 × 64: agents refuse or drop broken and tiny ones."""
+    rows = b"".join(
+        b"\0" + bytes(c for x in range(64) for c in (x * 4, y * 4, 128)) for y in range(64)
+    )
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + name + data + pack(">I", zlib.crc32(name + data))
+
+    head = pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    magic = base64.b16decode("89504E470D0A1A0A")
+    return magic + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
