@@ -6,6 +6,7 @@ caller cancels the work instead of orphaning it.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import concurrent.futures
 import contextlib
@@ -20,6 +21,7 @@ from .errors import UsageProblem
 
 P = ParamSpec("P")
 T = TypeVar("T")
+WORKER_S = 2.0
 
 _lock = threading.Lock()
 _portal: BlockingPortal | None = None
@@ -45,11 +47,23 @@ def close() -> None:
     with _lock:
         portal, manager = _portal, _manager
         _manager, _portal, _thread = None, None, None
-    if portal is not None:
-        with contextlib.suppress(RuntimeError):
-            portal.call(portal.stop, True)  # whatever still runs is cancelled, not waited for
-        with contextlib.suppress(RuntimeError):
-            manager.__exit__(None, None, None)
+    if portal is None:
+        return
+    loop: asyncio.AbstractEventLoop | None = None
+    with contextlib.suppress(RuntimeError):
+        loop = portal.call(_running_loop)
+        portal.call(portal.stop, True)  # whatever still runs is cancelled, not waited for
+    with contextlib.suppress(RuntimeError):
+        manager.__exit__(None, None, None)
+    # anyio tells its worker threads to end but does not wait; one that the interpreter's end cuts
+    # off keeps DuckDB's objects, which then complain of leaks on standard error.
+    for thread in threading.enumerate():
+        if loop is not None and getattr(thread, "loop", None) is loop:
+            thread.join(WORKER_S)
+
+
+async def _running_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
 
 
 def _forget() -> None:

@@ -311,3 +311,23 @@ def test_a_front_end_with_another_runtime_folder(
 def test_leaving_while_something_waits_does_not_hang(repo: Path) -> None:
     code = "import anyio\nfrom paseo_nb import _portal\n_portal.start_soon(anyio.sleep_forever)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+ENDS = """
+import sys
+import paseo_nb as paseo
+paseo.runs()
+try:
+    paseo.sql("select nope from runs")
+except paseo.UsageProblem as error:
+    print(error)
+sys.setswitchinterval(1)  # as on a busy machine: other threads hardly get on while this one ends
+"""
+
+
+def test_a_script_that_ends_after_a_query_says_nothing_of_leaks(repo: Path) -> None:
+    paseo.run("demo/echo", "hello")
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
+        assert "nope" in done.stdout
+        assert done.stderr == ""
