@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
 
-from . import __version__, _sync  # pyright: ignore[reportPrivateUsage]
+from . import __version__, _sync, config  # pyright: ignore[reportPrivateUsage]
 from .errors import PaseoError, UsageProblem
 from .handle import RunDiff, RunView, raise_for
 from .model import BUSY_STATES, short_id
 from .options import HelpShown, call_arguments, known_verb, parser_for
+from .store import background
 from .verbs import VERBS
 from .widgets.live import runs_bundle, still_running_note
 from .widgets.logs import Printer
@@ -40,7 +42,10 @@ def run(arguments: list[str]) -> int:
         print(f"paseo-nb {__version__}")
         return 0
     try:
-        return _verb(words, as_json)
+        try:
+            return _verb(words, as_json)
+        finally:
+            _tidy()
     except HelpShown:
         return 0
     except PaseoError as error:
@@ -78,6 +83,13 @@ def _verb(words: list[str], as_json: bool) -> int:
     result = getattr(_sync, verb.name)(*positional, **keywords)
     print(to_json(result) if as_json else to_text(result))
     return 0
+
+
+def _tidy() -> None:
+    """Runs that have ended leave `live/` for the index, so that later queries need not read their
+    journals. The work is another process's: this one is about to leave."""
+    with contextlib.suppress(PaseoError):
+        background.advance_apart(config.home())
 
 
 def _follow(name: str, positional: list[Any], keywords: dict[str, Any]) -> int:

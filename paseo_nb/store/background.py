@@ -2,16 +2,23 @@
 
 A thread runs while there is something to index and ends by itself; it is no daemon, so the
 interpreter waits for it at exit, and it stops after the slice in hand once the main thread has
-ended. `close` waits for all of them.
+ended. `close` waits for all of them. A terminal's command is too short for a thread:
+`advance_apart` leaves the work to a process, which is this module run as a program.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 
+from ..locks import lock_held
+from . import disk
 from .disk import age_s
 
 GAP_S = 5.0
@@ -53,6 +60,31 @@ def close() -> None:
             return
         for thread in threads:
             thread.join()
+
+
+def advance_apart(home: Path) -> None:
+    """Have runs that ended and still have a live marker indexed by a process of its own, which
+    outlives this one; not within 5 s of an advance.
+
+    Takes a few ms. Nothing is raised: what cannot be indexed now is tried the next time.
+    """
+    with contextlib.suppress(OSError):
+        if age_s(home / "paseo.duckdb") < GAP_S or not any(_has_ended(home)):
+            return
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__, str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _has_ended(home: Path) -> Generator[bool]:
+    """Of each live marker, whether its run has no processes and nobody is just starting them."""
+    for run_id in disk.live_ids(home):
+        folder = disk.folder_of(home, run_id)
+        yield age_s(folder.live_marker) > disk.STARTING_S and not lock_held(folder.lock)
 
 
 def _work(home: Path) -> None:
@@ -98,3 +130,16 @@ def _forget_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def main(home: Path) -> None:
+    """What `advance_apart` starts: one advance, at low priority."""
+    from .index import advance
+
+    with contextlib.suppress(OSError):
+        os.nice(10)
+        advance(home, wait_s=0.3)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,19 @@ def test_trust_and_doctor(repo: Path) -> None:
     examined = cli("doctor")
     assert examined.returncode == 0, examined.stderr
     assert "git" in examined.stdout
+
+
+def test_a_command_has_ended_runs_indexed_and_does_not_wait_for_it(repo: Path) -> None:
+    run_id = json.loads(cli("run", "demo/echo", "hello", "--json").stdout)["run_id"]
+    home, marker = repo / ".paseo_nb", repo / ".paseo_nb" / "live" / run_id
+    cli("stop", run_id)
+    assert marker.exists(), "just stopped: somebody may be bringing it back"
+    assert not (home / "paseo.duckdb").exists()
+    then = time.time() - 60
+    os.utime(marker, (then, then))
+    assert cli("ls").returncode == 0
+    deadline = time.monotonic() + 60
+    while marker.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not marker.exists()
+    assert '"echo"' in cli("runs", "--columns", "model_asked", "--json").stdout
