@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any
 
+from .hints import ipython
 from .preparing import Cell
 
 Json = dict[str, Any]
@@ -22,7 +23,7 @@ _calls: dict[tuple[str, str], tuple[str, int]] = {}
 
 def current() -> Cell:
     """The cell that is being executed."""
-    shell = _shell()
+    shell = ipython()
     if shell is None:
         return Cell()
     parent = _parent(shell)
@@ -38,7 +39,7 @@ def current() -> Cell:
 def nth_call(key: str) -> int:
     """Which of the equal calls this is, from 0: the nth cell that makes it, or the nth time
     within one execution of a cell. Executing a cell again counts anew."""
-    shell = _shell()
+    shell = ipython()
     parent = _parent(shell) if shell is not None else {}
     header: Json = parent.get("header") or {}
     execution = str(header.get("msg_id") or "")
@@ -58,16 +59,11 @@ def nth_call(key: str) -> int:
 
 def can_ask() -> bool:
     """Whether `input()` would reach a person now."""
-    shell = _shell()
+    shell = ipython()
     if shell is None:
         return sys.stdin is not None and sys.stdin.isatty()
     content: Json = _parent(shell).get("content") or {}
     return bool(content.get("allow_stdin", not hasattr(shell, "kernel")))
-
-
-def _shell() -> Any:
-    module = sys.modules.get("IPython")
-    return module.get_ipython() if module is not None else None
 
 
 def _parent(shell: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import msgspec
 from . import config, locks, wire
 from .drivers import registry
 from .drivers.provider import Provider
-from .errors import PaseoError, UsageProblem
+from .errors import NotTrusted, PaseoError, UsageProblem
 
 VERSION_S = 5.0
 SOCKET_BYTES = 100
@@ -97,6 +97,8 @@ def _try(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
     """A check that fails to look is a finding, not the end of the examination."""
     try:
         return list(look())
+    except NotTrusted:  # the settings' check tells of it, and what to do
+        return [Check(name, None, "not looked at while the settings file is not trusted")]
     except PaseoError as error:
         return [Check(name, False, str(error))]
     except Exception as error:
@@ -204,20 +206,24 @@ def _version(command: list[str], env: Mapping[str, str]) -> str | None:
 
 
 def _settings(project: Path) -> Iterable[Check]:
+    problem: PaseoError | None = None
+    try:
+        config.settings(project)
+        registry.providers(project)
+    except PaseoError as error:
+        problem = error
+    blocked = False if isinstance(problem, NotTrusted) else None
     for file in config.files(project):
         if file.trusted:
             yield Check("settings", True, f"{file.path} ({file.source})")
         else:
             what = "; ".join(config.asks_for_trust(file.table))
             fix = f"read it, then: paseo-nb trust {file.path}"
-            yield Check("settings", None, f"{file.path} is not trusted: it {what}", fix)
+            yield Check("settings", blocked, f"{file.path} is not trusted: it {what}", fix)
     for name, hint in config.unknown_variables().items():
         yield Check("settings", None, f"the variable {name} means nothing here", hint)
-    try:
-        config.settings(project)
-        registry.providers(project)
-    except PaseoError as error:
-        yield Check("settings", False, str(error))
+    if problem is not None and blocked is None:
+        yield Check("settings", False, str(problem))
 
 
 # ---------------------------------------------------------------- places

@@ -41,6 +41,11 @@ _NAME = re.compile(r"[A-Za-z_][\w.-]{1,63}")
 MAX_BLOB = 16 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 DONE_STATUSES = {"completed", "failed"}
+_CANCELLED = {
+    "user": "Cancelled by the user.",
+    "interrupt": "Cancelled for the next prompt.",
+    "stopped": "Cancelled as the run was stopped.",
+}
 FOLD_VERSION = 2  # raise it when the same lines fold into something else: the index is read anew
 
 
@@ -417,7 +422,10 @@ class History:
     def _own_run_started(self, line: Line, data: dict[str, Any]) -> None:
         self.host, self.boot_id = as_str(data.get("host")), as_str(data.get("boot_id"))
         self.ended = None
-        self.state = "starting" if not self.turns else self.state
+        if not self.turns:
+            self.state = "starting"
+        elif self.state == "stopped":
+            self.state = "idle"  # brought back: it stands ready
 
     def _own_session(self, line: Line, data: dict[str, Any]) -> None:
         self.session_id = as_str(data.get("session_id")) or self.session_id
@@ -466,7 +474,20 @@ class History:
         self._open_item = None
         self.state = TURN_STATES.get(outcome, "idle")
         if turn.error is not None:
-            self._add(line, "system", "note", turn.error.message, outcome=outcome)
+            self._tell_end(line, turn.error.message, outcome)
+        elif outcome == "cancelled":
+            by = as_str(data.get("by")) or "the agent"
+            self._tell_end(line, _CANCELLED.get(by, f"Cancelled by {by}."), outcome)
+
+    def _tell_end(self, line: Line, text: str, outcome: Outcome) -> None:
+        """A note on how the turn ended; a limit that ended it has been told of when it struck."""
+        for item in reversed(self.items):
+            if item.turn != line.turn:
+                break
+            if item.kind == "note" and item.text == text:
+                item.outcome, item.finished_us = outcome, line.t
+                return
+        self._add(line, "system", "note", text, outcome=outcome)
 
     def _own_permission_answer(self, line: Line, data: dict[str, Any]) -> None:
         permission = self.permissions.get(str(data.get("permission")))

@@ -22,6 +22,7 @@ from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
 from .errors import GitProblem, NotTrusted, StorageProblem, UsageProblem
 from .git import snapshots, worktrees
+from .hints import command
 from .host.base import Launch
 from .host.local import LocalHost, make_home, storage_problem
 from .journal import take_lock
@@ -308,12 +309,12 @@ def find_run(host: LocalHost, text: str) -> str:
     """The run id that a user's prefix means. UsageProblem where it fits none or several."""
     wanted = text.strip().upper()
     if not wanted:
-        raise UsageProblem("no run id given; `%paseo ls` lists the runs")
+        raise UsageProblem(f"no run id given; {command('ls')} lists the runs")
     found = [run_id for run_id in host.list() if run_id.startswith(wanted)]
     if len(found) == 1 or wanted in found:
         return wanted if wanted in found else found[0]
     if not found:
-        raise UsageProblem(f"no run {text!r} in {host.home}; `%paseo ls` lists the runs")
+        raise UsageProblem(f"no run {text!r} in {host.home}; {command('ls')} lists the runs")
     some = ", ".join(found[-4:])
     raise UsageProblem(f"{text!r} fits {len(found)} runs ({some}); write more of the id")
 

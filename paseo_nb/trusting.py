@@ -11,12 +11,14 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
 
 from .errors import NotTrusted, StorageProblem, UsageProblem
+from .hints import command
 from .journal import private_dir, write_all
 from .locks import take_lock
 
@@ -78,7 +80,7 @@ def not_trusted(path: Path, what: str) -> NotTrusted:
     """The error for something in an untrusted project file, naming the verb that trusts it."""
     return NotTrusted(
         f"{path} {what}, and you have not trusted it as it is now. Read the file, then trust it:"
-        f" `%paseo trust {path}` or `paseo-nb trust {path}`."
+        f" {command(f'trust {shlex.quote(str(path))}')}."
     )
 
 

@@ -22,6 +22,7 @@ import msgspec
 from . import cells, config, preparing
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
 from .handle import AsyncRun, OnPermission, RunDiff, RunView, launch
+from .hints import command
 from .host.local import LocalHost
 from .model import BUSY_STATES, When
 from .preparing import Cell, Wish, find_run
@@ -288,7 +289,7 @@ async def wait(
     """
     handles = [_run(run) for run in runs]
     if not handles:
-        raise UsageProblem("no run id given; `%paseo ls` lists the runs")
+        raise UsageProblem(f"no run id given; {command('ls')} lists the runs")
     problems: list[PaseoError] = []
 
     async def one(handle: AsyncRun) -> None:

@@ -20,6 +20,7 @@ import msgspec
 
 from ..drivers.acp_reading import as_dict, decode
 from ..errors import PaseoError, StorageProblem, Unreachable, UsageProblem
+from ..hints import command
 from ..journal import (
     RunFolder,
     decode_line,
@@ -183,7 +184,7 @@ class LocalHost:
                 await self._until(folder, held=False, at_most_s=LEAVING_S)
         raise Unreachable(
             f"run {run_id} is alive but does not answer; it may be suspended."
-            " `%paseo inspect` shows its processes."
+            f" {command(f'inspect {run_id}')} shows its processes."
         )
 
     async def _until(self, folder: RunFolder, held: bool, at_most_s: float) -> None:

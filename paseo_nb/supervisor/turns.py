@@ -316,5 +316,5 @@ def cannot_launch(command: list[str], error: OSError) -> Problem:
     return Problem(
         "not_installed" if isinstance(error, FileNotFoundError) else "launch",
         f"cannot start {command[0]!r}: {error.strerror or error}",
-        "Install the agent or correct its command; `%paseo doctor` shows what is found.",
+        "Install the agent or correct its command; the verb `doctor` shows what is found.",
     )

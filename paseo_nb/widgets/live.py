@@ -10,6 +10,7 @@ from typing import Any, cast
 from ..errors import GitProblem
 from ..git.values import DiffSummary
 from ..handle import RunView
+from ..hints import command
 from ..model import BUSY_STATES, now_us, short_id
 from .render import RunRow, bundle, diff_html, metadata, runs_table
 from .render.text import clean
@@ -113,4 +114,5 @@ class LiveOutput:
 
 def still_running_note(run: RunView) -> str:
     """What is said where somebody stops watching."""
-    return f"Run {short_id(run.id)} goes on. `%paseo attach {short_id(run.id)}` shows it again."
+    again = command(f"attach {short_id(run.id)}")
+    return f"Run {short_id(run.id)} goes on. {again} shows it again."

@@ -29,7 +29,7 @@ def test_untrusted_is_listed_but_not_used(project: Path, file: Path) -> None:
     assert providers(project)["mine"].trusted is False
     with pytest.raises(NotTrusted) as raised:
         resolve("mine", project)
-    assert f"`%paseo trust {file}` or `paseo-nb trust {file}`" in str(raised.value)
+    assert f"`paseo-nb trust '{file}'`" in str(raised.value)
     assert resolve("demo", project).provider == "demo"  # nothing else is held up
 
 

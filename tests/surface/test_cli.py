@@ -145,3 +145,23 @@ def test_a_command_has_ended_runs_indexed_and_does_not_wait_for_it(repo: Path) -
         time.sleep(0.05)
     assert not marker.exists()
     assert '"echo"' in cli("runs", "--columns", "model_asked", "--json").stdout
+
+
+def test_logs_tell_how_a_turn_ended_once(repo: Path) -> None:
+    run_id = json.loads(cli("start", "demo/slow", "seconds=60", "--json").stdout)["run_id"]
+    assert cli("cancel", run_id).returncode == 0
+    cli("wait", run_id)
+    assert "! Cancelled by the user." in cli("logs", run_id).stdout
+    assert "stopped" in cli("stop", run_id).stdout
+    assert "idle" in cli("resume", run_id).stdout
+    limited = cli("run", "demo/slow", "seconds=60", "--timeout", "0.2")
+    assert limited.stdout.count("the turn took longer") == 1
+
+
+def test_messages_name_commands_of_the_terminal_and_trust_is_asked_for_once(repo: Path) -> None:
+    assert "`paseo-nb ls`" in cli("attach", "01ZZZ").stderr
+    (repo / "paseo_nb.toml").write_text('mode = "auto"\n')
+    said = cli("doctor").stdout
+    assert said.count("lets agents run commands unasked") == 1
+    assert "FAIL  settings" in said
+    assert "%paseo" not in said

@@ -66,6 +66,7 @@ def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) ->
         ("%%paseo demo/echo\n   ", "prompt is empty"),
         ("%%paseo demo/echo --no-such-option\nx", "no-such-option"),
         ("%paseo frobnicate", "no verb"),
+        ("%paseo attach 01ZZZ", "`%paseo ls`"),
         ("%%paseo demo/echo --title 'open\nx", "quotation"),
     ):
         told = kernel.run(cell).streams
