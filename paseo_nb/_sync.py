@@ -227,8 +227,29 @@ def run(
 ) -> Run:
     """Launch an agent on a prompt and wait until its turn is done.
 
-    Options as `start`. Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where
-    the turn did not end well; the run is kept, and the error's `.run` is its handle.
+    agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
+        the configured one
+    prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
+    worktree: a branch name; the run works in a git worktree of its own on that branch
+    repo: the repository to work in (default: the one that the current folder lies in)
+    mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
+        its own, ask elsewhere)
+    agent_mode: the agent's own mode, as plan or build
+    effort: the reasoning effort, in the agent's word
+    label: a short name for it
+    title: a title for it (default: the agent's own, or the prompt)
+    labels: further labels
+    env: environment variables for the agent; their values are not kept
+    attach: a file to give along with the prompt, or several
+    budget: US dollars that it may cost at most
+    timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
+    permission_timeout: seconds until a question that nobody answers is denied
+    session: a name; later launches with it go on in the same run
+    reuse: give the finished run of the same content back instead of starting one
+    on_permission: what to do when the agent asks: wait for an answer, or raise
+
+    Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where the turn did not end
+    well; the run is kept, and the error's `.run` is its handle. Also what `start` raises.
     """
     made = start(
         agent,
@@ -277,12 +298,26 @@ def start(
     """Launch an agent on a prompt and return its run at once.
 
     agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
-    the configured one. worktree: a branch name; the run works in a git worktree of its own.
-    repo: the repository to work in (default: the project's). mode: ask, edit, auto or read
-    (default: edit in a worktree, ask elsewhere). budget: USD. timeout: seconds a turn may take.
-    session: a name; later launches with it go on in the same run. reuse: give the finished run of
-    the same content back instead of starting one. Raises UsageProblem, GitProblem, NotTrusted,
-    StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
+        the configured one
+    prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
+    worktree: a branch name; the run works in a git worktree of its own on that branch
+    repo: the repository to work in (default: the one that the current folder lies in)
+    mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
+        its own, ask elsewhere)
+    agent_mode: the agent's own mode, as plan or build
+    effort: the reasoning effort, in the agent's word
+    label: a short name for it
+    title: a title for it (default: the agent's own, or the prompt)
+    labels: further labels
+    env: environment variables for the agent; their values are not kept
+    attach: a file to give along with the prompt, or several
+    budget: US dollars that it may cost at most
+    timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
+    permission_timeout: seconds until a question that nobody answers is denied
+    session: a name; later launches with it go on in the same run
+    reuse: give the finished run of the same content back instead of starting one
+
+    Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
     """
     return _plain(
         _portal.call(
@@ -312,7 +347,7 @@ def start(
 def attach(run: str) -> Run:
     """The handle of a run; in a cell, its live view.
 
-    run: an id or any beginning of one that fits a single run.
+    run: an id, or any beginning of one that fits a single run
     """
     return _plain(_portal.call(verbs.attach, run))
 
@@ -327,13 +362,24 @@ def send(
 ) -> Run:
     """Give a run another prompt: queue, steer or interrupt.
 
-    A run without processes is brought back first. wait: also wait for the answer.
+    A run without processes is brought back first.
+
+    run: an id, or any beginning of one that fits a single run
+    prompt: what the agent shall do next (in a terminal, `-` reads it from standard input)
+    when: queue it after the running turn, steer into that turn where the agent can, or interrupt
+        (cancel that turn first)
+    attach: a file to give along with the prompt, or several
+    wait: also wait for the answer
     """
     return _plain(_portal.call(verbs.send, run, prompt, when=when, attach=attach, wait=wait))
 
 
 def logs(run: str, *, tail: int | None = None) -> str:
-    """What a run did, as text. tail: only the last so many entries."""
+    """What a run did, as text.
+
+    run: an id, or any beginning of one that fits a single run
+    tail: only the last so many entries
+    """
     return _portal.call(verbs.logs, run, tail=tail)
 
 
@@ -342,58 +388,98 @@ def wait(
 ) -> list[Run]:
     """Wait until the turns of runs are done; raises if one did not end well.
 
-    timeout: seconds in all.
+    runs: their ids, or beginnings of them
+    timeout: seconds in all (in a terminal also 90s, 5m, 1h)
+    on_permission: what to do when an agent asks: wait for an answer, or raise
     """
     return _plain(_portal.call(verbs.wait, *runs, timeout=timeout, on_permission=on_permission))
 
 
 def cancel(run: str) -> Run:
-    """End the running turn of a run; the run stays."""
+    """End the running turn of a run; the run stays.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return _plain(_portal.call(verbs.cancel, run))
 
 
 def stop(run: str) -> Run:
-    """End a run's agent processes; resume or send bring it back."""
+    """End a run's agent processes; resume or send bring it back.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return _plain(_portal.call(verbs.stop, run))
 
 
 def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> Run:
-    """Bring a run back in the agent's own session; an interrupted turn is gone on with."""
+    """Bring a run back in the agent's own session; an interrupted turn is gone on with.
+
+    run: an id, or any beginning of one that fits a single run
+    prompt: what to tell the agent (default: that it was interrupted, if it was)
+    wait: also wait until the turn is done
+    """
     return _plain(_portal.call(verbs.resume, run, prompt, wait=wait))
 
 
 def archive(run: str, *, children: bool = False) -> Run:
-    """Put a run away; children: also the runs that it started."""
+    """Put a run away; unarchive undoes it.
+
+    run: an id, or any beginning of one that fits a single run
+    children: also the runs that it started
+    """
     return _plain(_portal.call(verbs.archive, run, children=children))
 
 
 def unarchive(run: str) -> Run:
-    """Bring an archived run back among the others."""
+    """Bring an archived run back among the others.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return _plain(_portal.call(verbs.unarchive, run))
 
 
 def inspect(run: str) -> dict[str, Any]:
-    """Everything known about a run: identity, place, state, usage, processes."""
+    """Everything known about a run: identity, place, state, usage, processes.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return _portal.call(verbs.inspect, run)
 
 
 def allow(run: str, permission: str | None = None, *, option: str | None = None) -> Run:
-    """Allow what a run asks for (the oldest question, or the one named)."""
+    """Allow what a run asks for.
+
+    run: an id, or any beginning of one that fits a single run
+    permission: the question's id (default: the oldest one that waits)
+    option: the id of one of the answers that the agent offers (default: allow once)
+    """
     return _plain(_portal.call(verbs.allow, run, permission, option=option))
 
 
 def deny(run: str, permission: str | None = None, message: str | None = None) -> Run:
-    """Deny what a run asks for; the message is kept as the reason."""
+    """Deny what a run asks for.
+
+    run: an id, or any beginning of one that fits a single run
+    permission: the question's id (default: the oldest one that waits)
+    message: the reason, which is kept
+    """
     return _plain(_portal.call(verbs.deny, run, permission, message))
 
 
 def diff(run: str) -> RunDiff:
-    """What a run changed in its folder since it started."""
+    """What a run changed in its folder since it started.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return _portal.call(verbs.diff, run)
 
 
 def ls(*, all: bool = False, limit: int = 50) -> RunList:
-    """The project's runs, newest first, with their true states. all: archived ones too."""
+    """The project's runs, newest first, with their true states.
+
+    all: archived ones too
+    limit: how many at most
+    """
     return _plain(_portal.call(verbs.ls, all=all, limit=limit))
 
 
@@ -403,7 +489,10 @@ def doctor() -> Any:
 
 
 def trust(path: str) -> str:
-    """Let a project file that names commands count, as it is now."""
+    """Let a project file that names commands count, as it is now.
+
+    path: the file
+    """
     return _portal.call(verbs.trust, path)
 
 
@@ -415,7 +504,14 @@ def runs(
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The `runs` frame: one row per run (columns: docs/frames.md)."""
+    """The `runs` frame: one row per run (columns: docs/frames.md).
+
+    run: only this run (an id, a beginning of one, or a handle), or these
+    since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+    until: only what was before this moment
+    limit: only the newest so many rows
+    columns: only these columns, in this order
+    """
     return _portal.call(verbs.runs, run=run, since=since, until=until, limit=limit, columns=columns)
 
 
@@ -427,7 +523,14 @@ def turns(
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The `turns` frame: one row per prompt and all that followed (columns: docs/frames.md)."""
+    """The `turns` frame: one row per prompt and all that followed (columns: docs/frames.md).
+
+    run: only this run (an id, a beginning of one, or a handle), or these
+    since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+    until: only what was before this moment
+    limit: only the newest so many rows
+    columns: only these columns, in this order
+    """
     return _portal.call(
         verbs.turns, run=run, since=since, until=until, limit=limit, columns=columns
     )
@@ -441,7 +544,14 @@ def events(
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The `events` frame: one row per journal line (columns: docs/frames.md)."""
+    """The `events` frame: one row per journal line (columns: docs/frames.md).
+
+    run: only this run (an id, a beginning of one, or a handle), or these
+    since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+    until: only what was before this moment
+    limit: only the newest so many rows
+    columns: only these columns, in this order
+    """
     return _portal.call(
         verbs.events, run=run, since=since, until=until, limit=limit, columns=columns
     )
@@ -455,7 +565,14 @@ def tool_traces(
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The `tool_traces` frame: one row per tool call (columns: docs/frames.md)."""
+    """The `tool_traces` frame: one row per tool call (columns: docs/frames.md).
+
+    run: only this run (an id, a beginning of one, or a handle), or these
+    since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+    until: only what was before this moment
+    limit: only the newest so many rows
+    columns: only these columns, in this order
+    """
     return _portal.call(
         verbs.tool_traces, run=run, since=since, until=until, limit=limit, columns=columns
     )
@@ -469,7 +586,14 @@ def permissions(
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The `permissions` frame: one row per question of an agent (columns: docs/frames.md)."""
+    """The `permissions` frame: one row per question of an agent (columns: docs/frames.md).
+
+    run: only this run (an id, a beginning of one, or a handle), or these
+    since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+    until: only what was before this moment
+    limit: only the newest so many rows
+    columns: only these columns, in this order
+    """
     return _portal.call(
         verbs.permissions, run=run, since=since, until=until, limit=limit, columns=columns
     )
@@ -483,14 +607,22 @@ def model_calls(
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The `model_calls` frame: one row per request to a model (columns: docs/frames.md)."""
+    """The `model_calls` frame: one row per request to a model (columns: docs/frames.md).
+
+    run: only this run (an id, a beginning of one, or a handle), or these
+    since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+    until: only what was before this moment
+    limit: only the newest so many rows
+    columns: only these columns, in this order
+    """
     return _portal.call(
         verbs.model_calls, run=run, since=since, until=until, limit=limit, columns=columns
     )
 
 
 def sql(query: str) -> pd.DataFrame:
-    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions,
-    model_calls.
+    """Query the store with SQL: runs, turns, events, tool_traces, permissions, model_calls.
+
+    query: one statement that reads, in DuckDB's SQL; the tables are the frames
     """
     return _portal.call(verbs.sql, query)

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, cast
@@ -19,6 +21,7 @@ from .handle import RunDiff, RunView, raise_for
 from .model import BUSY_STATES, short_id
 from .options import HelpShown, call_arguments, known_verb, parser_for
 from .store import background
+from .store.columns import SHOWN
 from .verbs import VERBS
 from .widgets.live import runs_bundle, still_running_note
 from .widgets.logs import Printer
@@ -80,6 +83,8 @@ def _verb(words: list[str], as_json: bool) -> int:
     positional, keywords = call_arguments(verb, values)
     if verb.name in FOLLOWS and not as_json:
         return _follow(verb.name, positional, keywords)
+    if verb.name in SHOWN and keywords["columns"] is None and not as_json:
+        keywords["columns"] = SHOWN[verb.name].split()
     result = getattr(_sync, verb.name)(*positional, **keywords)
     print(to_json(result) if as_json else to_text(result))
     return 0
@@ -174,7 +179,7 @@ def to_text(result: Any) -> str:
     if isinstance(result, list):
         rows = cast(list[Any], result)
         if all(isinstance(one, RunView) for one in rows):
-            return runs_bundle(rows)["text/plain"]
+            return runs_bundle(rows, window_width())["text/plain"]
         from .examination import as_text
 
         return as_text(rows)
@@ -182,8 +187,17 @@ def to_text(result: Any) -> str:
         facts = cast(dict[str, Any], result)
         return "\n".join(f"{name:<20} {value}" for name, value in facts.items())
     if hasattr(result, "to_string"):
-        return str(result.to_string(index=False))
+        from .widgets.frame_text import frame_text
+
+        return frame_text(result, window_width())
     return str(result)
+
+
+def window_width() -> int | None:
+    """Columns of the terminal's window (COLUMNS goes first); None where the output is no window."""
+    if "COLUMNS" in os.environ or sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    return None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .errors import UsageProblem
-from .verbs import VERBS, Verb
+from .verbs import VERBS, Verb, told
 
 HIDDEN = {"cell"}
 SHORT = {"all": "-a", "tail": "-n"}
@@ -31,37 +31,45 @@ class HelpShown(Exception):
 
 def parser_for(verb: Verb, prog: str, *, without: Sequence[str] = ()) -> Parser:
     """The parser of one verb; `without` leaves parameters out (a cell's body is its prompt)."""
+    text, meanings = told(verb.function)
     parser = Parser(
         prog=prog,
-        description=inspect.getdoc(verb.function),
+        description=_for_a_reader(text),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=True,
     )
     for name, parameter in inspect.signature(verb.function).parameters.items():
         if name not in HIDDEN and name not in without:
-            _add(parser, name, parameter)
+            _add(parser, name, parameter, meanings.get(name, "").replace("%", "%%"))
     return parser
 
 
-def _add(parser: Parser, name: str, parameter: inspect.Parameter) -> None:
+def _for_a_reader(text: str) -> str:
+    """A docstring's text without what only Python code can meet: exceptions."""
+    return "\n\n".join(part for part in text.split("\n\n") if not part.startswith("Raises "))
+
+
+def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) -> None:
     note = str(parameter.annotation)
     required = parameter.default is parameter.empty
     if parameter.kind is parameter.VAR_POSITIONAL:
-        parser.add_argument(name, nargs="*", metavar=name.upper())
+        parser.add_argument(name, nargs="*", metavar=name.upper(), help=meaning)
         return
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
         nargs = None if required else "?"
-        parser.add_argument(name, nargs=nargs, metavar=name.upper(), default=None)
+        parser.add_argument(name, nargs=nargs, metavar=name.upper(), default=None, help=meaning)
         return
     flags = [SHORT[name]] if name in SHORT else []
     flags.append("--" + name.replace("_", "-"))
-    more: dict[str, Any] = {"dest": name, "default": None if required else parameter.default}
+    more: dict[str, Any] = {"dest": name, "default": parameter.default, "help": meaning}
+    if required:
+        more["default"] = None
     if note.startswith("bool"):
         more["action"] = "store_true"
     elif note.startswith("Mapping"):
         more |= {"action": _Pairs, "metavar": "NAME=VALUE"}
     elif note.startswith("Sequence"):
-        more |= {"action": "append", "metavar": "VALUE"}
+        more |= {"action": _Several if name == "columns" else "append", "metavar": "VALUE"}
     elif note.startswith("When"):
         more["choices"] = ("queue", "steer", "interrupt")
     elif note.startswith("OnPermission"):
@@ -73,6 +81,15 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter) -> None:
     else:
         more["metavar"] = "TEXT"
     parser.add_argument(*flags, **more)
+
+
+class _Several(argparse.Action):
+    """Given once or often, with commas between or not."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        words = [word.strip() for word in str(values).split(",")]
+        before: list[str] = getattr(namespace, self.dest) or []
+        setattr(namespace, self.dest, [*before, *filter(None, words)])
 
 
 class _Pairs(argparse.Action):

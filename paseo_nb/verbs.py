@@ -48,9 +48,36 @@ VERBS: dict[str, Verb] = {}
 
 def verb(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Put a function into the table."""
-    summary = (_inspect.getdoc(function) or "").split("\n")[0]
+    summary = inspect_doc(function).split("\n")[0]
     VERBS[function.__name__] = Verb(function.__name__, function, summary)
     return function
+
+
+def inspect_doc(function: Callable[..., Any]) -> str:
+    """A function's docstring, indentation taken off."""
+    return _inspect.getdoc(function) or ""
+
+
+_ENTRY = re.compile(r"^(\w+): (.*(?:\n[ \t]+.*)*)$", re.M)
+
+
+def told(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """What a verb's docstring says: its text, and of each option what it means."""
+    doc = inspect_doc(function)
+    meanings = {match[1]: " ".join(match[2].split()) for match in _ENTRY.finditer(doc)}
+    return re.sub(r"\n{3,}", "\n\n", _ENTRY.sub("", doc)).strip(), meanings
+
+
+def options_as(other: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The decorated function takes what `other` takes: its docstring says what that means."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        entries = "".join(match[0] + "\n" for match in _ENTRY.finditer(inspect_doc(other)))
+        first, blank, rest = inspect_doc(function).partition("\n\n")
+        function.__doc__ = first + blank + entries + rest
+        return function
+
+    return add
 
 
 def current_host() -> LocalHost:
@@ -95,12 +122,26 @@ async def start(
     """Launch an agent on a prompt and return its run at once.
 
     agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
-    the configured one. worktree: a branch name; the run works in a git worktree of its own.
-    repo: the repository to work in (default: the project's). mode: ask, edit, auto or read
-    (default: edit in a worktree, ask elsewhere). budget: USD. timeout: seconds a turn may take.
-    session: a name; later launches with it go on in the same run. reuse: give the finished run of
-    the same content back instead of starting one. Raises UsageProblem, GitProblem, NotTrusted,
-    StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
+        the configured one
+    prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
+    worktree: a branch name; the run works in a git worktree of its own on that branch
+    repo: the repository to work in (default: the one that the current folder lies in)
+    mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
+        its own, ask elsewhere)
+    agent_mode: the agent's own mode, as plan or build
+    effort: the reasoning effort, in the agent's word
+    label: a short name for it
+    title: a title for it (default: the agent's own, or the prompt)
+    labels: further labels
+    env: environment variables for the agent; their values are not kept
+    attach: a file to give along with the prompt, or several
+    budget: US dollars that it may cost at most
+    timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
+    permission_timeout: seconds until a question that nobody answers is denied
+    session: a name; later launches with it go on in the same run
+    reuse: give the finished run of the same content back instead of starting one
+
+    Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
     """
     host = current_host()
     wish = Wish(
@@ -133,6 +174,7 @@ async def start(
     return await launch(host, prepared)
 
 
+@options_as(start)
 async def run(
     agent: str | None,
     prompt: str,
@@ -157,8 +199,10 @@ async def run(
 ) -> AsyncRun:
     """Launch an agent on a prompt and wait until its turn is done.
 
-    Options as `start`. Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where
-    the turn did not end well; the run is kept, and the error's `.run` is its handle.
+    on_permission: what to do when the agent asks: wait for an answer, or raise
+
+    Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where the turn did not end
+    well; the run is kept, and the error's `.run` is its handle. Also what `start` raises.
     """
     made = await start(
         agent,
@@ -247,7 +291,7 @@ def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None
 async def attach(run: str) -> AsyncRun:
     """The handle of a run; in a cell, its live view.
 
-    run: an id or any beginning of one that fits a single run.
+    run: an id, or any beginning of one that fits a single run
     """
     return _run(run)
 
@@ -263,7 +307,14 @@ async def send(
 ) -> AsyncRun:
     """Give a run another prompt: queue, steer or interrupt.
 
-    A run without processes is brought back first. wait: also wait for the answer.
+    A run without processes is brought back first.
+
+    run: an id, or any beginning of one that fits a single run
+    prompt: what the agent shall do next (in a terminal, `-` reads it from standard input)
+    when: queue it after the running turn, steer into that turn where the agent can, or interrupt
+        (cancel that turn first)
+    attach: a file to give along with the prompt, or several
+    wait: also wait for the answer
     """
     handle = await _run(run).send(prompt, when=when, attach=attach)
     return await handle.wait() if wait else handle
@@ -271,7 +322,11 @@ async def send(
 
 @verb
 async def logs(run: str, *, tail: int | None = None) -> str:
-    """What a run did, as text. tail: only the last so many entries."""
+    """What a run did, as text.
+
+    run: an id, or any beginning of one that fits a single run
+    tail: only the last so many entries
+    """
     from .widgets.logs import plain_transcript
 
     return plain_transcript(_run(run).history(), tail)
@@ -285,7 +340,9 @@ async def wait(
 ) -> list[AsyncRun]:
     """Wait until the turns of runs are done; raises if one did not end well.
 
-    timeout: seconds in all.
+    runs: their ids, or beginnings of them
+    timeout: seconds in all (in a terminal also 90s, 5m, 1h)
+    on_permission: what to do when an agent asks: wait for an answer, or raise
     """
     handles = [_run(run) for run in runs]
     if not handles:
@@ -308,50 +365,81 @@ async def wait(
 
 @verb
 async def cancel(run: str) -> AsyncRun:
-    """End the running turn of a run; the run stays."""
+    """End the running turn of a run; the run stays.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return await _run(run).cancel()
 
 
 @verb
 async def stop(run: str) -> AsyncRun:
-    """End a run's agent processes; resume or send bring it back."""
+    """End a run's agent processes; resume or send bring it back.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return await _run(run).stop()
 
 
 @verb
 async def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> AsyncRun:
-    """Bring a run back in the agent's own session; an interrupted turn is gone on with."""
+    """Bring a run back in the agent's own session; an interrupted turn is gone on with.
+
+    run: an id, or any beginning of one that fits a single run
+    prompt: what to tell the agent (default: that it was interrupted, if it was)
+    wait: also wait until the turn is done
+    """
     handle = await _run(run).resume(prompt)
     return await handle.wait() if wait else handle
 
 
 @verb
 async def archive(run: str, *, children: bool = False) -> AsyncRun:
-    """Put a run away; children: also the runs that it started."""
+    """Put a run away; unarchive undoes it.
+
+    run: an id, or any beginning of one that fits a single run
+    children: also the runs that it started
+    """
     return await _run(run).archive(children=children)
 
 
 @verb
 async def unarchive(run: str) -> AsyncRun:
-    """Bring an archived run back among the others."""
+    """Bring an archived run back among the others.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return await _run(run).unarchive()
 
 
 @verb
 async def inspect(run: str) -> dict[str, Any]:
-    """Everything known about a run: identity, place, state, usage, processes."""
+    """Everything known about a run: identity, place, state, usage, processes.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return await _run(run).inspect()
 
 
 @verb
 async def allow(run: str, permission: str | None = None, *, option: str | None = None) -> AsyncRun:
-    """Allow what a run asks for (the oldest question, or the one named)."""
+    """Allow what a run asks for.
+
+    run: an id, or any beginning of one that fits a single run
+    permission: the question's id (default: the oldest one that waits)
+    option: the id of one of the answers that the agent offers (default: allow once)
+    """
     return await _run(run).allow(permission, option=option)
 
 
 @verb
 async def deny(run: str, permission: str | None = None, message: str | None = None) -> AsyncRun:
-    """Deny what a run asks for; the message is kept as the reason."""
+    """Deny what a run asks for.
+
+    run: an id, or any beginning of one that fits a single run
+    permission: the question's id (default: the oldest one that waits)
+    message: the reason, which is kept
+    """
     if permission is not None and message is None and not _PERMISSION.fullmatch(permission):
         permission, message = None, permission
     return await _run(run).deny(permission, message)
@@ -359,7 +447,10 @@ async def deny(run: str, permission: str | None = None, message: str | None = No
 
 @verb
 async def diff(run: str) -> RunDiff:
-    """What a run changed in its folder since it started."""
+    """What a run changed in its folder since it started.
+
+    run: an id, or any beginning of one that fits a single run
+    """
     return await _run(run).diff()
 
 
@@ -382,7 +473,11 @@ class RunList(list[AsyncRun]):
 
 @verb
 async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
-    """The project's runs, newest first, with their true states. all: archived ones too."""
+    """The project's runs, newest first, with their true states.
+
+    all: archived ones too
+    limit: how many at most
+    """
     host = current_host()
     found = RunList()
     for run_id in reversed(host.list()):
@@ -405,7 +500,10 @@ async def doctor() -> Any:
 
 @verb
 async def trust(path: str) -> str:
-    """Let a project file that names commands count, as it is now."""
+    """Let a project file that names commands count, as it is now.
+
+    path: the file
+    """
     from .trusting import trust as record
 
     file = Path(path).expanduser()
@@ -414,6 +512,21 @@ async def trust(path: str) -> str:
 
 
 # ---------------------------------------------------------------- frames
+
+
+_FILTERS = """
+run: only this run (an id, a beginning of one, or a handle), or these
+since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
+until: only what was before this moment
+limit: only the newest so many rows
+columns: only these columns, in this order
+"""
+
+
+def frame(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A verb that gives a frame: its options are those of all of them."""
+    function.__doc__ = f"{inspect_doc(function)}\n{_FILTERS}"
+    return verb(function)
 
 
 async def _frame(name: str, **filters: Any) -> pd.DataFrame:
@@ -429,7 +542,7 @@ def _ids(run: Any) -> Any:
     return find_run(current_host(), run) if isinstance(run, str) else run.id
 
 
-@verb
+@frame
 async def runs(
     *,
     run: Any = None,
@@ -444,7 +557,7 @@ async def runs(
     )
 
 
-@verb
+@frame
 async def turns(
     *,
     run: Any = None,
@@ -459,7 +572,7 @@ async def turns(
     )
 
 
-@verb
+@frame
 async def events(
     *,
     run: Any = None,
@@ -474,7 +587,7 @@ async def events(
     )
 
 
-@verb
+@frame
 async def tool_traces(
     *,
     run: Any = None,
@@ -489,7 +602,7 @@ async def tool_traces(
     )
 
 
-@verb
+@frame
 async def permissions(
     *,
     run: Any = None,
@@ -504,7 +617,7 @@ async def permissions(
     )
 
 
-@verb
+@frame
 async def model_calls(
     *,
     run: Any = None,
@@ -521,8 +634,10 @@ async def model_calls(
 
 @verb
 async def sql(query: str) -> pd.DataFrame:
-    """Query the store with SQL; tables runs, turns, events, tool_traces, permissions,
-    model_calls."""
+    """Query the store with SQL: runs, turns, events, tool_traces, permissions, model_calls.
+
+    query: one statement that reads, in DuckDB's SQL; the tables are the frames
+    """
     from .store import frames
 
     return await anyio.to_thread.run_sync(frames.sql, current_host().home, query)

@@ -211,6 +211,16 @@ FRAMES: dict[str, list[Column]] = {
 }
 """The tables of the index, which are the frames and the views of `paseo.sql` too."""
 
+SHOWN = {
+    "runs": "run_id state provider model_asked title created_at turns cost_usd total_tokens branch",
+    "turns": "run_id turn outcome prompt text started_at duration_ms total_tokens cost_usd",
+    "events": "run_id seq time turn dir kind text",
+    "tool_traces": "run_id turn tool_name title outcome started_at latency_ms error",
+    "permissions": "run_id permission_id title outcome answered_by rule asked_at wait_ms",
+    "model_calls": "run_id turn model input_tokens output_tokens cache_read_tokens error",
+}
+"""What a terminal shows of a frame where nobody named columns, the most telling first."""
+
 TIME_OF = {
     "runs": "created_at",
     "turns": "started_at",

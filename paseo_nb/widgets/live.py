@@ -48,9 +48,9 @@ def diff_bundle(summary: DiffSummary) -> dict[str, str]:
     return {"text/html": html, "text/plain": patch}
 
 
-def runs_bundle(runs: Sequence[RunView]) -> dict[str, str]:
-    """A list of runs as a mime bundle."""
-    return runs_table([row_of(run) for run in runs], now_us=now_us())
+def runs_bundle(runs: Sequence[RunView], width: int | None = None) -> dict[str, str]:
+    """A list of runs as a mime bundle; `width`: what the plain text must fit into."""
+    return runs_table([row_of(run) for run in runs], now_us=now_us(), width=width)
 
 
 def row_of(run: RunView) -> RunRow:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from paseo_nb.options import parser_for
+from paseo_nb.verbs import VERBS
+
 
 def cli(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -165,3 +168,29 @@ def test_messages_name_commands_of_the_terminal_and_trust_is_asked_for_once(repo
     assert said.count("lets agents run commands unasked") == 1
     assert "FAIL  settings" in said
     assert "%paseo" not in said
+
+
+def test_tables_fit_the_window(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    long = "Say this, which is a rather long title of a run: " + "word " * 30
+    run_id = json.loads(cli("run", "demo/echo", long, "--json").stdout)["run_id"]
+    window = {"env": {**os.environ, "COLUMNS": "90"}}
+    for words in (["runs"], ["turns"], ["events"], ["ls"], ["sql", "select * from runs"]):
+        lines = cli(*words, **window).stdout.splitlines()
+        assert run_id[:10] in "".join(lines), words
+        assert all(len(line) <= 90 or line.startswith("(") for line in lines), words
+    assert "…" in cli("runs", **window).stdout
+    assert "--json" in cli("sql", "select * from runs", **window).stdout
+    piped = cli("runs", "--columns", "run_id,state", "--columns", "turns").stdout.splitlines()
+    assert piped[0].split() == ["run_id", "state", "turns"]
+    assert piped[1].split()[0] == run_id, "whole where no window limits it"
+    assert "did you mean state" in cli("runs", "--columns", "stat").stderr
+    assert json.loads(cli("runs", "--json").stdout)[0]["git_base"], "JSON leaves nothing out"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_option_says_what_it_means(name: str) -> None:
+    parser = parser_for(VERBS[name], f"paseo-nb {name}")
+    for action in parser._actions:
+        assert action.help, (name, action.dest)
+    assert "Raises" not in parser.format_help()

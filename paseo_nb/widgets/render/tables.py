@@ -56,16 +56,18 @@ COLUMNS = [
     _Column("branch", lambda row, now_us: one_line(row.branch or "", 40)),
 ]
 _NONE = "No runs yet."
+_GAP = 2
+_WORD, _NARROWEST = 10, 8
 
 
-def runs_table(rows: Sequence[RunRow], *, now_us: int) -> dict[str, str]:
+def runs_table(rows: Sequence[RunRow], *, now_us: int, width: int | None = None) -> dict[str, str]:
     """A mime bundle of the runs in the given order; ages are counted to `now_us`, what was not
-    reported is empty."""
+    reported is empty. `width`: the plain text's, where a window limits it."""
     cells = [[one_line(column.cell(row, now_us)) for column in COLUMNS] for row in rows]
     return {
         "text/html": _html(rows, cells) if rows else f'<p style="{style.P}">{_NONE}</p>',
         "text/markdown": _markdown(cells) if rows else _NONE,
-        "text/plain": _plain(cells) if rows else _NONE,
+        "text/plain": _plain(cells, width) if rows else _NONE,
     }
 
 
@@ -74,17 +76,63 @@ def columns_wide(text: str) -> int:
     return sum(2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def _plain(cells: list[list[str]]) -> str:
-    lines = [[column.name for column in COLUMNS], *cells]
-    widths = [max(columns_wide(line[i]) for line in lines) for i in range(len(COLUMNS))]
+def aligned(lines: list[list[str]], numbers: Sequence[bool]) -> str:
+    """Lines of cells as columns of text, two spaces between; `numbers` stand to the right."""
+    widths = [max(map(columns_wide, column)) for column in zip(*lines, strict=True)]
     out: list[str] = []
     for line in lines:
         parts: list[str] = []
-        for column, text, width in zip(COLUMNS, line, widths, strict=True):
+        for number, text, width in zip(numbers, line, widths, strict=True):
             space = " " * (width - columns_wide(text))
-            parts.append(space + text if column.number else text + space)
+            parts.append(space + text if number else text + space)
         out.append("  ".join(parts).rstrip())
     return "\n".join(out)
+
+
+def fit_columns(columns: list[list[str]], fixed: list[bool], width: int) -> list[str]:
+    """Cut the texts of a table's columns (each begins with its name) so that it fits into `width`;
+    the names of the columns at the end that even so have no room. `fixed` ones are not cut.
+    """
+    widths = [max(map(columns_wide, column)) for column in columns]
+    least = [w if f else _least(w) for w, f in zip(widths, fixed, strict=True)]
+    kept = len(columns)
+    while kept > 1 and _total(least[:kept]) > width:
+        kept -= 1
+    while _total(widths[:kept]) > width:
+        at = max(range(kept), key=lambda i: widths[i] - least[i])
+        if widths[at] <= least[at]:
+            break
+        widths[at] -= 1
+    for at in range(kept):
+        columns[at][:] = [_cut(text, widths[at]) for text in columns[at]]
+    return [column[0] for column in columns[kept:]]
+
+
+def _least(width: int) -> int:
+    """How narrow a text may become; a word stays whole."""
+    return width if width <= _WORD else _NARROWEST
+
+
+def _total(widths: list[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _cut(text: str, width: int) -> str:
+    if columns_wide(text) <= width:
+        return text
+    while text and columns_wide(text) > width - 1:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def _plain(cells: list[list[str]], width: int | None) -> str:
+    lines = [[column.name for column in COLUMNS], *cells]
+    numbers = [column.number for column in COLUMNS]
+    if width is not None:
+        columns = [list(column) for column in zip(*lines, strict=True)]
+        fit_columns(columns, [c.number or c.name == "run" for c in COLUMNS], width)
+        lines = [list(line) for line in zip(*columns, strict=True)]
+    return aligned(lines, numbers)
 
 
 def _html(rows: Sequence[RunRow], cells: list[list[str]]) -> str:
