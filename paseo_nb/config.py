@@ -103,9 +103,10 @@ class ConfigFile(msgspec.Struct, frozen=True):
 
 
 def project_root(start: str | os.PathLike[str] | None = None) -> Path:
-    """The project of a folder (default: the working folder): the top of its git working tree, a
-    linked worktree's own top included, else the folder itself. Inside `.paseo_nb/worktrees` it is
-    the project that owns them, so that an agent at work there lands in the same store."""
+    """The project of a folder (default: the working folder): the top of its repository's main
+    worktree, so that runs of one repository stay together, else the folder itself. A linked
+    worktree of a bare repository is a project of its own. Inside `.paseo_nb/worktrees` it is the
+    project that owns them, so that an agent at work there lands in the same store."""
     folder = Path(start or Path.cwd()).expanduser().resolve()
     if folder.is_file():
         folder = folder.parent
@@ -113,7 +114,20 @@ def project_root(start: str | os.PathLike[str] | None = None) -> Path:
     for at, pair in enumerate(itertools.pairwise(parts)):
         if pair == (HOME_NAME, "worktrees") and at + 2 < len(parts):
             return Path(*parts[:at])
-    return git_top(folder)
+    top = git_top(folder)
+    return _main_worktree(top) or top
+
+
+def _main_worktree(top: Path) -> Path | None:
+    """The main worktree of the repository that a linked worktree belongs to, where it has one."""
+    try:
+        named = (top / ".git").read_text().strip()  # a folder in an ordinary repository
+        git_dir = top / named.removeprefix("gitdir: ")
+        common = (git_dir / "commondir").read_text().strip()  # a submodule has none
+    except (OSError, UnicodeDecodeError):
+        return None
+    git_folder = Path(os.path.realpath(git_dir / common))
+    return git_folder.parent if git_folder.name == ".git" else None
 
 
 def git_top(folder: Path) -> Path:

@@ -252,7 +252,7 @@ class AsyncRun(RunView):
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
         blocks = [{"type": "text", "text": prompt}]
-        blocks += [preparing.attachment(path) for path in attach or ()]
+        blocks += preparing.attachments(attach)
         ident = uuid.uuid4().hex
         await self.host.command(
             self.id,

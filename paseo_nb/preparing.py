@@ -78,6 +78,8 @@ class Prepared(msgspec.Struct):
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
     """Check a wish. UsageProblem, NotTrusted or GitProblem say what is wrong with it."""
+    if isinstance(wish.attach, str):
+        wish.attach = [wish.attach]
     check_types(wish)
     prompt = checked_prompt(wish.prompt)
     root = project_of(host)
@@ -94,7 +96,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
-    blocks = [{"type": "text", "text": prompt}, *map(attachment, wish.attach or ())]
+    blocks = [{"type": "text", "text": prompt}, *attachments(wish.attach)]
     key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root))
     return Prepared(wish, resolved, settings, blocks, mode, repo, key)
 
@@ -257,6 +259,12 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
             f" set it (os.environ[{missing[0]!r}] = …), then try again"
         )
     return merged
+
+
+def attachments(paths: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Files as content blocks; a single path is one file."""
+    several = [paths] if isinstance(paths, str) else paths or ()
+    return [attachment(path) for path in several]
 
 
 def attachment(path: str) -> dict[str, Any]:

@@ -77,9 +77,22 @@ def current_branch(path: Path) -> str | None:
 def _check_name(repository: Repository, name: str) -> None:
     if repository.line("check-ref-format", "--branch", name, fine=(0, 1, 128, 129)) == name:
         return
-    legal = re.sub(r"[^\w/.-]+|\.(?=\.)|(?<=/)[.-]+|^[./-]+|[./-]+$", "-", name).strip("-/.")
-    hint = f" {legal!r} would do." if legal and legal != name else ""
+    legal = _legal_name(name)
+    fits = repository.line("check-ref-format", "--branch", legal, fine=(0, 1, 128, 129)) == legal
+    hint = f" {legal!r} would do." if legal and fits else ""
     raise GitProblem(f"worktree={name!r} is not a name that git takes for a branch.{hint}")
+
+
+def _legal_name(name: str) -> str:
+    """A tidy branch name like this one: words joined by one sign each, in parts between slashes."""
+    parts: list[str] = []
+    for part in name.split("/"):
+        while part.endswith(".lock"):
+            part = part.removesuffix(".lock")
+        words = re.sub(r"[^\w.-]+", "-", part)
+        joined = re.sub(r"[.-]*-[.-]*", "-", re.sub(r"\.{2,}", ".", words))
+        parts.append(joined.strip(".-"))
+    return "/".join(filter(None, parts))
 
 
 def _prepare(home: Path, folder: Path) -> None:

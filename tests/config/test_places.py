@@ -45,11 +45,23 @@ def test_without_git_it_is_the_folder_itself(project: Path) -> None:
     assert config.project_root(project) == project
 
 
-def test_a_linked_worktree_is_a_project_of_its_own(repository: Path, tmp_path: Path) -> None:
+def test_a_linked_worktree_belongs_to_its_repository(repository: Path, tmp_path: Path) -> None:
     linked = tmp_path / "linked tree"
     git("worktree", "add", "-q", str(linked), "-b", "other", cwd=repository)
     (linked / "sub").mkdir()
-    assert config.project_root(linked / "sub") == linked
+    assert config.project_root(linked / "sub") == repository
+    assert config.git_top(linked / "sub") == linked, "where an agent works is another question"
+
+
+def test_bare_repositories_and_submodules_keep_their_own(repository: Path, tmp_path: Path) -> None:
+    bare, linked = tmp_path / "bare.git", tmp_path / "of a bare one"
+    git("clone", "-q", "--bare", str(repository), str(bare), cwd=tmp_path)
+    git("worktree", "add", "-q", str(linked), "-b", "other", cwd=bare)
+    assert config.project_root(linked) == linked
+    allowed = ["-c", "protocol.file.allow=always"]
+    git(*allowed, "submodule", "-q", "add", str(bare), "part", cwd=repository)
+    assert (repository / "part" / ".git").is_file()
+    assert config.project_root(repository / "part") == repository / "part"
 
 
 def test_an_agent_in_its_worktree_lands_in_the_same_store(repository: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,9 +108,31 @@ def test_a_name_that_git_does_not_take(repo: Path, git: Git, name: str) -> None:
     assert not (repo / ".paseo_nb").exists()
 
 
-def test_a_legal_name_is_offered(repo: Path) -> None:
-    with pytest.raises(GitProblem, match="'my-feature' would do"):
-        ensure(repo, "my feature!")
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("my feature!", "my-feature"),
+        ("a b.", "a-b"),
+        ("a .b", "a-b"),
+        ("a ..b", "a-b"),
+        ("a..b", "a.b"),
+        ("-x/.hidden y/", "x/hidden-y"),
+        ("one.lock.lock", "one"),
+        ("fix: ünï~code^", "fix-ünï-code"),
+        ("a@{1}", "a-1"),
+        ("v1.2  -- final", "v1.2-final"),
+    ],
+)
+def test_a_legal_and_tidy_name_is_offered(repo: Path, name: str, offered: str) -> None:
+    with pytest.raises(GitProblem, match=f"'{re.escape(offered)}' would do"):
+        ensure(repo, name)
+    assert ensure(repo, offered).branch == offered
+
+
+def test_no_name_is_offered_where_nothing_is_left_of_it(repo: Path) -> None:
+    with pytest.raises(GitProblem) as raised:
+        ensure(repo, "~^:")
+    assert "would do" not in str(raised.value)
 
 
 def test_a_name_below_another(repo: Path, git: Git) -> None:

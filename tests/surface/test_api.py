@@ -331,3 +331,23 @@ def test_a_script_that_ends_after_a_query_says_nothing_of_leaks(repo: Path) -> N
         done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
         assert "nope" in done.stdout
         assert done.stderr == ""
+
+
+def test_one_file_may_be_attached_by_its_name_alone(repo: Path) -> None:
+    run = paseo.run("demo/echo", "look", attach="README.md")
+    assert [block["type"] for block in run.spec.prompt] == ["text", "resource"]
+    run.send("again", attach="README.md").wait()
+    assert len(run.history().turns) == 2
+
+
+def test_runs_of_a_linked_worktree_are_the_repositorys(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = tmp_path / "linked"
+    git(repo, "worktree", "add", "-q", str(linked), "-b", "other")
+    monkeypatch.chdir(linked)
+    run = paseo.run("demo/echo", "hello")
+    assert run.path == linked
+    assert not (linked / ".paseo_nb").exists()
+    monkeypatch.chdir(repo)
+    assert [one.id for one in paseo.ls()] == [run.id]
