@@ -57,11 +57,16 @@ def nth_call(key: str) -> int:
         return places.index((cell, count))
 
 
+def at_terminal() -> bool:
+    """Whether a person is at the keyboard of a terminal (a kernel's front end may be nobody)."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def can_ask() -> bool:
     """Whether `input()` would reach a person now."""
     shell = ipython()
     if shell is None:
-        return sys.stdin is not None and sys.stdin.isatty()
+        return at_terminal()
     content: Json = _parent(shell).get("content") or {}
     return bool(content.get("allow_stdin", not hasattr(shell, "kernel")))
 

@@ -1,7 +1,9 @@
 """Asking the person at the keyboard: permissions by `input()`, and waiting while one may be asked.
 
-A widget's button cannot be answered while a synchronous cell runs, `input()` can. While a front
-end that can answer waits, it holds the supervisor's permission clock.
+A widget's button cannot be answered while a synchronous cell runs, `input()` can. At a terminal a
+person is there and holds the supervisor's permission clock. A notebook's front end only says that
+it could ask somebody: there the clock runs on, and the question is taken back when the supervisor
+has denied it or somebody has answered it elsewhere.
 """
 
 from __future__ import annotations
@@ -9,19 +11,24 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import json
+import signal
+import threading
 from collections.abc import Generator
 from typing import Any
 
 from . import _portal, cells
 from .handle import AsyncRun, OnPermission, Watch, permission_needed
-from .model import Permission, short_id
+from .model import BUSY_STATES, Permission, short_id
 
 LOOK_S = 0.1
 
 
 @contextlib.contextmanager
 def holding(run: AsyncRun) -> Generator[None]:
-    """Hold the permission clock of a run while the block lasts."""
+    """Hold the permission clock of a run while the block lasts, where a person surely is."""
+    if not cells.at_terminal():
+        yield
+        return
     held = _portal.start_soon(run.hold)
     try:
         yield
@@ -64,9 +71,13 @@ def wait(
 def ask(run: AsyncRun, permission: Permission) -> None:
     """Put one question and send the answer; a question answered elsewhere meanwhile is let be."""
     try:
-        reply = input(question(run, permission)).strip()
+        reply = _input(run, permission)
     except EOFError:
         raise permission_needed(run, permission) from None
+    if reply is None:
+        print("It needs no answer any more.")
+        return
+    reply = reply.strip()
     option = {"a": "allow_always"}.get(reply.lower())
     chosen = next((o for o in permission.options if o.get("kind") == option), None)
     with contextlib.suppress(ValueError):
@@ -78,15 +89,61 @@ def ask(run: AsyncRun, permission: Permission) -> None:
             _portal.call(run.deny, permission.id, reason)
 
 
+class _Over(BaseException):
+    """The question was answered without us. No Exception: those ipykernel's `input()` swallows."""
+
+
+def _input(run: AsyncRun, permission: Permission) -> str | None:
+    """`input()`, given up (None) when the question waits no longer; ■ and Ctrl-C interrupt it.
+
+    Only a signal gets `input()` to return, and only in the main thread; in another it waits.
+    While an awaited cell runs, ipykernel's own handler of SIGINT would only note it for later.
+    """
+    text = question(run, permission)
+    if threading.current_thread() is not threading.main_thread():
+        return input(text)
+    asking, over = False, False
+
+    def interrupted(signum: int, frame: Any) -> None:
+        if asking:
+            raise _Over if over else KeyboardInterrupt
+
+    def look() -> None:
+        nonlocal over
+        while not done.wait(LOOK_S):
+            still = any(one.id == permission.id for one in run.pending())
+            if still and run.state in BUSY_STATES:
+                continue
+            over = True
+            signal.pthread_kill(main, signal.SIGINT)
+            return
+
+    main, done = threading.get_ident(), threading.Event()
+    before = signal.signal(signal.SIGINT, interrupted)
+    looking = threading.Thread(target=look, name="paseo-question", daemon=True)
+    looking.start()
+    try:
+        asking = True
+        return input(text)
+    except _Over:
+        return None
+    finally:
+        asking = False
+        done.set()
+        looking.join()
+        signal.signal(signal.SIGINT, before)
+
+
 def question(run: AsyncRun, permission: Permission) -> str:
     """The text of a question."""
     given: Any = permission.input
     shown = json.dumps(given, ensure_ascii=False)[:500] if given else ""
+    limit = "" if cells.at_terminal() else f"Denied in {run.spec.limits.permission_timeout_s:g} s. "
     always = any(o.get("kind") == "allow_always" for o in permission.options)
     return (
         f"{run.agent} ({short_id(run.id)}) asks: {printable(permission.title or 'permission')}\n"
         + (f"  {printable(shown)}\n" if shown else "")
-        + f"[y]es{', [a]lways' if always else ''}, [n]o, or a reason to deny: "
+        + f"{limit}[y]es{', [a]lways' if always else ''}, [n]o, or a reason to deny: "
     )
 
 

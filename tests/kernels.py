@@ -20,12 +20,12 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
 
-    def submit(self, code: str, cell_id: str | None = None) -> str:
-        """Send a cell; its message id."""
+    def submit(self, code: str, cell_id: str | None = None, stdin: bool = False) -> str:
+        """Send a cell; its message id. stdin: say that `input()` would be answered."""
         session = self.client.session
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
-            "allow_stdin": False, "stop_on_error": True,
+            "allow_stdin": stdin, "stop_on_error": True,
         }  # fmt: skip
         message = session.msg("execute_request", content)
         if cell_id is not None:

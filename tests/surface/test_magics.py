@@ -60,6 +60,52 @@ def test_stop_cancels_the_turn_and_not_the_kernel(kernel: Kernel) -> None:
     )
 
 
+ASKS = (
+    "%%paseo demo/asker -o asker --allow-errors\nmay I",
+    "import paseo_nb\nasker = paseo_nb.run('demo/asker', 'may I')",
+)
+
+
+@pytest.mark.parametrize("cell", ASKS)
+def test_a_question_that_nobody_answers_does_not_block_the_kernel(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    monkeypatch.setenv("PASEO_NB_PERMISSION_TIMEOUT", "2")
+    kernel = Kernel(repo)
+    try:
+        kernel.run("%load_ext paseo_nb")
+        sent = kernel.submit(cell, stdin=True)
+        asked = kernel.client.get_stdin_msg(timeout=30)["content"]["prompt"]
+        assert "Denied in 2 s" in asked
+        outcome = kernel.collect(sent, 2 * SLACK + 10)
+        assert outcome.error is None, outcome.error
+        assert "needs no answer any more" in outcome.streams
+        rule = "print(asker.permissions()['rule'].tolist(), asker.state)"
+        assert kernel.run(rule).streams.split() == ["['timeout']", "idle"]
+    finally:
+        kernel.close()
+
+
+def test_a_question_is_answered_elsewhere_by_input_or_interrupted(kernel: Kernel) -> None:
+    sent = kernel.submit("%%paseo demo/asker -o asker\nmay I", stdin=True)
+    kernel.client.get_stdin_msg(timeout=30)
+    run_id = Project(Path.cwd()).host.list()[-1]
+    command = [sys.executable, "-m", "paseo_nb.cli", "allow", run_id]
+    assert subprocess.run(command, timeout=60).returncode == 0
+    outcome = kernel.collect(sent, 30)
+    assert "You allowed it" in outcome.displays[-1]["text/plain"]
+    sent = kernel.submit("%%paseo demo/asker\nmay I", stdin=True)
+    kernel.client.get_stdin_msg(timeout=30)
+    kernel.client.input("y")
+    assert "You allowed it" in kernel.collect(sent, 30).displays[-1]["text/plain"]
+    sent = kernel.submit("%%paseo demo/asker\nmay I", stdin=True)
+    kernel.client.get_stdin_msg(timeout=30)
+    kernel.interrupt()
+    error = kernel.collect(sent, 30).error
+    assert error is not None
+    assert error[0] == "RunCancelled"
+
+
 def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) -> None:
     for cell, said in (
         ("%%paseo demo/fixr\nx", "fixer"),
