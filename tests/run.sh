@@ -13,6 +13,12 @@ fi
 shift
 
 "$py" tests/agents/install.py || exit 1
+duckdb=1.5 # the older of the two that we support, beside the one in .venv
+if [ ! -e "$root/.venv/duckdb-$duckdb/stamp" ]; then
+    "$py" -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+        --target "$root/.venv/duckdb-$duckdb" "duckdb==$duckdb.*" || exit 1
+    touch "$root/.venv/duckdb-$duckdb/stamp"
+fi
 if ! command -v chromium >/dev/null 2>&1; then
     echo "Installing Chromium ..." >&2
     apt-get update -qq >/dev/null && apt-get install -y -qq chromium >/dev/null || {

@@ -21,6 +21,9 @@ from paseo_nb.model import RunSpec, new_run_id
 from paseo_nb.store import background
 
 ROOT = Path(paseo_nb.__file__).parents[1]
+WANTED = os.environ.get("WANTED_DUCKDB", "")
+assert duckdb.__version__.startswith(WANTED), f"DuckDB {duckdb.__version__}, not {WANTED}"
+PATHS = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # an older DuckDB's, in CI
 
 
 class Writer:
@@ -205,7 +208,7 @@ def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             [sys.executable, "-c", code, *map(str, args)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)},
         )
         started.append(process)
         return process
