@@ -76,7 +76,7 @@ class Run(RunView):
     def __init__(self, run: AsyncRun) -> None:
         super().__init__(run.host, run.id)
         self._run = run
-        self.cached = run.cached
+        self.cached, self.wanted = run.cached, run.wanted
 
     def wait(
         self,
@@ -216,6 +216,8 @@ def run(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    mcp: Mapping[str, Any] | None = None,
+    schema: Any = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -240,6 +242,10 @@ def run(
     title: a title for it (default: the agent's own, or the prompt)
     labels: further labels
     env: environment variables for the agent; their values are not kept
+    mcp: MCP servers for it by name: a command with args and env, or a url with headers (a text is
+        a program, a URL, or JSON); `${VAR}` in them is filled in from the environment
+    schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
+        type (a pydantic model, a dataclass, list[int], …)
     attach: a file to give along with the prompt, or several
     budget: US dollars that it may cost at most
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -263,6 +269,8 @@ def run(
         title=title,
         labels=labels,
         env=env,
+        mcp=mcp,
+        schema=schema,
         attach=attach,
         budget=budget,
         timeout=timeout,
@@ -287,6 +295,8 @@ def start(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    mcp: Mapping[str, Any] | None = None,
+    schema: Any = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -310,6 +320,10 @@ def start(
     title: a title for it (default: the agent's own, or the prompt)
     labels: further labels
     env: environment variables for the agent; their values are not kept
+    mcp: MCP servers for it by name: a command with args and env, or a url with headers (a text is
+        a program, a URL, or JSON); `${VAR}` in them is filled in from the environment
+    schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
+        type (a pydantic model, a dataclass, list[int], …)
     attach: a file to give along with the prompt, or several
     budget: US dollars that it may cost at most
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -333,6 +347,8 @@ def start(
             title=title,
             labels=labels,
             env=env,
+            mcp=mcp,
+            schema=schema,
             attach=attach,
             budget=budget,
             timeout=timeout,

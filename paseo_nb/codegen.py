@@ -68,7 +68,7 @@ class Run(RunView):
     def __init__(self, run: AsyncRun) -> None:
         super().__init__(run.host, run.id)
         self._run = run
-        self.cached = run.cached
+        self.cached, self.wanted = run.cached, run.wanted
 
     def wait(
         self,

@@ -37,6 +37,7 @@ from .host.base import Launch
 from .host.local import LocalHost
 from .journal import Journal, first_line, lock_held, read_journal, take_lock
 from .model import BUSY_STATES, Event, Permission, Problem, RunSpec, Usage, When, short_id
+from .typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,7 @@ class RunView:
         self._reading = threading.Lock()
         self._history: History | None = None
         self.id = run_id
+        self.wanted: Any = None
 
     # ------------------------------------------------------------ what it is
 
@@ -95,8 +97,10 @@ class RunView:
 
     @property
     def value(self) -> Any:
-        """The last schema-validated object, else None."""
-        return None
+        """The last schema-validated object, else None; of the type that `schema=` named, in the
+        process that started the run."""
+        told = [turn.value for turn in self.history().turns if turn.value is not None]
+        return typed(told[-1], self.wanted) if told else None
 
     @property
     def usage(self) -> Usage:

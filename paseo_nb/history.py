@@ -350,7 +350,6 @@ class History:
         if self.turn_open:
             turn = self.turns[-1]
             self._used(data["usage"])
-            turn.value = data.get("value")
             turn.stop_reason = as_str(data.get("stop_reason"))
 
     def _used(self, told: Usage) -> None:
@@ -517,6 +516,14 @@ class History:
         self._own_limit(line, data)
 
     _on_warning = _own_warning
+
+    def _own_value(self, line: Line, data: dict[str, Any]) -> None:
+        if self.turns:
+            self.turns[-1].value = data.get("value")
+
+    def _own_schema_retry(self, line: Line, data: dict[str, Any]) -> None:
+        text = f"The answer does not fit the schema: {data.get('message')}. Asked again."
+        self._add(line, "system", "note", text, title="schema")
 
     def _own_steered(self, line: Line, data: dict[str, Any]) -> None:
         prompt = blocks_text(as_list(data.get("prompt")))

@@ -20,13 +20,16 @@ import msgspec
 from . import config
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
+from .drivers.filling import variables
 from .errors import GitProblem, NotTrusted, StorageProblem, UsageProblem
 from .git import snapshots, worktrees
 from .hints import command
 from .host.base import Launch
 from .host.local import LocalHost, make_home, storage_problem
 from .journal import take_lock
+from .mcp_sets import servers_of
 from .model import BUSY_STATES, MODES, Limits, Mode, RunSpec, new_run_id, now_us
+from .typed import json_schema
 
 LAUNCH_S = 60.0
 MAX_ATTACHMENT = 64 << 20
@@ -55,7 +58,8 @@ class Wish(msgspec.Struct):
     title: str | None = None
     labels: Mapping[str, str] | None = None
     env: Mapping[str, str] | None = None
-    mcp: Sequence[Mapping[str, Any]] | None = None
+    mcp: Mapping[str, Any] | None = None
+    schema: Any = None
     attach: Sequence[str] | None = None
     budget: float | None = None
     timeout: float | None = None
@@ -74,6 +78,8 @@ class Prepared(msgspec.Struct):
     mode: Mode
     repo: Path
     key: str
+    mcp: list[dict[str, Any]] = []
+    schema: dict[str, Any] | None = None
 
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
@@ -91,14 +97,19 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
-    check_mcp(resolved, wish.mcp or ())
+    mcp = servers_of(wish.mcp)
+    check_mcp(resolved, mcp)
+    for name in variables(mcp):
+        if name not in os.environ and name not in (wish.env or {}):
+            raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
+    schema = json_schema(wish.schema)
     # An agent that starts another works on in its own worktree, not in the project's root.
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
     blocks = [{"type": "text", "text": prompt}, *attachments(wish.attach)]
-    key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root))
-    return Prepared(wish, resolved, settings, blocks, mode, repo, key)
+    key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root), schema=schema)
+    return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, schema)
 
 
 def project_of(host: LocalHost) -> Path:
@@ -121,7 +132,7 @@ def check_types(wish: Wish) -> None:
     """UsageProblem that names an option of a wrong type or value, before anything is made."""
     given = {name: getattr(wish, name) for name in Wish.__struct_fields__ if name != "prompt"}
     try:
-        msgspec.convert({**given, "prompt": str(wish.prompt), "cell": None}, Wish)
+        msgspec.convert({**given, "prompt": str(wish.prompt), "cell": None, "schema": None}, Wish)
     except msgspec.ValidationError as error:
         raise UsageProblem(f"an option is of the wrong type: {error}") from None
     for name in ("budget", "timeout", "permission_timeout"):
@@ -147,7 +158,13 @@ def check_mcp(resolved: registry.Resolved, servers: Sequence[Mapping[str, Any]])
 
 
 def content_key(
-    wish: Wish, agent: str, mode: str, blocks: list[dict[str, Any]], repo: str, turn: int = 1
+    wish: Wish,
+    agent: str,
+    mode: str,
+    blocks: list[dict[str, Any]],
+    repo: str,
+    turn: int = 1,
+    schema: dict[str, Any] | None = None,
 ) -> str:
     """SHA-256 over what makes a launch what it is; the base commit is not in it."""
     parts = {
@@ -157,7 +174,8 @@ def content_key(
         "mode": mode,
         "agent_mode": wish.agent_mode,
         "effort": wish.effort,
-        "mcp": list(wish.mcp or ()),
+        "mcp": wish.mcp or {},
+        "schema": schema,
         "repo": repo,
         "worktree": wish.worktree,
     }
@@ -212,9 +230,10 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         label=wish.label,
         title=wish.title,
         labels=labels,
-        env_names=sorted(env),
+        env_names=sorted({*env, *variables(prepared.mcp)}),
         auth_method=resolved.auth_method,
-        mcp=[dict(server) for server in wish.mcp or ()],
+        mcp=prepared.mcp,
+        schema=prepared.schema,
         limits=limits,
         write_roots=[str(cwd)],
         parent_run_id=os.environ.get("PASEO_RUN"),

@@ -111,6 +111,8 @@ async def start(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    mcp: Mapping[str, Any] | None = None,
+    schema: Any = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -134,6 +136,10 @@ async def start(
     title: a title for it (default: the agent's own, or the prompt)
     labels: further labels
     env: environment variables for the agent; their values are not kept
+    mcp: MCP servers for it by name: a command with args and env, or a url with headers (a text is
+        a program, a URL, or JSON); `${VAR}` in them is filled in from the environment
+    schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
+        type (a pydantic model, a dataclass, list[int], …)
     attach: a file to give along with the prompt, or several
     budget: US dollars that it may cost at most
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -146,8 +152,16 @@ async def start(
     host = current_host()
     wish = Wish(
         agent, prompt, worktree, repo, mode, agent_mode, effort, label, title, labels, env,
-        None, attach, budget, timeout, permission_timeout, session, cell or cells.current(),
+        mcp, schema, attach, budget, timeout, permission_timeout, session,
+        cell or cells.current(),
     )  # fmt: skip
+    made = await _started(host, wish, reuse)
+    made.wanted = schema
+    return made
+
+
+async def _started(host: LocalHost, wish: Wish, reuse: bool | None) -> AsyncRun:
+    """The run that a wish leads to: a finished one, one that goes on, or a new one."""
     prepared = await anyio.to_thread.run_sync(preparing.prepare, wish, host)
     replay = prepared.settings.replay
     again = prepared.settings.reuse if reuse is None else reuse
@@ -160,12 +174,12 @@ async def start(
                 "PASEO_NB_REPLAY=1 answers from journals only, and no finished run with this"
                 f" agent, prompt and options is in {host.home}. Unset it to start the agent."
             )
-    if session is not None:
-        known = preparing.session_run(host, session)
+    if wish.session is not None:
+        known = preparing.session_run(host, wish.session)
         if known is not None:
             run = AsyncRun(host, known)
-            _same_run(run, prepared, session)
-            await run.send(prompt, attach=attach)
+            _same_run(run, prepared, wish.session)
+            await run.send(wish.prompt, attach=wish.attach)
             return run
     elif wish.cell is not None and wish.cell.cell_id:
         going_on = await anyio.to_thread.run_sync(_going_on, host, prepared)
@@ -188,6 +202,8 @@ async def run(
     title: str | None = None,
     labels: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
+    mcp: Mapping[str, Any] | None = None,
+    schema: Any = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -216,6 +232,8 @@ async def run(
         title=title,
         labels=labels,
         env=env,
+        mcp=mcp,
+        schema=schema,
         attach=attach,
         budget=budget,
         timeout=timeout,

@@ -29,6 +29,8 @@ class TurnResult(msgspec.Struct):
     outcome: Outcome
     stop_reason: str | None = None
     problem: Problem | None = None
+    value: Any = None
+    """The structured answer, where the agent gives it apart from its text."""
 
 
 class Answer(msgspec.Struct):

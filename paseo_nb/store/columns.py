@@ -106,6 +106,7 @@ TURNS = [
     _text("origin", "Who prompted: user, or the part of paseo_nb that did"),
     _text("prompt", "The prompt's text"),
     _text("text", "The agent's text after the turn's last tool call, else its last text"),
+    _json("value", "The answer that fits the run's schema, where it has one"),
     _text("outcome", "end_turn, cancelled, refused, limit, error, interrupted; NULL: it goes on"),
     _text("stop_reason", "Why it stopped, in the agent's word"),
     _text("error", "What went wrong"),

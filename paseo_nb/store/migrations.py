@@ -46,6 +46,12 @@ def m003_usage_source_and_scope(con: Any) -> None:
     read_again(con)
 
 
+@migration
+def m004_value(con: Any) -> None:
+    """The structured answer of a turn."""
+    schema.add_missing_columns(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

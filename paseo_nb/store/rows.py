@@ -126,6 +126,7 @@ def turn_row(run_id: str, turn: Turn) -> Row:
         turn.origin,
         turn.prompt,
         turn.text,
+        json_text(turn.value),
         turn.outcome,
         turn.stop_reason,
         turn.error.message if turn.error is not None else None,

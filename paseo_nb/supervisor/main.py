@@ -21,8 +21,9 @@ from typing import Any
 import msgspec
 
 from .. import __version__
+from ..drivers.filling import filled, variables
 from ..drivers.reading import reading_for
-from ..drivers.seat import Answer, RunningChild
+from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder, fsync_dir
 from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Problem, RunSpec
 from ..wire import socket_path
@@ -32,7 +33,7 @@ from .children import Child, Children
 from .commands import Commands
 from .control import Control
 from .link import AgentLink
-from .masking import Masker, secrets_in
+from .masking import MIN_LENGTH, Masker, secrets_in
 from .policy import inside, real_path
 from .recorder import Recorder
 from .recovery import read_past
@@ -66,6 +67,7 @@ class Supervisor:
         self._launching = asyncio.Lock()
         self._session_noted: str | None = None
         self.state = ""
+        self._missing: str | None = None
 
     # ------------------------------------------------------------ life
 
@@ -74,7 +76,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.at_heart))
         journal = Journal(self.folder)
-        masker = Masker(secrets_in(self.environment))
+        masker = Masker([*secrets_in(self.environment), *self._fill_in()])
         self.recorder = Recorder(journal, masker)
         self.children = Children(loop, agent)
         self._session_noted = past.session_id
@@ -104,6 +106,18 @@ class Supervisor:
         reason = await self._work()
         await self._leave(reason)
         return 0
+
+    def _fill_in(self) -> list[str]:
+        """Put values into the spec's MCP servers; what must be masked therefore. A name that is not
+        set is said when the agent is started."""
+        given = {n: v for n in variables(self.spec.mcp) if (v := self.environment.get(n))}
+        try:
+            mcp = filled(self.spec.mcp, given)
+        except KeyError as missing:
+            self._missing = str(missing.args[0])
+        else:
+            self.spec = msgspec.structs.replace(self.spec, mcp=mcp)
+        return [value for value in given.values() if len(value) >= MIN_LENGTH]
 
     def _hello(self) -> dict[str, Any]:
         return {"protocol": PROTOCOL_VERSION, "run_id": self.spec.run_id, "pid": os.getpid()}
@@ -230,6 +244,9 @@ class Supervisor:
             return self.link
         if self.link is not None:
             await self.end_agent()
+        if self._missing is not None:
+            said = f"an MCP server of this run needs {self._missing}, which is not set"
+            raise AgentProblem(Problem("environment", said, "Set it, stop the run, resume it."))
         self.link = link = AgentLink(
             self, self.folder, self.recorder, self.children, self.environment, session_id
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
 from ..model import TURN_STATES, Problem
 from .recovery import Past, was_cut_off
@@ -57,6 +58,7 @@ class Turns:
         self._spent = past.spent
         self._tokens = 0
         self._ending = ""
+        self._started = 0.0
 
     # ------------------------------------------------------------ the queue
 
@@ -211,13 +213,45 @@ class Turns:
         if self._cancelled_by is not None:
             return TurnResult("cancelled")
         supervisor.set_state("running")
-        return await self._converse(link, prompt)
+        self._started = time.monotonic()
+        if supervisor.spec.schema is None:
+            return await self._converse(link, prompt.blocks)
+        return await self._ask_for_value(link, prompt.blocks, supervisor.spec.schema)
 
-    async def _converse(self, link: AgentLink, prompt: Prompt) -> TurnResult:
-        answering = asyncio.ensure_future(link.dialect.prompt(prompt.blocks))
+    async def _ask_for_value(
+        self, link: AgentLink, blocks: list[dict[str, Any]], schema: dict[str, Any]
+    ) -> TurnResult:
+        """A turn that must end with a value of the run's schema: asked again where it does not."""
+        from .answers import TRIES, Asked, answer_text
+
+        spec, recorder = self.supervisor.spec, self.supervisor.recorder
+        asked = Asked(schema)
+        if not link.dialect.takes_schema:
+            blocks = [*blocks, asked.wish()]
+        wrong = ""
+        for left in reversed(range(TRIES)):
+            offset = recorder.journal.size
+            result = await self._converse(link, blocks)
+            if result.outcome != "end_turn" or self._limit is not None:
+                return result
+            reading = reading_for(spec.dialect, spec.at_heart)
+            text = answer_text(self.supervisor.folder, reading, offset)
+            value, why = asked.judge(text, result.value)
+            if why is None:
+                recorder.own("value", value=value)
+                return result
+            wrong = why
+            if left:
+                recorder.own("schema_retry", message=wrong)
+                blocks = [asked.again(wrong)]
+        said = f"the answer does not fit the schema, after {TRIES} tries: {wrong}"
+        return TurnResult("error", None, Problem("schema", said, "Simplify the schema, or send()."))
+
+    async def _converse(self, link: AgentLink, blocks: list[dict[str, Any]]) -> TurnResult:
+        answering = asyncio.ensure_future(link.dialect.prompt(blocks))
         answering.add_done_callback(retrieved)
         leaving = asyncio.ensure_future(link.exited.wait())
-        started = link.last_heard = time.monotonic()
+        link.last_heard = time.monotonic()
         await asyncio.sleep(0)  # the prompt is sent
         self.unsent = []
         if self._cancelled_by is not None:
@@ -232,7 +266,7 @@ class Turns:
                 if leaving in done:
                     return self._died(link)
                 if self._cancelled_by is None:
-                    self._check_limits(link, started)
+                    self._check_limits(link, self._started)
                 elif time.monotonic() - self._cancel_at > self._grace():
                     quick = self._grace() == 0.0
                     await self.supervisor.end_agent(0.0 if quick else 0.5, 0.0 if quick else 0.5)
