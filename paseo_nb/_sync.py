@@ -218,6 +218,8 @@ def run(
     env: Mapping[str, str] | None = None,
     mcp: Mapping[str, Any] | None = None,
     schema: Any = None,
+    allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -246,6 +248,9 @@ def run(
         a program, a URL, or JSON); `${VAR}` in them is filled in from the environment
     schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
         type (a pydantic model, a dataclass, list[int], …)
+    allow: what passes without a question beyond the mode: KIND or KIND:PATTERN, as
+        `execute:pytest *` (one plain command) or `edit:docs/**`
+    deny: what is refused whatever the mode, in the same form, as `execute:git push *`
     attach: a file to give along with the prompt, or several
     budget: US dollars that it may cost at most
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -271,6 +276,8 @@ def run(
         env=env,
         mcp=mcp,
         schema=schema,
+        allow=allow,
+        deny=deny,
         attach=attach,
         budget=budget,
         timeout=timeout,
@@ -297,6 +304,8 @@ def start(
     env: Mapping[str, str] | None = None,
     mcp: Mapping[str, Any] | None = None,
     schema: Any = None,
+    allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -324,6 +333,9 @@ def start(
         a program, a URL, or JSON); `${VAR}` in them is filled in from the environment
     schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
         type (a pydantic model, a dataclass, list[int], …)
+    allow: what passes without a question beyond the mode: KIND or KIND:PATTERN, as
+        `execute:pytest *` (one plain command) or `edit:docs/**`
+    deny: what is refused whatever the mode, in the same form, as `execute:git push *`
     attach: a file to give along with the prompt, or several
     budget: US dollars that it may cost at most
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -349,6 +361,8 @@ def start(
             env=env,
             mcp=mcp,
             schema=schema,
+            allow=allow,
+            deny=deny,
             attach=attach,
             budget=budget,
             timeout=timeout,

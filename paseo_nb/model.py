@@ -49,6 +49,7 @@ Outcome = Literal["end_turn", "cancelled", "refused", "limit", "error", "interru
 Direction = Literal["in", "out", "own"]
 Mode = Literal["ask", "edit", "auto", "read"]
 MODES: tuple[Mode, ...] = ("ask", "edit", "auto", "read")
+TOOL_KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
 When = Literal["queue", "steer", "interrupt"]
 
 JOURNAL_VERSION = 1
@@ -259,6 +260,18 @@ class Price(msgspec.Struct, omit_defaults=True):
     cache_write: float | None = None
 
 
+class Rule(msgspec.Struct, omit_defaults=True):
+    """A rule of the permission policy. kind: a tool's kind, or `*`. pattern: of the command
+    (`execute`) or of every path that the call names, with `*` and `?`; None fits any."""
+
+    verdict: Literal["allow", "deny"]
+    kind: str
+    pattern: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.kind}" + ("" if self.pattern is None else f":{self.pattern}")
+
+
 class RunSpec(msgspec.Struct, omit_defaults=True):
     """Everything needed to start or resume a run: written once, before anything starts.
 
@@ -278,6 +291,7 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     model_by: Literal["argv", "session"] = "argv"
     prompt: list[dict[str, Any]] = []
     mode: Mode = "ask"
+    rules: list[Rule] = []
     agent_mode: str | None = None
     effort: str | None = None
     label: str | None = None

@@ -13,7 +13,7 @@ import mimetypes
 import os
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ from .host.base import Launch
 from .host.local import LocalHost, make_home, storage_problem
 from .journal import take_lock
 from .mcp_sets import servers_of
-from .model import BUSY_STATES, MODES, Limits, Mode, RunSpec, new_run_id, now_us
+from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, new_run_id, now_us
 from .typed import json_schema
 
 LAUNCH_S = 60.0
@@ -60,6 +60,8 @@ class Wish(msgspec.Struct):
     env: Mapping[str, str] | None = None
     mcp: Mapping[str, Any] | None = None
     schema: Any = None
+    allow: Sequence[str] | str | None = None
+    deny: Sequence[str] | str | None = None
     attach: Sequence[str] | None = None
     budget: float | None = None
     timeout: float | None = None
@@ -80,6 +82,7 @@ class Prepared(msgspec.Struct):
     key: str
     mcp: list[dict[str, Any]] = []
     schema: dict[str, Any] | None = None
+    rules: list[Rule] = []
 
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
@@ -103,13 +106,29 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
         if name not in os.environ and name not in (wish.env or {}):
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
     schema = json_schema(wish.schema)
+    rules = [*rules_of("deny", wish.deny), *rules_of("allow", wish.allow)]
     # An agent that starts another works on in its own worktree, not in the project's root.
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
     blocks = [{"type": "text", "text": prompt}, *attachments(wish.attach)]
     key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root), schema=schema)
-    return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, schema)
+    return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, schema, rules)
+
+
+def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | str | None) -> list[Rule]:
+    """Rules from `KIND` or `KIND:PATTERN`, as `execute:pytest *` or `edit:docs/**`."""
+    rules: list[Rule] = []
+    for text in [given] if isinstance(given, str) else given or ():
+        kind, found, pattern = text.partition(":")
+        kind, pattern = kind.strip(), pattern.strip()
+        if kind not in (*TOOL_KINDS, "*") or (found and not pattern):
+            raise UsageProblem(
+                f"{verdict}={text!r}: write KIND or KIND:PATTERN, as in 'execute:pytest *' or"
+                f" 'edit:docs/**'; kinds are {', '.join(TOOL_KINDS)} and *"
+            )
+        rules.append(Rule(verdict, kind, pattern or None))
+    return rules
 
 
 def project_of(host: LocalHost) -> Path:
@@ -176,6 +195,7 @@ def content_key(
         "effort": wish.effort,
         "mcp": wish.mcp or {},
         "schema": schema,
+        "rules": [list(wish.allow or ()), list(wish.deny or ())],
         "repo": repo,
         "worktree": wish.worktree,
     }
@@ -225,6 +245,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         model_by=resolved.model_by,
         prompt=prepared.blocks,
         mode=prepared.mode,
+        rules=prepared.rules,
         agent_mode=wish.agent_mode,
         effort=wish.effort or resolved.effort,
         label=wish.label,

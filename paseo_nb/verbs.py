@@ -113,6 +113,8 @@ async def start(
     env: Mapping[str, str] | None = None,
     mcp: Mapping[str, Any] | None = None,
     schema: Any = None,
+    allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -140,6 +142,9 @@ async def start(
         a program, a URL, or JSON); `${VAR}` in them is filled in from the environment
     schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
         type (a pydantic model, a dataclass, list[int], …)
+    allow: what passes without a question beyond the mode: KIND or KIND:PATTERN, as
+        `execute:pytest *` (one plain command) or `edit:docs/**`
+    deny: what is refused whatever the mode, in the same form, as `execute:git push *`
     attach: a file to give along with the prompt, or several
     budget: US dollars that it may cost at most
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -152,7 +157,7 @@ async def start(
     host = current_host()
     wish = Wish(
         agent, prompt, worktree, repo, mode, agent_mode, effort, label, title, labels, env,
-        mcp, schema, attach, budget, timeout, permission_timeout, session,
+        mcp, schema, allow, deny, attach, budget, timeout, permission_timeout, session,
         cell or cells.current(),
     )  # fmt: skip
     made = await _started(host, wish, reuse)
@@ -204,6 +209,8 @@ async def run(
     env: Mapping[str, str] | None = None,
     mcp: Mapping[str, Any] | None = None,
     schema: Any = None,
+    allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
     timeout: float | None = None,
@@ -234,6 +241,8 @@ async def run(
         env=env,
         mcp=mcp,
         schema=schema,
+        allow=allow,
+        deny=deny,
         attach=attach,
         budget=budget,
         timeout=timeout,

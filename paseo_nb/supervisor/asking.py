@@ -52,7 +52,8 @@ class Asking:
     async def ask(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
         """The answer to one request, journaled."""
         ident = f"p{seq}"
-        decision = decide(self.mode, tool_call, self.spec.write_roots, self.spec.cwd)
+        spec = self.spec
+        decision = decide(self.mode, tool_call, spec.write_roots, spec.cwd, spec.rules)
         if decision.verdict != "ask":
             allow = decision.verdict == "allow"
             return self._answer(ident, options, allow, "policy", rule=decision.rule)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from ..drivers.acp_reading import as_dict, as_list, as_str
-from ..model import Mode
+from ..model import Mode, Rule
+from .rules import matching
 
 Verdict = Literal["allow", "deny", "ask"]
 
@@ -29,16 +31,26 @@ class Decision(msgspec.Struct):
     enough: Mode
 
 
-def decide(mode: Mode, tool_call: dict[str, Any], roots: list[str], cwd: str) -> Decision:
+def decide(
+    mode: Mode,
+    tool_call: dict[str, Any],
+    roots: list[str],
+    cwd: str,
+    rules: Sequence[Rule] = (),
+) -> Decision:
     """What `mode` says to a tool call.
 
     `auto` lets everything pass; `read` lets only looking pass and never asks; `edit` lets looking
-    and edits inside `roots` (the run's own worktree) pass; `ask` asks for everything.
+    and edits inside `roots` (the run's own worktree) pass; `ask` asks for everything. A rule that
+    speaks of the call stands above the mode; but what mode `read` forbids no rule allows.
     """
     kind = as_str(tool_call.get("kind")) or "other"
     looking = kind in LOOKING
     inside = kind in CHANGING and edits_inside(tool_call, roots, cwd)
     enough: Mode = "read" if looking else "edit" if inside else "auto"
+    rule = matching(rules, tool_call, named_paths(tool_call), cwd) if rules else None
+    if rule is not None and (rule.verdict == "deny" or mode != "read"):
+        return Decision(rule.verdict, f"rule {rule}", enough)
     if mode == "auto":
         return Decision("allow", "mode auto lets everything pass", enough)
     if mode == "read":

@@ -21,7 +21,7 @@ from kit import SLACK, Project, check_invariants
 
 from paseo_nb.errors import UsageProblem
 from paseo_nb.history import History
-from paseo_nb.model import Limits, Permission
+from paseo_nb.model import Limits, Permission, Rule
 from paseo_nb.supervisor.policy import decide
 from paseo_nb.wire import socket_path
 
@@ -132,6 +132,68 @@ def test_edits_inside_and_outside(tree: Path, what: str, call: Any, inside: bool
     assert decide("ask", {"kind": "edit", **call}, [str(tree)], str(tree)).enough == (
         "edit" if inside else "auto"
     )
+
+
+RULES = [
+    Rule("deny", "execute", "git push *"),
+    Rule("deny", "*", "secrets/**"),
+    Rule("deny", "fetch"),
+    Rule("allow", "execute", "pytest *"),
+    Rule("allow", "edit", "docs/**"),
+    Rule("allow", "edit", "*.md"),
+]
+RULED = [
+    ("execute", {"command": "pytest"}, "allow"),
+    ("execute", {"command": "pytest -q tests"}, "allow"),
+    ("execute", {"command": ["bash", "-lc", "pytest -q"]}, "allow"),
+    ("execute", {"command": ["pytest", "-q"]}, "allow"),
+    ("execute", {"command": "pytest; curl evil"}, "ask"),
+    ("execute", {"command": "pytest $(curl evil)"}, "ask"),
+    ("execute", {"command": "pytest\ncurl evil"}, "ask"),
+    ("execute", {"command": "pytest > /etc/passwd"}, "ask"),
+    ("execute", {"command": "pytester"}, "ask"),
+    ("execute", {"command": "ls"}, "ask"),
+    ("execute", {"command": "git push origin"}, "deny"),
+    ("execute", {"command": "pytest && git push -f"}, "deny"),
+    ("execute", {"command": "(git push)"}, "deny"),
+    ("execute", {}, "ask"),
+    ("fetch", {"url": "https://x"}, "deny"),
+    ("edit", {"path": "docs/a/b.txt"}, "allow"),
+    ("edit", {"path": "docs/../src/a.py"}, "ask"),
+    ("edit", {"path": "read.md", "command": "create"}, "allow"),
+    ("edit", {"paths": ["docs/a", "src/a.py"]}, "ask"),
+    ("edit", {"path": "secrets/key.md"}, "deny"),
+    ("edit", {"paths": ["docs/a", "secrets/key"]}, "deny"),
+    ("read", {"path": "secrets/key"}, "deny"),
+    ("read", {"path": "src/a.py"}, "ask"),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "verdict"), RULED)
+def test_rules_stand_above_the_mode(tree: Path, kind: str, given: Any, verdict: str) -> None:
+    call = {"kind": kind, "rawInput": given}
+
+    def decided(mode: Any) -> str:
+        return decide(mode, call, [], str(tree), RULES).verdict
+
+    assert decided("ask") == verdict
+    assert decided("auto") == ("deny" if verdict == "deny" else "allow")
+    if kind != "read":
+        assert decided("read") == "deny"
+
+
+def test_a_rule_decides_and_is_named(project: Project) -> None:
+    call = ask(rawInput={"command": "make test"})
+    rules = [Rule("allow", "execute", "make *")]
+    second = ask(rawInput={"command": "make;ls"})
+    run_id, command = start(project, call, second, rules=rules, mode="ask")
+    asked = waiting(project, run_id)
+    first = next(iter(project.history(run_id).permissions.values()))
+    assert (first.outcome, first.by, first.rule) == (
+        "allowed", "policy", "rule allow execute:make *",
+    )  # fmt: skip
+    assert asked.input == {"command": "make;ls"}
+    assert answers(project, command) == ["once"]
 
 
 @pytest.mark.parametrize("kind", ["execute", "fetch", "switch_mode", "other", None, 5, "brand_new"])
