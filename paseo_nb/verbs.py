@@ -542,6 +542,7 @@ async def trust(path: str) -> str:
 
 
 _FILTERS = """
+
 run: only this run (an id, a beginning of one, or a handle), or these
 since: only from this moment on: 2h (ago), a date, or a time (local where it names no zone)
 until: only what was before this moment
@@ -550,17 +551,38 @@ columns: only these columns, in this order
 """
 
 
-def frame(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """A verb that gives a frame: its options are those of all of them."""
-    function.__doc__ = f"{inspect_doc(function)}\n{_FILTERS}"
-    return verb(function)
+def _frame(name: str, rows: str):
+    """The verb that gives a frame; all of them take the same options."""
 
+    async def function(
+        *,
+        run: Any = None,
+        since: Any = None,
+        until: Any = None,
+        limit: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        from .store import frames
 
-async def _frame(name: str, **filters: Any) -> pd.DataFrame:
-    from .store import frames
+        read = getattr(frames, name)
+        only = _ids(run)
+        return await anyio.to_thread.run_sync(
+            lambda: read(
+                current_host().home,
+                run=only,
+                since=since,
+                until=until,
+                limit=limit,
+                columns=columns,
+            )
+        )
 
-    function = getattr(frames, name)
-    return await anyio.to_thread.run_sync(lambda: function(current_host().home, **filters))
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The `{name}` frame: one row per {rows} (columns: docs/frames.md).{_FILTERS}"
+    )
+    verb(function)
+    return function
 
 
 def _ids(run: Any) -> Any:
@@ -569,94 +591,12 @@ def _ids(run: Any) -> Any:
     return find_run(current_host(), run) if isinstance(run, str) else run.id
 
 
-@frame
-async def runs(
-    *,
-    run: Any = None,
-    since: Any = None,
-    until: Any = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The `runs` frame: one row per run (columns: docs/frames.md)."""
-    return await _frame(
-        "runs", run=_ids(run), since=since, until=until, limit=limit, columns=columns
-    )
-
-
-@frame
-async def turns(
-    *,
-    run: Any = None,
-    since: Any = None,
-    until: Any = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The `turns` frame: one row per prompt and all that followed (columns: docs/frames.md)."""
-    return await _frame(
-        "turns", run=_ids(run), since=since, until=until, limit=limit, columns=columns
-    )
-
-
-@frame
-async def events(
-    *,
-    run: Any = None,
-    since: Any = None,
-    until: Any = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The `events` frame: one row per journal line (columns: docs/frames.md)."""
-    return await _frame(
-        "events", run=_ids(run), since=since, until=until, limit=limit, columns=columns
-    )
-
-
-@frame
-async def tool_traces(
-    *,
-    run: Any = None,
-    since: Any = None,
-    until: Any = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The `tool_traces` frame: one row per tool call (columns: docs/frames.md)."""
-    return await _frame(
-        "tool_traces", run=_ids(run), since=since, until=until, limit=limit, columns=columns
-    )
-
-
-@frame
-async def permissions(
-    *,
-    run: Any = None,
-    since: Any = None,
-    until: Any = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The `permissions` frame: one row per question of an agent (columns: docs/frames.md)."""
-    return await _frame(
-        "permissions", run=_ids(run), since=since, until=until, limit=limit, columns=columns
-    )
-
-
-@frame
-async def model_calls(
-    *,
-    run: Any = None,
-    since: Any = None,
-    until: Any = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """The `model_calls` frame: one row per request to a model (columns: docs/frames.md)."""
-    return await _frame(
-        "model_calls", run=_ids(run), since=since, until=until, limit=limit, columns=columns
-    )
+runs = _frame("runs", "run")
+turns = _frame("turns", "prompt and all that followed")
+events = _frame("events", "journal line")
+tool_traces = _frame("tool_traces", "tool call")
+permissions = _frame("permissions", "question of an agent")
+model_calls = _frame("model_calls", "request to a model")
 
 
 @verb
