@@ -2,6 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.conformance.cases", "tests.conformance.reporting", "tests.conformance.world"
-)
+pytest.register_assert_rewrite("conformance.cases", "conformance.reporting", "conformance.world")

@@ -38,4 +38,8 @@ RECIPES: dict[str, Recipe] = {
         lambda home, url: clis.gemini(home, url, attempts=PATIENT),
         "gemini",
     ),
+    "copilot": Recipe("copilot/gpt-4.1", clis.copilot, clis.copilot, "copilot"),
+    "pi": Recipe(
+        "pi/fake/fake-model", clis.pi, lambda home, url: clis.pi(home, url, retries=True), "pi"
+    ),
 }

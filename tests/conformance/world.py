@@ -51,9 +51,14 @@ class World:
         self._plan = turns
 
     @property
+    def scripted(self) -> bool:
+        """Whether there is no model behind it, and so nothing to see in a ledger."""
+        return self.recipe.agent is None
+
+    @property
     def server(self) -> ModelServer:
         """The model server, for its ledger. NoModel for the scripted agent."""
-        if self.recipe.agent is None:
+        if self.scripted:
             raise NoModel
         return self._server
 

@@ -44,7 +44,8 @@ def world(name: str, tmp_path: Path, **wishes: Any) -> Iterator[tuple[ModelServe
 
         def ask(prompt: str, *more: str) -> str:
             done = subprocess.run(
-                [str(executable(name)), *HEADLESS[name], prompt, *more], cwd=work, env=env,
+                [str(executable(name).with_name(name)), *HEADLESS[name], prompt, *more],
+                cwd=work, env=env,
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr

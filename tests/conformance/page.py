@@ -1,0 +1,96 @@
+"""Makes docs/providers.md: provider × case from the suite's table, and what each provider is.
+
+python -m tests.conformance.page           writes it
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+sys.path.insert(0, str(CHECKOUT / "tests"))
+
+from paseo_nb.drivers import registry  # noqa: E402
+from paseo_nb.drivers.provider import Provider  # noqa: E402
+from paseo_nb.pinned import AGENTS  # noqa: E402
+
+from .cases import CASES  # noqa: E402
+from .differences import DIFFERENCES, NOT_REPORTED  # noqa: E402
+from .recipes import RECIPES  # noqa: E402
+
+PAGE = CHECKOUT / "docs" / "providers.md"
+PASS = "✓"
+_HEAD = """\
+# Providers
+
+Made by `python -m tests.conformance.page` from the providers' files and from the conformance suite
+(`tests/conformance`), which CI runs with the real CLIs, in the versions named here, against a model
+server of its own. A ✓ is a case that passes; any other cell is an expected difference, and why.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, *_facts(), "", *_cases(), "", *_usage()]) + "\n"
+
+
+def _facts() -> Iterator[str]:
+    known = registry.built_in()
+    yield "## What each is"
+    yield ""
+    yield "| provider | command | tested version | MCP servers | goes on by | notes |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name in RECIPES:
+        yield _row(_provider_cells(name, known[name]))
+
+
+def _provider_cells(name: str, provider: Provider) -> list[str]:
+    can = provider.capabilities
+    return [
+        f"`{name}`",
+        "comes with paseo_nb" if provider.needs is None else f"`{' '.join(provider.command)}`",
+        AGENTS[name].version if name in AGENTS else "–",
+        "?" if can.mcp is None else ", ".join(can.mcp) or "none",
+        {"resume": "resume", "load": "load (replays)"}.get(can.returns or "", "?"),
+        provider.notes,
+    ]
+
+
+def _cases() -> Iterator[str]:
+    yield "## What each does"
+    yield ""
+    yield _row(["case", *(f"`{name}`" for name in RECIPES)])
+    yield _row(["---"] * (1 + len(RECIPES)))
+    for case in CASES.values():
+        yield _row([case.title, *(_cell(provider, case.name) for provider in RECIPES)])
+
+
+def _cell(provider: str, case: str) -> str:
+    difference = DIFFERENCES.get((provider, case))
+    return PASS if difference is None else difference.reason
+
+
+def _usage() -> Iterator[str]:
+    yield "## Usage that is NULL"
+    yield ""
+    yield "What a provider does not report is NULL, never a guess; the other fields of `run.usage`"
+    yield "equal what the model reported, over five turns with a resume in between."
+    yield ""
+    yield "| provider | field | why |"
+    yield "| --- | --- | --- |"
+    for provider, fields in NOT_REPORTED.items():
+        reasons = dict.fromkeys(fields.values())
+        for reason in reasons:
+            names = ", ".join(f"`{field}`" for field, why in fields.items() if why == reason)
+            yield _row([f"`{provider}`", names, reason])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
