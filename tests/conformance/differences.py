@@ -41,6 +41,12 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "killed_while_it_retries": _SCRIPTED,
         **_NOT_OFFERED,
     },
+    "api": {"steer": _QUEUED, **_NOT_OFFERED},
+    "claude": {**_NOT_OFFERED},
+    "codex": {
+        "http_500": Difference("ends as error, but Codex says “high demand” for it", "high demand"),
+        **_NOT_OFFERED,
+    },
     "opencode": {
         "permission_allow": _SELDOM_ASKS,
         "permission_deny": _SELDOM_ASKS,

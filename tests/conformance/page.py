@@ -18,7 +18,7 @@ from paseo_nb.pinned import AGENTS  # noqa: E402
 
 from .cases import CASES  # noqa: E402
 from .differences import DIFFERENCES, NOT_REPORTED  # noqa: E402
-from .recipes import RECIPES  # noqa: E402
+from .recipes import providers  # noqa: E402
 
 PAGE = CHECKOUT / "docs" / "providers.md"
 PASS = "✓"
@@ -42,7 +42,7 @@ def _facts() -> Iterator[str]:
     yield ""
     yield "| provider | command | tested version | MCP servers | goes on by | notes |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for name in RECIPES:
+    for name in providers():
         yield _row(_provider_cells(name, known[name]))
 
 
@@ -61,10 +61,11 @@ def _provider_cells(name: str, provider: Provider) -> list[str]:
 def _cases() -> Iterator[str]:
     yield "## What each does"
     yield ""
-    yield _row(["case", *(f"`{name}`" for name in RECIPES)])
-    yield _row(["---"] * (1 + len(RECIPES)))
+    names = providers()
+    yield _row(["case", *(f"`{name}`" for name in names)])
+    yield _row(["---"] * (1 + len(names)))
     for case in CASES.values():
-        yield _row([case.title, *(_cell(provider, case.name) for provider in RECIPES)])
+        yield _row([case.title, *(_cell(provider, case.name) for provider in names)])
 
 
 def _cell(provider: str, case: str) -> str:
@@ -81,6 +82,8 @@ def _usage() -> Iterator[str]:
     yield "| provider | field | why |"
     yield "| --- | --- | --- |"
     for provider, fields in NOT_REPORTED.items():
+        if provider not in providers():
+            continue
         reasons = dict.fromkeys(fields.values())
         for reason in reasons:
             names = ", ".join(f"`{field}`" for field, why in fields.items() if why == reason)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from paseo_nb.drivers import registry
 from tests.agents import recipes as clis
 
 Environment = Callable[[Path, str], dict[str, str]]
@@ -25,12 +26,36 @@ class Recipe:
     cli: str | None
 
 
+def providers() -> list[str]:
+    """The names of what is tested: every built-in provider."""
+    known = registry.built_in()
+    return [name for name in RECIPES if name in known]
+
+
 def _nothing(home: Path, url: str) -> dict[str, str]:
     return {}
 
 
+def _api(home: Path, url: str) -> dict[str, str]:
+    return {"HOME": str(home), "DEEPSEEK_BASE_URL": f"{url}/api/v1", "DEEPSEEK_API_KEY": "no-key"}
+
+
+# In the order of the table's columns. Those that the registry knows are tested.
 RECIPES: dict[str, Recipe] = {
     "demo": Recipe(None, _nothing, _nothing, None),
+    "api": Recipe("api/deepseek-chat", _api, _api, None),
+    "claude": Recipe(
+        "claude/sonnet",
+        clis.claude,
+        lambda home, url: clis.claude(home, url, attempts=PATIENT),
+        "claude",
+    ),
+    "codex": Recipe(
+        "codex/gpt-5.1-codex",
+        clis.codex,
+        lambda home, url: clis.codex(home, url, attempts=PATIENT),
+        "codex",
+    ),
     "opencode": Recipe("opencode/fake/fake-model", clis.opencode, clis.opencode, "opencode"),
     "gemini": Recipe(
         "gemini/gemini-2.5-pro",

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from paseo_nb.drivers import registry
+
 from .cases import CASES
 from .differences import DIFFERENCES, NOT_REPORTED
-from .recipes import RECIPES
+from .recipes import RECIPES, providers
 from .reporting import FIELDS
 from .world import world_of
 
@@ -20,7 +22,7 @@ PAIRS = [
         id=f"{provider}-{name}",
         marks=[pytest.mark.real_agent] if RECIPES[provider].cli else [],
     )
-    for provider in RECIPES
+    for provider in providers()
     for name in CASES
 ]
 
@@ -44,6 +46,10 @@ def test_case(provider: str, name: str, tmp_path: Path, monkeypatch: pytest.Monk
         f"{provider} passes {name!r} now: take its row out of tests/conformance/differences.py"
         " and run python -m tests.conformance.page"
     )
+
+
+def test_every_built_in_provider_goes_through_it() -> None:
+    assert set(registry.built_in()) <= set(RECIPES), "add a row to tests/conformance/recipes.py"
 
 
 def test_the_table_names_providers_and_cases_that_there_are() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ NAME: str = "anthropic"
 
 # what Claude Code says in the user's name: reminders, and what follows the loading of a tool
 _NOT_THE_USER = ("<system-reminder>", "Tool loaded.")
+# how it passes on what the user says in mid-turn, under the role `system`
+_STEERED = re.compile(
+    r"The user sent a new message while you were working:\n(.*?)\n\nThis is how", re.DOTALL
+)
 
 
 def matches(path: str) -> bool:
@@ -50,7 +55,10 @@ def parse(path: str, body: dict[str, Any]) -> Conversation:
     for raw in body.get("messages", []):
         blocks = _blocks(raw.get("content"))
         if raw.get("role") == "system":
-            system.append(_text(blocks))
+            if steered := _STEERED.match(_text(blocks)):
+                messages.append(Message("user", steered[1]))
+            else:
+                system.append(_text(blocks))
         elif raw.get("role") == "assistant":
             calls = tuple(
                 ToolCall(b["id"], b["name"], b.get("input") or {})
