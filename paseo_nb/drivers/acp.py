@@ -208,12 +208,13 @@ class AcpDialect(Calls):
             self.seat.own("warning", message=f"{error} (it goes on with what the session has)")
 
     async def _initialize(self) -> None:
+        files = self.differences.offer_files
         told = await self.request(
             "initialize",
             {
                 "protocolVersion": PROTOCOL,
                 "clientCapabilities": {
-                    "fs": {"readTextFile": True, "writeTextFile": True},
+                    "fs": {"readTextFile": files, "writeTextFile": files},
                     "terminal": True,
                 },
                 "clientInfo": {"name": "paseo_nb", "version": __version__},

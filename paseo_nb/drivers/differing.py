@@ -76,6 +76,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` and `most`. failure: one that tells why the turn failed, though it ends well.
     record: its own file of the session, read after each turn.
     effort_as_modes: its modes are levels of thinking.
+    offer_files: whether it works by way of our files where they are offered.
     load_in_s: how long to wait before a session may be loaded.
     """
 
@@ -87,6 +88,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     failure: re.Pattern[str] | None = None
     record: Record | None = None
     effort_as_modes: bool = False
+    offer_files: bool = True
     load_in_s: Callable[[str, Mapping[str, str]], float] | None = None
 
 

@@ -22,8 +22,9 @@ AUTH_METHOD, AUTH_NEEDS = "gemini-api-key", "GEMINI_API_KEY"
 SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true"}
 
 
-# Differences from plain ACP: uses `fs/read` and `fs/write` where offered (and fails to write if
-# reading a new file gives another error than "not found"); an approved write gave only a
+# Differences from plain ACP: where files are offered it reads a new one by `fs/read` before it
+# writes it, and takes "not found" for a failure (its check wants an Error, the answer is none), so
+# they are not offered; an approved write gave only a
 # `tool_call_update`, no `tool_call`; session/resume is unknown to it (-32601), session/load works.
 # A folder that it does not trust: GEMINI_CLI_TRUST_WORKSPACE=true.
 def usage_of(result: Json) -> Usage:
@@ -35,7 +36,7 @@ def usage_of(result: Json) -> Usage:
     )
 
 
-DIFFERENCES = Differences(usage_of=usage_of)
+DIFFERENCES = Differences(usage_of=usage_of, offer_files=False)
 NOTES = "tells no cached tokens"
 
 # Capabilities

@@ -151,7 +151,7 @@ def mcp_http(w: World) -> None:
 def _mcp(w: World, probe: dict[str, Any]) -> None:
     w.plan(alpha=[behaviours.mcp("probe", "add", {"a": 2, "b": 40}), "All done."])
     run = w.run("alpha: add them", mcp={"probe": probe})
-    assert run.text.strip() == "All done."
+    assert run.text.endswith("All done.")
     results = [r.text for c in w.server.conversations for r in c.results]
     assert any("the probe counts 42" in text for text in results), "the tool was not called"
 

@@ -22,54 +22,46 @@ _SCRIPTED = Difference("scripted: there is no model", "there is no model")
 _QUEUED = Difference("is queued: the agent cannot be steered", "queued, not steered")
 _SELDOM_ASKS = Difference("asks only where its own configuration says so", "did not ask")
 _NEVER_ASKS = Difference("has no permissions: it never asks", "did not ask")
-_NEW_FILE = Difference(
-    "cannot write a new file while we offer it files; `edit` works", "hello.txt|did not ask"
-)
-
-# What the product does not offer yet: the same for every provider
-_NOT_OFFERED = {
-    "schema_out": Difference("not offered yet", "unexpected keyword argument 'schema'"),
-    "mcp_stdio": Difference("not offered yet", "unexpected keyword argument 'mcp'"),
-    "mcp_http": Difference("not offered yet", "unexpected keyword argument 'mcp'"),
-}
+_NO_MCP = Difference("takes no MCP servers; said before launch", "takes no MCP servers")
 
 _TABLE: dict[str, dict[str, Difference]] = {
     "demo": {
         "image_in": _SCRIPTED,
         "steer": _QUEUED,
         "usage": _SCRIPTED,
+        "mcp_stdio": _SCRIPTED,
+        "mcp_http": _SCRIPTED,
         "killed_while_it_retries": _SCRIPTED,
-        **_NOT_OFFERED,
     },
-    "api": {"steer": _QUEUED, **_NOT_OFFERED},
-    "claude": {**_NOT_OFFERED},
+    "api": {"steer": _QUEUED},
+    "claude": {},
     "codex": {
         "http_500": Difference("ends as error, but Codex says “high demand” for it", "high demand"),
-        **_NOT_OFFERED,
     },
     "opencode": {
         "permission_allow": _SELDOM_ASKS,
         "permission_deny": _SELDOM_ASKS,
         "steer": _QUEUED,
-        **_NOT_OFFERED,
     },
     "gemini": {
-        "write_a_file": _NEW_FILE,
-        "permission_allow": _NEW_FILE,
-        "permission_deny": _NEW_FILE,
         "command_output": Difference("tells no output of a command", "the output is not told"),
         "steer": _QUEUED,
-        **_NOT_OFFERED,
     },
-    "copilot": {"steer": _QUEUED, **_NOT_OFFERED},
+    "copilot": {
+        "mcp_stdio": Difference(
+            "takes MCP servers over HTTP only; said before launch", "over http and sse only"
+        ),
+        "steer": _QUEUED,
+    },
     "pi": {
         "permission_allow": _NEVER_ASKS,
         "permission_deny": _NEVER_ASKS,
         "command_output": Difference(
             "tells it in a way of its own that is not read yet", "the output is not told"
         ),
+        "mcp_stdio": _NO_MCP,
+        "mcp_http": _NO_MCP,
         "steer": _QUEUED,
-        **_NOT_OFFERED,
     },
 }
 DIFFERENCES = {
