@@ -22,6 +22,9 @@ _SCRIPTED = Difference("scripted: there is no model", "there is no model")
 _QUEUED = Difference("is queued: the agent cannot be steered", "queued, not steered")
 _SELDOM_ASKS = Difference("asks only where its own configuration says so", "did not ask")
 _NEVER_ASKS = Difference("has no permissions: it never asks", "did not ask")
+_ENDS_WELL = Difference(
+    "this CLI ends such a turn as done, with the error as text", "DID NOT RAISE"
+)
 _NO_MCP = Difference("takes no MCP servers; said before launch", "takes no MCP servers")
 
 _TABLE: dict[str, dict[str, Difference]] = {
@@ -63,6 +66,15 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "mcp_http": _NO_MCP,
         "steer": _QUEUED,
     },
+    "foreign": {
+        "mcp_stdio": Difference("is handed on; this CLI leaves it out", "no tool 'add'"),
+        "steer": _QUEUED,
+        "http_429": _ENDS_WELL,
+        "http_500": _ENDS_WELL,
+        "usage": Difference(
+            "read as ACP has it, per turn; this CLI counts on over the session", "input_tokens is"
+        ),
+    },
 }
 DIFFERENCES = {
     (provider, case): difference
@@ -85,5 +97,9 @@ NOT_REPORTED: dict[str, dict[str, str]] = {
         "cache_read_tokens": _NOT_TOLD,
         "cache_write_tokens": "there is no such number in its API",
         "reasoning_tokens": _NOT_TOLD,
+        "cost_usd": _NOT_TOLD,
     },
+    "api": {"cost_usd": "an endpoint of your own has no price that is known"},
+    "codex": {"cost_usd": "Codex tells no cost"},
+    "copilot": {"cost_usd": _NOT_TOLD},
 }

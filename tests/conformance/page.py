@@ -18,7 +18,7 @@ from paseo_nb.pinned import AGENTS  # noqa: E402
 
 from .cases import CASES  # noqa: E402
 from .differences import DIFFERENCES, NOT_REPORTED  # noqa: E402
-from .recipes import providers  # noqa: E402
+from .recipes import RECIPES, providers  # noqa: E402
 
 PAGE = CHECKOUT / "docs" / "providers.md"
 PASS = "✓"
@@ -43,7 +43,8 @@ def _facts() -> Iterator[str]:
     yield "| provider | command | tested version | MCP servers | goes on by | notes |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for name in providers():
-        yield _row(_provider_cells(name, known[name]))
+        command = RECIPES[name].command
+        yield _row(_foreign_cells(name, command) if command else _provider_cells(name, known[name]))
 
 
 def _provider_cells(name: str, provider: Provider) -> list[str]:
@@ -56,6 +57,12 @@ def _provider_cells(name: str, provider: Provider) -> list[str]:
         {"resume": "resume", "load": "load (replays)"}.get(can.returns or "", "?"),
         provider.notes,
     ]
+
+
+def _foreign_cells(name: str, command: tuple[str, ...]) -> list[str]:
+    shown = " ".join(command)
+    about = "any ACP command of your own; here a CLI that paseo_nb does not know by this name"
+    return [f"`{name}`", f"`{shown}`", "–", "?", "?", about]
 
 
 def _cases() -> Iterator[str]:
@@ -77,7 +84,8 @@ def _usage() -> Iterator[str]:
     yield "## Usage that is NULL"
     yield ""
     yield "What a provider does not report is NULL, never a guess; the other fields of `run.usage`"
-    yield "equal what the model reported, over five turns with a resume in between."
+    yield "equal what the model reported, over five turns with a resume in between. Cost is checked"
+    yield "where the agent was told what its model costs."
     yield ""
     yield "| provider | field | why |"
     yield "| --- | --- | --- |"

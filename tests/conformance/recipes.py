@@ -18,18 +18,22 @@ PATIENT = 10
 class Recipe:
     """`cli`: its name in tests/agents/install.py; None for what comes with us. `agent`: None for
     the scripted demo, whose agent is a file that each test writes. `patient`: an environment in
-    which it tries a failed model request many times."""
+    which it tries a failed model request many times. `price`: USD per million tokens that it was
+    told its model costs: fresh, read from the cache, written to it, put out. `command`: of one
+    that is no built-in provider, and is registered under its name."""
 
     agent: str | None
     environment: Environment
     patient: Environment
     cli: str | None
+    price: tuple[float, float, float, float] | None = None
+    command: tuple[str, ...] = ()
 
 
 def providers() -> list[str]:
-    """The names of what is tested: every built-in provider."""
+    """The names of what is tested: every built-in provider, and a foreign agent."""
     known = registry.built_in()
-    return [name for name in RECIPES if name in known]
+    return [name for name, recipe in RECIPES.items() if name in known or recipe.command]
 
 
 def _nothing(home: Path, url: str) -> dict[str, str]:
@@ -56,7 +60,13 @@ RECIPES: dict[str, Recipe] = {
         lambda home, url: clis.codex(home, url, attempts=PATIENT),
         "codex",
     ),
-    "opencode": Recipe("opencode/fake/fake-model", clis.opencode, clis.opencode, "opencode"),
+    "opencode": Recipe(
+        "opencode/fake/fake-model",
+        clis.opencode,
+        clis.opencode,
+        "opencode",
+        price=(1, 0.1, 1, 2),  # it knows no writing to the cache of this kind of endpoint
+    ),
     "gemini": Recipe(
         "gemini/gemini-2.5-pro",
         clis.gemini,
@@ -65,6 +75,14 @@ RECIPES: dict[str, Recipe] = {
     ),
     "copilot": Recipe("copilot/gpt-4.1", clis.copilot, clis.copilot, "copilot"),
     "pi": Recipe(
-        "pi/fake/fake-model", clis.pi, lambda home, url: clis.pi(home, url, retries=True), "pi"
+        "pi/fake/fake-model",
+        clis.pi,
+        lambda home, url: clis.pi(home, url, retries=True),
+        "pi",
+        price=(1, 0.1, 0, 2),
+    ),
+    # any ACP command: here a CLI under a name that paseo_nb does not know
+    "foreign": Recipe(
+        "foreign", clis.copilot, clis.copilot, "copilot", command=("copilot", "--acp")
     ),
 }

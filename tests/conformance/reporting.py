@@ -7,6 +7,7 @@ from typing import Any
 from tests.modelserver import Usage
 
 from .differences import NOT_REPORTED
+from .recipes import RECIPES
 
 FIELDS = {
     "input_tokens": "input_tokens",
@@ -15,6 +16,7 @@ FIELDS = {
     "cache_write_tokens": "cache_write_tokens",
     "reasoning_tokens": "reasoning_tokens",
 }
+COST = "cost_usd"
 
 
 def check_usage(provider: str, told: Any, spent: Usage) -> None:
@@ -28,4 +30,17 @@ def check_usage(provider: str, told: Any, spent: Usage) -> None:
                 wrong.append(f"{ours} is {got}, declared as not reported (the model: {real})")
         elif got != real:
             wrong.append(f"{ours} is {got}, the model reported {real}")
+    wrong += _wrong_cost(provider, told.cost_usd, spent)
     assert not wrong, "; ".join(wrong)
+
+
+def _wrong_cost(provider: str, told: float | None, spent: Usage) -> list[str]:
+    """Where it is NULL, or where its recipe says what the model costs; else it has its own prices."""
+    if COST in NOT_REPORTED.get(provider, {}):
+        return [] if told is None else [f"{COST} is {told}, declared as not reported"]
+    price = RECIPES[provider].price
+    if price is None:
+        return [] if told else [f"{COST} is {told}"]
+    parts = (spent.fresh_tokens, spent.cached_tokens, spent.cache_write_tokens, spent.output_tokens)
+    real = sum(n * usd for n, usd in zip(parts, price, strict=True)) / 1e6
+    return [] if told and abs(told - real) < 1e-9 else [f"{COST} is {told}, it was {real}"]

@@ -151,6 +151,8 @@ def world_of(
         make = recipe.patient if patient else recipe.environment
         for name, value in make(home, server.url).items():
             patch.setenv(name, value)
+        if recipe.command:
+            paseo.register_provider(provider, command=list(recipe.command))
         try:
             yield world
         finally:
