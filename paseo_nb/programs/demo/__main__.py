@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 
+from ..common.peer import serve
 from .agent import Agent
 from .catalog import Catalog
 from .errors import BadScript
@@ -49,25 +48,7 @@ def main() -> int:
     if catalog.default == "exit":
         print("paseo demo: scripted to exit before initialize", file=sys.stderr)
         return 7
-    return asyncio.run(_serve(catalog, options.pace))
-
-
-async def _serve(catalog: Catalog, pace: float) -> int:
-    agent = Agent(catalog, pace)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, agent.stop)
-    agent.wire.open()
-    try:
-        await agent.ended.wait()
-        await agent.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await agent.wire.flush()
-    finally:
-        agent.wire.restore()
-    # Not `return`: a thread that is stuck writing to an unread stderr must not hold us back.
-    os._exit(0)
+    return asyncio.run(serve(lambda: Agent(catalog, options.pace)))
 
 
 if __name__ == "__main__":

@@ -7,41 +7,37 @@ only a prompt and a replay answer later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
+from ..common.errors import RpcError
+from ..common.peer import Peer, known, no_such_session
+from ..common.value import as_dict
 from .catalog import Catalog
-from .errors import BadScript, RpcError
+from .errors import BadScript
 from .options import EFFORTS, MODES, commands, config_options, mode_state
 from .prompt import Prompt
 from .replay import replay
 from .runner import Play
 from .sessions import Session, Shelf
 from .turn import Stage
-from .value import as_dict
-from .wire import Wire
 
 VERSION = "1"
 _STUBBORN_FOR_S = 600
-_Later = Coroutine[Any, Any, None]
 
 
-class Agent:
-    """One process's conversation with one client, over all its sessions. `ended` is set when the
-    process should go."""
+class Agent(Peer):
+    """One process's conversation with one client, over all its sessions."""
 
     def __init__(self, catalog: Catalog, pace: float) -> None:
+        super().__init__()
         self.catalog = catalog
         self.pace = pace
-        self.ended = asyncio.Event()
-        self.wire = Wire(self._message, self.stop)
         self._can: dict[str, Any] = {}
         self._shelf = Shelf()
         self._sessions: dict[str, Session] = {}
         self._plays: dict[str, tuple[Play, asyncio.Task[None]]] = {}  # by session
-        self._tasks: set[asyncio.Task[None]] = set()
         self._stop_wanted = False
-        self._methods: dict[str, Callable[[dict[str, Any]], Any]] = {
+        self.methods = {
             "initialize": self._initialize,
             "authenticate": lambda _: {},
             "session/new": self._new,
@@ -52,7 +48,7 @@ class Agent:
             "session/set_model": self._set_model,
             "session/close": self._close,
         }
-        self._later: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+        self.later = {
             "session/load": self._load,
             "session/prompt": self._prompt,
         }
@@ -68,52 +64,6 @@ class Agent:
             self._stop_wanted = True
         else:
             self.ended.set()
-
-    async def close(self) -> None:
-        """Cancel what runs; the commands of a turn die with it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _own(self, work: _Later) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    # -- messages ------------------------------------------------------------------------------
-
-    def _message(self, message: dict[str, Any]) -> None:
-        method = message["method"]
-        given = as_dict(message.get("params"))
-        if "id" not in message:
-            if method == "session/cancel":
-                self._cancel(str(given.get("sessionId")))
-            return
-        number = message["id"]
-        try:
-            if method in self._later:
-                self._later[method](number, given)
-            elif method in self._methods:
-                result = self._methods[method](given)
-                self._reply(number, result)
-                self._announce(method, given | result)
-            else:
-                raise RpcError(-32601, f"Method not found: {method}", {"method": method})
-        except RpcError as error:
-            self._refuse(number, error)
-        except (KeyError, TypeError, ValueError) as error:
-            self._refuse(number, RpcError(-32602, f"Invalid params for {method}: {error!r}"))
-
-    def _reply(self, number: Any, result: Any) -> None:
-        self.wire.send({"jsonrpc": "2.0", "id": number, "result": result})
-
-    def _refuse(self, number: Any, error: RpcError) -> None:
-        self.wire.send({"jsonrpc": "2.0", "id": number, "error": error.wire()})
-
-    def _tell(self, session: Session, update: dict[str, Any]) -> None:
-        params = {"sessionId": session.id, "update": update}
-        self.wire.send({"jsonrpc": "2.0", "method": "session/update", "params": params})
 
     # -- sessions ------------------------------------------------------------------------------
 
@@ -149,16 +99,18 @@ class Agent:
     def _options(self, session: Session) -> list[dict[str, Any]]:
         return config_options(self.catalog.models, session.model, session.effort)
 
-    def _announce(self, method: str, params: dict[str, Any]) -> None:
+    def announce(self, method: str, params: dict[str, Any]) -> None:
         """What follows an answer: the commands of a session, a setting that changed."""
         if method in ("session/new", "session/resume", "session/load"):
             listed = commands(self.catalog.models)
             update = {"sessionUpdate": "available_commands_update", "availableCommands": listed}
-            self._tell(self._session(params), update)
+            self.tell(self._session(params).id, update)
         elif method == "session/set_model":
             session = self._session(params)
             options = self._options(session)
-            self._tell(session, {"sessionUpdate": "config_option_update", "configOptions": options})
+            self.tell(
+                session.id, {"sessionUpdate": "config_option_update", "configOptions": options}
+            )
 
     def _session(self, params: dict[str, Any]) -> Session:
         session = self._sessions.get(str(params["sessionId"]))
@@ -171,7 +123,7 @@ class Agent:
         name = str(params["sessionId"])
         session = self._sessions.get(name) or self._shelf.load(name)
         if session is None:
-            raise RpcError(-32002, f"No such session: {name}; session/list names those there are")
+            raise no_such_session(name)
         session.cwd = str(params.get("cwd") or session.cwd)
         session.servers = params.get("mcpServers") or session.servers
         self._sessions[name] = session
@@ -181,21 +133,21 @@ class Agent:
         return self._state(self._open(params))
 
     def _load(self, number: Any, params: dict[str, Any]) -> None:
-        self._own(self._replay(number, self._open(params), params))
+        self.own(self._replay(number, self._open(params), params))
 
     async def _replay(self, number: Any, session: Session, params: dict[str, Any]) -> None:
         for update in replay(session.records()):
-            self._tell(session, update)
+            self.tell(session.id, update)
             await self.wire.drain()
-        self._reply(number, self._state(session))
-        self._announce("session/load", params)
+        self.reply(number, self._state(session))
+        self.announce("session/load", params)
 
     def _list(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"sessions": self._shelf.summaries(params.get("cwd"))}
 
     def _set_mode(self, params: dict[str, Any]) -> dict[str, Any]:
         session, mode = self._session(params), str(params["modeId"])
-        _known("mode", mode, MODES)
+        known("mode", mode, MODES)
         session.choose(mode=mode)
         return {}
 
@@ -205,8 +157,8 @@ class Agent:
         if option == "model":
             self._choose_model(session, value)
         else:
-            _known("config option", option, ("model", "effort"))
-            _known("effort", value, EFFORTS)
+            known("config option", option, ("model", "effort"))
+            known("effort", value, EFFORTS)
             session.choose(effort=value)
         return {"configOptions": self._options(session)}
 
@@ -223,14 +175,14 @@ class Agent:
 
     def _close(self, params: dict[str, Any]) -> dict[str, Any]:
         session = self._session(params)
-        self._cancel(session.id)
+        self.cancel(session.id)
         del self._sessions[session.id]
         session.close()
         return {}
 
     # -- turns ---------------------------------------------------------------------------------
 
-    def _cancel(self, session_id: str) -> None:
+    def cancel(self, session_id: str) -> None:
         if session_id not in self._plays:
             return
         play, task = self._plays[session_id]
@@ -246,7 +198,7 @@ class Agent:
         prompt = Prompt([dict[str, Any](block) for block in params["prompt"]])
         stage = Stage(self.wire, self._can, self.pace, self.catalog.models)
         play = Play(stage, self.catalog, session, prompt)
-        self._plays[session.id] = (play, self._own(self._run(number, play)))
+        self._plays[session.id] = (play, self.own(self._run(number, play)))
 
     async def _run(self, number: Any, play: Play) -> None:
         try:
@@ -260,15 +212,10 @@ class Agent:
         finally:
             del self._plays[play.session.id]
         if isinstance(answer, RpcError):
-            self._refuse(number, answer)
+            self.refuse(number, answer)
         else:
-            self._reply(number, answer)
+            self.reply(number, answer)
         for afterwards in play.turn.afterwards:
             await afterwards()
         if self._stop_wanted:
             self.stop()
-
-
-def _known(what: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise RpcError(-32602, f"Unknown {what} {value!r}; known: {', '.join(known)}")

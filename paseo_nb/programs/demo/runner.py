@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ..common.errors import ClientError, RpcError
 from .catalog import Catalog
-from .errors import BadScript, ClientError, RpcError, TurnOver
+from .errors import BadScript, TurnOver
 from .prompt import Prompt
 from .sessions import Asked, Did, Ended, Session
 from .steps import Step, ends_the_turn, perform, talk

@@ -7,17 +7,16 @@ The agent keeps `Session` objects; scenarios change a session only through its m
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ..common.files import LineFile, new_name, newest_first, session_path, sessions_folder
 from .ledger import Ledger
+
+_PROGRAM = "paseo_demo"
 
 
 class Opened(msgspec.Struct, tag_field="k", tag="opened"):
@@ -78,7 +77,6 @@ class Ended(msgspec.Struct, tag_field="k", tag="ended"):
 Record = Opened | Chose | Asked | Told | Did | Ended
 _decoder = msgspec.json.Decoder(Record)
 _encode = msgspec.json.Encoder().encode
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _TOLD = b'{"k":"told"'
 
 
@@ -86,7 +84,6 @@ class Session:
     """One conversation. `unfinished` is the turn that a “continue” takes up, if there is one."""
 
     def __init__(self, path: Path, opened: Opened) -> None:
-        self.path = path
         self.id = opened.id
         self.cwd = opened.cwd
         self.servers = opened.servers
@@ -102,18 +99,12 @@ class Session:
         self.unfinished: Asked | None = None
         self.done = 0
         self.memory: dict[str, Any] = {}
-        self._fd: int | None = None
+        self._file = LineFile(path, _PROGRAM)
 
     def append(self, record: Record) -> None:
         """Write a line, then let it count. A full or read-only disk costs the history only."""
         self._apply(record)
-        try:
-            if self._fd is None:
-                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-                _cut_torn_tail(self._fd)
-            os.write(self._fd, _encode(record) + b"\n")
-        except OSError as error:
-            print(f"paseo demo: the session could not be saved: {error}", file=sys.stderr)
+        self._file.append(_encode(record))
 
     def choose(self, **settings: Any) -> None:
         """Change settings; the names are those of `Chose`."""
@@ -144,27 +135,24 @@ class Session:
 
     def records(self) -> Iterator[Record]:
         """Every line of the file; what cannot be read (a torn tail) is left out."""
-        with contextlib.suppress(OSError), self.path.open("rb") as lines:
-            for line in lines:
-                with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
-                    yield _decoder.decode(line)
+        for line in self._file.lines():
+            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+                yield _decoder.decode(line)
 
     def close(self) -> None:
         """Close the file; the session can be loaded again."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self._file.close()
 
 
 class Shelf:
     """The folder of all sessions."""
 
     def __init__(self) -> None:
-        self.folder = _writable_home()
+        self.folder = sessions_folder(_PROGRAM)
 
     def create(self, cwd: str, model: str, mode: str, effort: str, servers: list[Any]) -> Session:
         """A new session, on disk when this returns."""
-        name = f"demo_{time.time_ns() // 1_000_000:x}{os.urandom(4).hex()}"
+        name = new_name("demo")
         opened = Opened(name, cwd, model, mode, effort, servers)
         session = Session(self.folder / f"{name}.jsonl", opened)
         session.append(opened)
@@ -172,9 +160,9 @@ class Shelf:
 
     def load(self, session_id: str) -> Session | None:
         """The session as it was when its last line was written, or None."""
-        if not _SAFE_ID.fullmatch(session_id):
+        path = session_path(self.folder, session_id)
+        if path is None:
             return None
-        path = self.folder / f"{session_id}.jsonl"
         blank = Session(path, Opened(session_id, "", "", "", ""))
         session: Session | None = None
         for record in blank.records():
@@ -186,17 +174,15 @@ class Shelf:
 
     def summaries(self, cwd: str | None) -> list[dict[str, Any]]:
         """`SessionInfo` of every session, the newest first."""
-        found: list[tuple[float, dict[str, Any]]] = []
-        for path in self.folder.glob("*.jsonl"):
+        found: list[dict[str, Any]] = []
+        for path, when in newest_first(self.folder):
             with contextlib.suppress(OSError):
-                changed = path.stat().st_mtime
                 session = self._head(path)
                 if session is None or (cwd is not None and session.cwd != cwd):
                     continue
-                when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(changed))
                 info = {"sessionId": session.id, "cwd": session.cwd, "updatedAt": when}
-                found.append((changed, info | ({"title": session.title} if session.title else {})))
-        return [info for _, info in sorted(found, key=lambda pair: pair[0], reverse=True)]
+                found.append(info | ({"title": session.title} if session.title else {}))
+        return found
 
     @staticmethod
     def _head(path: Path) -> Session | None:
@@ -213,44 +199,3 @@ class Shelf:
                     elif session and isinstance(record, Chose):
                         session._apply(record)  # pyright: ignore[reportPrivateUsage]
         return session
-
-
-def _cut_torn_tail(fd: int) -> None:
-    size = os.fstat(fd).st_size
-    end = size
-    while end > 0:
-        start = max(0, end - 65536)
-        newline = os.pread(fd, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(fd, end)
-
-
-def _writable_home() -> Path:
-    """Where sessions lie; a temporary folder, the same for every process, if home is read-only."""
-    user = "" if os.environ.get("HOME") == "" else os.path.expanduser("~")
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(user, ".local", "state")
-    home = Path(os.environ.get("PASEO_DEMO_HOME") or os.path.join(state, "paseo_demo"))
-    spare = Path(os.environ.get("TMPDIR") or "/tmp") / f"paseo_demo-{os.getuid()}"
-    for folder in (home, spare):
-        if folder.is_absolute() and _usable(folder, shared_place=folder == spare):
-            return folder / "sessions"
-    import tempfile  # slow to import, and needed only here
-
-    return Path(tempfile.mkdtemp(prefix="paseo_demo-"))
-
-
-def _usable(home: Path, *, shared_place: bool) -> bool:
-    """Makes `home/sessions`, ours alone. In /tmp another user may have planted `home`: refused."""
-    sessions = home / "sessions"
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shared_place and (home.is_symlink() or home.stat().st_uid != os.getuid()):
-            return False
-        sessions.mkdir(mode=0o700, exist_ok=True)
-        return os.access(sessions, os.W_OK | os.X_OK)
-    except OSError:
-        return False

@@ -11,9 +11,10 @@ import difflib
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .errors import ClientError, TurnOver
+from ..common.errors import ClientError
+from ..common.value import as_dict
+from .errors import TurnOver
 from .options import ASKS_FOR
-from .value import as_dict
 
 if TYPE_CHECKING:
     from .turn import Turn

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import cycle
 from typing import Any, NamedTuple
 
+from ..common.value import as_dict
+from ..common.wire import Wire, encode
 from .ledger import Ledger
 from .prompt import Prompt
 from .sessions import Session, Told
-from .value import as_dict
-from .wire import Wire, encode
 
 _DELAYS = (0.012, 0.022, 0.028, 0.016)
 _PIECE = re.compile(r"\S*\s*")

@@ -10,11 +10,12 @@ import threading
 import time
 from typing import Any
 
-from ..errors import BadScript, ClientError, RpcError, TurnOver
+from ...common.errors import ClientError, RpcError
+from ...common.value import spelled_out
+from ..errors import BadScript, TurnOver
 from ..sessions import Told
 from ..tools import ToolCall, text_content
 from ..turn import Turn
-from ..value import spelled_out
 
 _BATCH = 512
 _BLOCK = b"0123456789abcdef" * 4096

@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import Any
 
+from ...common.value import spelled_out
 from .. import options
 from ..errors import BadScript
 from ..turn import Turn
-from ..value import spelled_out
 
 
 async def say(turn: Turn, value: Any) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import Any
 
-from .. import process
-from ..errors import ClientError
+from ...common import process
+from ...common.errors import ClientError
+from ...common.value import spelled_out
 from ..tools import ToolCall, diff_content, text_content
 from ..turn import Turn
-from ..value import spelled_out
 
 _SHOWN = 6_000
 _REFRESH_S = 0.2
