@@ -163,6 +163,9 @@ def _agent(provider: Provider, project: Path) -> Check:
     if program is None:
         fix = provider.install or f"install {provider.command[0]!r}, or mend its command"
         return Check(name, None, "not installed", fix)
+    if provider.packages:
+        told = [f"{one} {importlib.metadata.version(one)}" for one in provider.packages]
+        return Check(name, True, f"comes with us, on {', '.join(told)}")
     if provider.scripted:
         return Check(name, True, "comes with us, needs no model")
     try:

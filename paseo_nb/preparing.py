@@ -96,7 +96,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     agent = wish.agent or settings.agent
     if not agent:
         raise UsageProblem("no agent named: write provider/model, for instance demo/fixer")
-    resolved = registry.resolve(agent, root)
+    resolved = registry.resolve(agent, root, {**os.environ, **(wish.env or {})})
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")

@@ -46,7 +46,7 @@ class Offer(msgspec.Struct):
                 return Choice(
                     "session/set_config_option", {**params, "value": on, "type": "boolean"}, value
                 )
-            value = resolve_name(what, value, option_values(as_list(option.get("options"))))
+            value = resolve_name(what, value, offered(option))
             return Choice("session/set_config_option", {**params, "value": value}, value)
         if self.modes and what == ("effort" if effort_as_modes else "agent_mode"):
             modes = [as_dict(mode) for mode in as_list(self.modes.get("availableModes"))]
@@ -76,6 +76,12 @@ def find_option(what: str, options: list[Any]) -> Json | None:
             if option.get(key) in (what, *CONFIG_CATEGORIES[what]):
                 return option
     return None
+
+
+def offered(option: Json) -> dict[str, str]:
+    """What a choice is limited to; nothing where the agent says that any name goes."""
+    ours = as_dict(as_dict(option.get("_meta")).get("paseo_nb"))
+    return {} if ours.get("open") else option_values(as_list(option.get("options")))
 
 
 def option_values(options: list[Any]) -> dict[str, str]:

@@ -332,6 +332,9 @@ def problem_of(error: Any) -> Problem:
     if details and details not in message:
         message = f"{message}: {details}"
     code = str(error.get("code", "error"))
+    cause, hint = (as_str(as_dict(data).get(name)) for name in ("cause", "hint"))
+    if cause and cause.isidentifier():  # as our own agent tells it
+        return Problem(cause, message, hint)
     if code == "-32000":
         return Problem("auth", message, "Sign in to the agent in a terminal, then try again.")
     return Problem(code, message)

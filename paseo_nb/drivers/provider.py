@@ -41,6 +41,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
     or of the files `signed_in` lets it work; `sign_in` is what to do where there is none;
     `sessions` is where it keeps them.
+    `packages`: Python packages that must be importable, beside the program.
     `folder` is where a user's relative paths start; `extends` the built-in provider it is at heart.
     """
 
@@ -64,6 +65,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     signed_in: tuple[str, ...] = ()
     sign_in: str = ""
     sessions: str | None = None
+    packages: list[str] = []
     notes: str = ""
     extends: str = "acp"
     trusted: bool = True
@@ -126,6 +128,7 @@ class ProviderTable(msgspec.Struct, kw_only=True, omit_defaults=True):
             changes["needs"] = self.command[0] if self.command else None
             changes.setdefault("install", "")
             changes["scripted"], changes["version_of"] = False, None
+            changes["packages"] = []
         if self.model_args is not None:
             changes["model_by"] = "argv" if self.model_args else "session"
         return msgspec.structs.replace(base, **changes, **identity)

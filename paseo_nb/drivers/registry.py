@@ -7,6 +7,7 @@ command that can be started. Called by whoever prepares a run, and by the doctor
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from ..errors import UsageProblem
 from ..installing import bin_folder
 from ..model import Mode
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
-from . import acp_command, copilot, demo, gemini, opencode, pi
+from . import acp_command, api, copilot, demo, gemini, opencode, pi
 from .provider import ModelBy, Provider, ProviderTable
 
 PROFILE = "@"
@@ -54,7 +55,10 @@ class Resolved(msgspec.Struct, kw_only=True):
 
 def built_in() -> dict[str, Provider]:
     """What comes with us."""
-    ours = (demo.provider(), copilot.PROVIDER, opencode.provider(), pi.PROVIDER, gemini.PROVIDER)
+    ours = (
+        demo.provider(), api.provider(), copilot.PROVIDER, opencode.provider(), pi.PROVIDER,
+        gemini.PROVIDER,
+    )  # fmt: skip
     return {provider.name: provider for provider in ours}
 
 
@@ -167,6 +171,8 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         path = env.get("PATH", environment.get("PATH", os.defpath))
         env["PATH"] = os.pathsep.join([*(folders if beside in folders else [beside]), path])
     seen = {**environment, **env}
+    if provider.extends == api.NAME and provider.packages:
+        api.check(agent.strip(), chosen, seen)
     wants_auth = provider.auth_needs is None or bool(seen.get(provider.auth_needs))
     return Resolved(
         agent=agent.strip(),
@@ -245,6 +251,12 @@ def _command(
     provider: Provider, folders: list[str], project: Path, environment: Mapping[str, str]
 ) -> list[str]:
     """The command with an absolute program; what it names beside its file, absolute too."""
+    missing = [name for name in provider.packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageProblem(
+            f"{provider.name}: its packages {', '.join(missing)} are not installed."
+            f" Install them: {provider.install}"
+        )
     program, *arguments = provider.command
     beside = Path(provider.folder) if provider.folder else project
     path = environment.get("PATH", os.defpath)

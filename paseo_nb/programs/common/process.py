@@ -11,7 +11,7 @@ import codecs
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,19 +31,23 @@ async def run(
     *,
     on_output: Callable[[str], None] | None = None,
     timeout_s: float | None = None,
+    env: Mapping[str, str] | None = None,
+    keep: int = OUTPUT_LIMIT,
 ) -> Finished:
-    """Run a shell line or an argument list; stdout and stderr come together, the first 200 kB
-    kept. `on_output` gets everything so far, each time there is more."""
+    """Run a shell line or an argument list; stdout and stderr come together. Of an output longer
+    than `keep` characters the beginning and the end are kept. `on_output` gets everything so far,
+    each time there is more."""
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=cwd,
+        env=env,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
-    output = _Output(on_output)
+    output = _Output(on_output, keep // 2)
     reading = asyncio.create_task(output.read(process.stdout))
     try:
         async with asyncio.timeout(timeout_s):
@@ -60,18 +64,29 @@ async def run(
 
 
 class _Output:
-    def __init__(self, on_output: Callable[[str], None] | None) -> None:
-        self.text = ""
+    def __init__(self, on_output: Callable[[str], None] | None, half: int) -> None:
+        self._half = half
+        self._head = self._tail = ""
+        self._left_out = 0
         self._on_output = on_output
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
+    @property
+    def text(self) -> str:
+        """What is kept of the output so far."""
+        gap = f"\n[{self._left_out} characters left out]\n" if self._left_out else ""
+        return self._head + gap + self._tail
+
     async def read(self, stream: asyncio.StreamReader | None) -> None:
         while stream is not None and (data := await stream.read(1 << 16)):
-            if len(self.text) >= OUTPUT_LIMIT:
-                continue
-            self.text += self._decoder.decode(data)
-            if len(self.text) >= OUTPUT_LIMIT:
-                self.text = self.text[:OUTPUT_LIMIT] + "\n[output cut here]\n"
+            text = self._decoder.decode(data)
+            room = self._half - len(self._head)
+            self._head += text[:room]
+            self._tail += text[room:]
+            over = len(self._tail) - self._half
+            if over > 0:
+                self._tail = self._tail[over:]
+                self._left_out += over
             if self._on_output:
                 self._on_output(self.text)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from ..common.errors import RpcError
 from ..common.peer import Peer, known, no_such_session
+from ..common.replay import replay
 from ..common.value import as_dict
 from .catalog import Catalog
 from .errors import BadScript
 from .options import EFFORTS, MODES, commands, config_options, mode_state
 from .prompt import Prompt
-from .replay import replay
 from .runner import Play
 from .sessions import Session, Shelf
 from .turn import Stage
@@ -136,7 +136,7 @@ class Agent(Peer):
         self.own(self._replay(number, self._open(params), params))
 
     async def _replay(self, number: Any, session: Session, params: dict[str, Any]) -> None:
-        for update in replay(session.records()):
+        for update in replay(session.story()):
             self.tell(session.id, update)
             await self.wire.drain()
         self.reply(number, self._state(session))

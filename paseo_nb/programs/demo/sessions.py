@@ -139,6 +139,14 @@ class Session:
             with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
                 yield _decoder.decode(line)
 
+    def story(self) -> Iterator[list[dict[str, Any]] | dict[str, Any]]:
+        """What was asked and told, as `replay` takes it."""
+        for record in self.records():
+            if isinstance(record, Asked):
+                yield record.prompt
+            elif isinstance(record, Told):
+                yield record.update
+
     def close(self) -> None:
         """Close the file; the session can be loaded again."""
         self._file.close()

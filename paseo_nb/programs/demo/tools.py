@@ -11,6 +11,7 @@ import difflib
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..common.content import text_content
 from ..common.errors import ClientError
 from ..common.value import as_dict
 from .errors import TurnOver
@@ -25,16 +26,6 @@ OPTIONS = [
     {"optionId": "reject_once", "name": "Reject", "kind": "reject_once"},
     {"optionId": "reject_always", "name": "Always reject in this session", "kind": "reject_always"},
 ]
-
-
-def text_content(text: str) -> dict[str, Any]:
-    """A tool's content: text."""
-    return {"type": "content", "content": {"type": "text", "text": text}}
-
-
-def diff_content(path: str, old: str | None, new: str) -> dict[str, Any]:
-    """A tool's content: a file before (None: it is new) and after."""
-    return {"type": "diff", "path": path, "oldText": old, "newText": new}
 
 
 def unified_diff(path: str, old: str, new: str) -> str:

@@ -10,11 +10,12 @@ import threading
 import time
 from typing import Any
 
+from ...common.content import text_content
 from ...common.errors import ClientError, RpcError
 from ...common.value import spelled_out
 from ..errors import BadScript, TurnOver
 from ..sessions import Told
-from ..tools import ToolCall, text_content
+from ..tools import ToolCall
 from ..turn import Turn
 
 _BATCH = 512

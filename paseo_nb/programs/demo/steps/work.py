@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 from ...common import process
+from ...common.content import diff_content, text_content
 from ...common.errors import ClientError
 from ...common.value import spelled_out
-from ..tools import ToolCall, diff_content, text_content
+from ..tools import ToolCall
 from ..turn import Turn
 
 _SHOWN = 6_000

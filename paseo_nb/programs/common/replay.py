@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .sessions import Asked, Record, Told
+from .content import text_content
 
+Update = dict[str, Any]
 _CHUNKS = {"user_message_chunk", "agent_message_chunk", "agent_thought_chunk"}
 _HISTORY = _CHUNKS | {"tool_call", "tool_call_update", "plan"}
 
 
-def replay(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-    """The updates to send. A tool call that the process did not live to end is told as failed."""
-    held: dict[str, Any] | None = None
+def replay(story: Iterable[list[Update] | Update]) -> Iterator[Update]:
+    """The updates to send. In a story a list is a prompt's content blocks, all else is an update
+    that was told. A tool call that the process did not live to end is told as failed."""
+    held: Update | None = None
     open_calls: dict[str, None] = {}
-    for record in records:
-        updates: list[dict[str, Any]] = []
-        if isinstance(record, Asked):
+    for told in story:
+        updates: list[Update] = []
+        if isinstance(told, list):
             updates = [_interrupted(call) for call in open_calls] + [
-                {"sessionUpdate": "user_message_chunk", "content": block} for block in record.prompt
+                {"sessionUpdate": "user_message_chunk", "content": block} for block in told
             ]
             open_calls.clear()
-        elif isinstance(record, Told) and record.update.get("sessionUpdate") in _HISTORY:
-            updates = [record.update]
+        elif told.get("sessionUpdate") in _HISTORY:
+            updates = [told]
         for update in updates:
             if held is not None and _same_message(held, update):
                 held["content"]["text"] += update["content"]["text"]
@@ -37,7 +39,7 @@ def replay(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     yield from (_interrupted(call) for call in open_calls)
 
 
-def _same_message(first: dict[str, Any], second: dict[str, Any]) -> bool:
+def _same_message(first: Update, second: Update) -> bool:
     kind = first["sessionUpdate"]
     return (
         kind in _CHUNKS
@@ -48,7 +50,7 @@ def _same_message(first: dict[str, Any], second: dict[str, Any]) -> bool:
     )
 
 
-def _note(update: dict[str, Any], open_calls: dict[str, None]) -> None:
+def _note(update: Update, open_calls: dict[str, None]) -> None:
     kind = update["sessionUpdate"]
     if kind == "tool_call":
         open_calls[update["toolCallId"]] = None
@@ -56,11 +58,10 @@ def _note(update: dict[str, Any], open_calls: dict[str, None]) -> None:
         open_calls.pop(update["toolCallId"], None)
 
 
-def _interrupted(call: str) -> dict[str, Any]:
-    text = {"type": "text", "text": "Interrupted: the agent's process ended."}
+def _interrupted(call: str) -> Update:
     return {
         "sessionUpdate": "tool_call_update",
         "toolCallId": call,
         "status": "failed",
-        "content": [{"type": "content", "content": text}],
+        "content": [text_content("Interrupted: the agent's process ended.")],
     }
