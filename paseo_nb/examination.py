@@ -164,8 +164,7 @@ def _agent(provider: Provider, project: Path) -> Check:
         fix = provider.install or f"install {provider.command[0]!r}, or mend its command"
         return Check(name, None, "not installed", fix)
     if provider.packages:
-        told = [f"{one} {importlib.metadata.version(one)}" for one in provider.packages]
-        return Check(name, True, f"comes with us, on {', '.join(told)}")
+        return Check(name, True, f"comes with us; {', '.join(provider.packages)} are installed")
     if provider.scripted:
         return Check(name, True, "comes with us, needs no model")
     try:

@@ -25,7 +25,7 @@ if [ "$(cat "$root/.venv/stamp-$kind" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing into .venv (once, a minute or so) ..." >&2
     "$py" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || exit 1
     if [ "$kind" = dev ]; then
-        "$py" -m pip install --quiet --editable "$root" --group "$root/pyproject.toml:dev" || exit 1
+        "$py" -m pip install --quiet --editable "$root[api]" --group "$root/pyproject.toml:dev" || exit 1
     else
         "$py" -m pip install --quiet --editable "$root" || exit 1
     fi

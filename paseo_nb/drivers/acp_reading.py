@@ -120,9 +120,6 @@ class AcpReading:
         params = as_dict(message.get("params"))
         if message.get("method") == "session/update":
             update = as_dict(params.get("update"))
-            told = model_call(update) if kind == "usage_update" else None
-            if told is not None:
-                return [("model_call", told), (kind, update)]
             return [] if kind in NOT_UPDATES else [self._update(kind, update)]
         result = as_dict(message.get("result"))
         if kind == "initialize:result":
@@ -149,6 +146,10 @@ class AcpReading:
                     },
                 )
             ]
+        if kind == "_paseo_nb/model_call":
+            return [("model_call", model_call(params))]
+        if kind == "_paseo_nb/retry":
+            return [("retry", retry(params))]
         if "method" in message:
             return [("request", {"method": kind, "params": params})]
         return []
@@ -293,18 +294,28 @@ def usage_of(result: Json, *, includes_cache: bool = False) -> Usage:
     )
 
 
-def model_call(update: Json) -> Json | None:
-    """The model call that a `usage_update` tells of, which ACP has no word for: our own agents put
-    it into `_meta` as `paseo_nb.model_call {messageId, model, stopReason, …}`, tokens by the names
-    of ACP's `usage` and, as there, with cached ones left out of the input."""
-    told = as_dict(as_dict(as_dict(update.get("_meta")).get("paseo_nb")).get("model_call"))
-    if not told:
-        return None
+def model_call(told: Json) -> Json:
+    """What our own agents tell of a model call, which ACP has no word for, by the notification
+    `_paseo_nb/model_call`: first that it began, then its end; `usage` as in a prompt's answer."""
+    error = told.get("error")
     return {
         "message_id": as_str(told.get("messageId")),
         "model": as_str(told.get("model")),
-        "usage": usage_of({"usage": told}),
+        "usage": usage_of(told),
         "stop_reason": as_str(told.get("stopReason")),
+        "problem": problem_of(error) if error else None,
+    }
+
+
+def retry(told: Json) -> Json:
+    """What our own agents tell of a model call that is tried again: `_paseo_nb/retry`."""
+    error = as_dict(told.get("error"))
+    return {
+        "attempt": as_int(told.get("attempt")),
+        "max_attempts": as_int(told.get("maxAttempts")),
+        "delay_s": told.get("delaySeconds"),
+        "status": as_int(as_dict(error.get("data")).get("status")),
+        "message": problem_of(error).message,
     }
 
 

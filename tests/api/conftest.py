@@ -24,11 +24,7 @@ class Api(Client):
 
     def calls(self) -> list[dict[str, Any]]:
         """What was told of each model call."""
-        return [
-            m["params"]["call"]
-            for m in self.messages
-            if m.get("method") == "_paseo_nb/model_call"
-        ]
+        return [m["params"] for m in self.messages if m.get("method") == "_paseo_nb/model_call"]
 
     def tool_results(self) -> list[dict[str, Any]]:
         """The last update of each tool call."""
@@ -55,9 +51,7 @@ def launch(home: Path, server: ModelServer) -> Iterator[Launch]:
     """`launch()` gives an `Api` on the model server; all are gone when the test is over."""
     started: list[Api] = []
 
-    def start(
-        *args: str, model: str | None = MODEL, env: dict[str, str] | None = None
-    ) -> Api:
+    def start(*args: str, model: str | None = MODEL, env: dict[str, str] | None = None) -> Api:
         usual = {"OPENAI_BASE_URL": f"{server.url}/v1"}
         chosen = ("--model", model) if model else ()
         started.append(Api(home, *chosen, *args, env=usual if env is None else env))

@@ -140,7 +140,9 @@ def _messages(content: dict[str, Any], said: str) -> list[Message]:
 
 
 def _result(response: dict[str, Any]) -> str:
-    return str(response.get("output") or response.get("error") or response)
+    return str(
+        response.get("output") or response.get("return_value") or response.get("error") or response
+    )
 
 
 def _schema(declared: dict[str, Any]) -> dict[str, Any]:

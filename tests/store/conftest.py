@@ -101,11 +101,13 @@ class Writer:
         return self
 
     def model_call(self, ident: str = "msg_1") -> Writer:
+        counts = {"inputTokens": 3, "outputTokens": 2, "cachedReadTokens": 30}
         told = {
-            "messageId": ident, "model": "opus-5", "stopReason": "tool_use",
-            "inputTokens": 3, "outputTokens": 2, "cachedReadTokens": 30, "cachedWriteTokens": 5,
+            "sessionId": "s1", "messageId": ident, "model": "opus-5", "stopReason": "tool_use",
+            "usage": counts | {"cachedWriteTokens": 5},
         }  # fmt: skip
-        return self.update("usage_update", _meta={"paseo_nb": {"model_call": told}})
+        method = "_paseo_nb/model_call"
+        return self.says(method, {"jsonrpc": "2.0", "method": method, "params": told})
 
     def ask(self, call_id: str = "t1") -> int:
         options = [{"optionId": "yes", "name": "Yes", "kind": "allow_once"}]

@@ -1,7 +1,7 @@
 """One model call: streamed to the client as it comes, tried again where that may help, counted.
 
-The client learns of each by the notification `_paseo_nb/model_call`, and of a try that failed and
-is repeated by `_paseo_nb/retry`.
+The client learns by the notification `_paseo_nb/model_call` that a call began and how it ended, and
+by `_paseo_nb/retry` of a try that failed and is repeated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pydantic_ai.direct import model_request_stream
@@ -30,7 +29,6 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
-from ..common.value import as_dict
 from .endpoints import Endpoint
 from .failures import explain, worth_another_try
 
@@ -90,27 +88,31 @@ class Calls:
         parameters = ModelRequestParameters(
             function_tools=tools, instruction_parts=[InstructionPart(content=instructions)]
         )
+        self._tell(messageId=message_id, modelAsked=self.endpoint.model)
         for attempt in range(RETRIES + 1):
             stream = _Streamed(self._listener, message_id)
-            started = datetime.now(UTC)
             try:
                 response = await self._stream(messages, parameters, stream)
             except asyncio.CancelledError:
-                self._told(message_id, started, "cancelled", None, None)
+                self._tell(messageId=message_id, stopReason="cancelled")
                 raise Broken(stream.so_far()) from None
             except Exception as error:
                 problem = explain(error, self.endpoint)
-                cause = str(as_dict(problem.data).get("cause"))
-                self._told(message_id, started, f"error: {cause}", None, None)
                 if attempt == RETRIES or stream.begun or not worth_another_try(error):
+                    self._tell(messageId=message_id, stopReason="error", error=problem.wire())
                     raise problem from error
                 wait_s = _wait_s(error, attempt)
-                told = {"attempt": attempt + 1, "maxAttempts": RETRIES, "waitSeconds": wait_s}
+                told = {"attempt": attempt + 1, "maxAttempts": RETRIES, "delaySeconds": wait_s}
                 self._listener.extension("_paseo_nb/retry", {**told, "error": problem.wire()})
                 await asyncio.sleep(wait_s)
             else:
-                reason = response.finish_reason or "stop"
-                self._told(message_id, started, reason, response, self._count(response.usage))
+                self._tell(
+                    messageId=message_id,
+                    model=response.model_name,
+                    stopReason=response.finish_reason or "stop",
+                    usage=self._count(response.usage),
+                    costUsd=self.cost_usd(response),
+                )
                 return response
             finally:
                 stream.end()
@@ -174,26 +176,9 @@ class Calls:
         except (LookupError, ValueError, AssertionError):
             return None
 
-    def _told(
-        self,
-        message_id: str,
-        started: datetime,
-        stop_reason: str,
-        response: ModelResponse | None,
-        usage: dict[str, int] | None,
-    ) -> None:
-        told: dict[str, Any] = {
-            "messageId": message_id,
-            "model": response.model_name if response else None,
-            "modelAsked": self.endpoint.model,
-            "provider": self.endpoint.service,
-            "startedAt": started.isoformat(),
-            "endedAt": datetime.now(UTC).isoformat(),
-            "stopReason": stop_reason,
-            "usage": usage,
-            "costUsd": self.cost_usd(response) if response else None,
-        }
-        self._listener.extension("_paseo_nb/model_call", {"call": told})
+    def _tell(self, **call: Any) -> None:
+        told = {name: value for name, value in call.items() if value is not None}
+        self._listener.extension("_paseo_nb/model_call", told)
 
 
 class _Streamed:
