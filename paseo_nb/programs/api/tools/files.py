@@ -65,7 +65,7 @@ class Read(Tool):
         last = first - 1 + len(taken)
         text = "".join(taken) or "[the file is empty]"
         if first > 1 or last < len(lines):
-            text += f"\n[lines {first} to {last} of {len(lines)}"
+            text = text.rstrip("\n") + f"\n[lines {first} to {last} of {len(lines)}"
             text += f"; read on with offset={last + 1}]" if last < len(lines) else "]"
         return Done(text)
 
