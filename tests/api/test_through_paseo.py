@@ -15,10 +15,10 @@ from kit import Project, check_invariants
 
 import paseo_nb as paseo
 from paseo_nb.programs.demo import copy_sample
-from tests.modelserver import Failure, ModelServer, behaviours, scripts
+from tests.modelserver import Failure, ModelServer, scripts
 from tests.modelserver.conversation import nth_usage
 
-from .test_turns import PNG, PROBE
+from .test_turns import PNG
 
 
 @pytest.fixture
@@ -94,7 +94,6 @@ def test_it_goes_on_after_kill_9_with_usage_of_every_turn(
         assert [t.outcome for t in run.history().turns] == [
             "end_turn", "interrupted", "end_turn", "end_turn",
         ]  # fmt: skip
-        # the second was never answered, so the model sees it with the third
         assert run.text.endswith("last: fourth")
         whole = [r.usage for r in server.ledger() if r.outcome == "complete" and r.usage]
         assert run.usage.input_tokens == sum(u.input_tokens for u in whole)
@@ -114,19 +113,6 @@ def test_choices_between_turns_and_an_image(repo: Path, monkeypatch: pytest.Monk
         assert len(server.conversations[0].images) == 1
         assert "mode “plan”" in server.conversations[0].system
         run.stop()
-
-
-def test_an_mcp_server_at_launch(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    probe = {"name": "probe", "command": sys.executable, "args": [PROBE], "env": []}
-    with ModelServer() as server:
-        server.enqueue(behaviours.mcp("probe", "add", {"a": 2, "b": 3}), "done")
-        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
-        run = paseo.run("api/m", "count", mcp=[probe], mode="auto", timeout=120)
-        assert server.conversations[-1].results[0].text == "the probe counts 5"
-        assert list(paseo.permissions(run=run)["outcome"]) == ["allowed"]
-        run.stop()
-        project = Project(repo)
-        project.until(lambda: not project.left(run.id), 25, "nothing left of the MCP server")
 
 
 def test_an_error_of_the_model_is_the_runs(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,13 +41,13 @@ def _nothing(home: Path, url: str) -> dict[str, str]:
 
 
 def _api(home: Path, url: str) -> dict[str, str]:
-    return {"HOME": str(home), "DEEPSEEK_BASE_URL": f"{url}/api/v1", "DEEPSEEK_API_KEY": "no-key"}
+    return {"ANTHROPIC_BASE_URL": url, "PASEO_API_HOME": str(home / "api-sessions")}
 
 
 # In the order of the table's columns. Those that the registry knows are tested.
 RECIPES: dict[str, Recipe] = {
     "demo": Recipe(None, _nothing, _nothing, None),
-    "api": Recipe("api/deepseek-chat", _api, _api, None),
+    "api": Recipe("api/claude-sonnet-4-5", _api, _api, None),
     "claude": Recipe(
         "claude/sonnet",
         clis.claude,

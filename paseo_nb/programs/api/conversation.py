@@ -28,6 +28,7 @@ from ..common.value import as_dict
 from .sessions import Asked, Returned, Said, Session
 from .tools import Done
 
+_NO_ANSWER = "[This turn was interrupted before there was an answer.]"
 _LOST = "This call was interrupted; whether it took place is not known."
 
 
@@ -78,6 +79,9 @@ class Conversation:
             ToolReturnPart(call.tool_name, _LOST, call.tool_call_id, outcome="failed")
             for call in self._unanswered()
         ]
+        last = self.messages[-1] if self.messages else None
+        if last is not None and any(isinstance(part, UserPromptPart) for part in last.parts):
+            self._add(ModelResponse([TextPart(_NO_ANSWER)]))
         self._add(ModelRequest([*lost, UserPromptPart(prompt_content(blocks))]))
 
     def _unanswered(self) -> list[ToolCallPart]:
