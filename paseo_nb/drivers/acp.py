@@ -331,8 +331,16 @@ class AcpDialect(Calls):
         return model_problem(found["message"]) if found is not None else None
 
     async def steer(self, blocks: list[Json]) -> bool:
-        """See `seat.Dialect.steer`: plain ACP has no word for it."""
-        return False
+        """See `seat.Dialect.steer`: plain ACP has no word for it, our own agent has one."""
+        ours = as_dict(as_dict(self.capabilities.get("_meta")).get("paseo_nb"))
+        if not ours.get("steer"):
+            return False
+        try:
+            fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
+            told = {"sessionId": self.session_id, "prompt": fitting}
+            return bool((await self.request("_paseo_nb/steer", told)).get("taken"))
+        except (RequestError, AgentProblem):
+            return False
 
     def cancel(self) -> None:
         """See `seat.Dialect.cancel`."""

@@ -221,6 +221,34 @@ def test_cancel_while_the_model_is_silent(launch: Launch, repo: Path) -> None:
         assert api.heard_at - cancelled < 0.2 * SLACK
 
 
+def test_steering_reaches_the_running_turn(launch: Launch, repo: Path, server: ModelServer) -> None:
+    server.enqueue(
+        uses("shell", command="echo $$ > pid; sleep 1"), Reply("no, " * 40, pause_s=0.02)
+    )
+    api = launch()
+    api.start(repo)
+    mode(api, "auto")
+
+    def steer(text: str) -> Any:
+        prompt = [{"type": "text", "text": text}]
+        params = {"sessionId": api.session, "prompt": prompt}
+        return api.result(api.post("_paseo_nb/steer", params))["result"]["taken"]
+
+    assert steer("too early") is False
+    asked = api.ask("run")
+    pid_in(repo / "pid")
+    assert steer("after the tool") is True
+    api.until(lambda c: "no, " in c.text())
+    server.enqueue("heard")
+    assert steer("after the answer") is True
+    assert api.result(asked)["result"]["stopReason"] == "end_turn"
+    texts = [c.user_texts for c in server.conversations]
+    assert [len(t) for t in texts] == [1, 2, 3]
+    assert texts[-1] == ("run", "after the tool", "after the answer")
+    assert api.text().endswith("heard")
+    assert steer("too late") is False
+
+
 def test_cancel_ends_the_whole_command(launch: Launch, repo: Path, server: ModelServer) -> None:
     line = "sleep 300 & (setsid sleep 301 &) ; echo $$ > pid; sleep 302"
     server.enqueue(uses("shell", command=line), "never said")

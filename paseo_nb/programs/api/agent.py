@@ -45,6 +45,7 @@ class _Open:
         self.conversation: Conversation | None = None
         self.mcp: McpServers | None = None
         self.task: asyncio.Task[None] | None = None
+        self.turn: Turn | None = None
 
 
 class Agent(Peer):
@@ -66,6 +67,7 @@ class Agent(Peer):
             "session/resume": self._resume,
             "session/list": lambda params: {"sessions": self._shelf.summaries(params.get("cwd"))},
             "session/set_mode": self._set_mode,
+            "_paseo_nb/steer": self._steer,
         }
         self.later = {
             "session/load": self._answered(self._load),
@@ -110,6 +112,7 @@ class Agent(Peer):
                 "promptCapabilities": {"image": True, "embeddedContext": True},
                 "mcpCapabilities": {"http": True},
                 "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
+                "_meta": {"paseo_nb": {"steer": True}},
             },
             "authMethods": [],
         }
@@ -227,6 +230,14 @@ class Agent(Peer):
             # Not at once: a task cancelled before its first step would never answer.
             asyncio.get_running_loop().call_soon(one.task.cancel)
 
+    def _steer(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Say something into the running turn; not `taken` where it is over."""
+        turn = self._session(params).turn
+        if turn is None:
+            return {"taken": False}
+        turn.steer([dict[str, Any](block) for block in params["prompt"]])
+        return {"taken": True}
+
     def _prompt(self, number: Any, params: dict[str, Any]) -> None:
         one = self._session(params)
         if one.task is not None:
@@ -237,7 +248,7 @@ class Agent(Peer):
     async def _run(self, number: Any, one: _Open, blocks: list[dict[str, Any]]) -> None:
         turn: Turn | None = None
         try:
-            turn = await self._prepare(one, blocks)
+            turn = one.turn = await self._prepare(one, blocks)
             answer = _result(await self._play(turn), turn)
         except asyncio.CancelledError:
             if self.ended.is_set():
@@ -249,7 +260,9 @@ class Agent(Peer):
             traceback.print_exc()
             answer = RpcError(-32603, f"the agent made a mistake: {type(error).__name__}: {error}")
         finally:
-            one.task = None
+            one.task = one.turn = None
+            if turn is not None:
+                turn.take_steered()
         if isinstance(answer, RpcError):
             self.refuse(number, answer)
         else:

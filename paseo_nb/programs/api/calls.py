@@ -155,7 +155,8 @@ class Calls:
             "outputTokens": usage.output_tokens,
             "totalTokens": usage.input_tokens + usage.output_tokens,
         }
-        always = self.endpoint.api in _TELLS_CACHE or self.endpoint.service == "deepseek"
+        known = self.endpoint.vendor or self.endpoint.service == "deepseek"
+        always = known or self.endpoint.api in _TELLS_CACHE
         if read or always:
             counts["cachedReadTokens"] = read
         if written or self.endpoint.api == "anthropic":

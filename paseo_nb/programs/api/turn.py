@@ -13,7 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from ..common.value import as_dict
 from .calls import Broken, Calls
-from .conversation import Conversation
+from .conversation import Conversation, prompt_content
 from .failures import failure
 from .instructions import instructions
 from .mcp_servers import McpCall, McpTool
@@ -45,6 +45,7 @@ class Turn:
         self._conversation = conversation
         self._mcp = mcp
         self._max_requests = max_requests
+        self._steered: list[list[dict[str, Any]]] = []
 
     # -- what calls and tools tell -------------------------------------------------------------
 
@@ -73,6 +74,18 @@ class Turn:
         """A request to the client. ClientError for an error answer."""
         return await self._wire.request(method, params)
 
+    def steer(self, blocks: list[dict[str, Any]]) -> None:
+        """A prompt into the running turn: the next model call has it. RpcError for a block that
+        cannot be sent."""
+        prompt_content(blocks)
+        self._steered.append(blocks)
+
+    def take_steered(self) -> None:
+        """What was said meanwhile becomes part of the conversation."""
+        for blocks in self._steered:
+            self._conversation.ask(blocks)
+        self._steered = []
+
     # -- the loop ------------------------------------------------------------------------------
 
     async def run(self, calls: Calls) -> str:
@@ -81,6 +94,7 @@ class Turn:
         definitions = self._definitions()
         prompt = await asyncio.to_thread(instructions, self.session.cwd, self.session.mode)
         for number in range(1, self._max_requests + 1):
+            self.take_steered()
             message_id = f"msg_{self.session.turns}_{number}"
             try:
                 response = await calls.call(
@@ -92,7 +106,7 @@ class Turn:
                 raise asyncio.CancelledError from None
             self._count(calls, response)
             uses = [part for part in response.parts if isinstance(part, ToolCallPart)]
-            if not uses:
+            if not uses and not self._steered:
                 return _stop(response, number, calls.endpoint.model)
             for use in uses:
                 try:
