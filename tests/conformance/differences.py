@@ -36,7 +36,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "mcp_http": _SCRIPTED,
         "killed_while_it_retries": _SCRIPTED,
     },
-    "api": {"steer": _QUEUED},
+    "api": {},
     "claude": {},
     "codex": {
         "http_500": Difference("ends as error, but Codex says “high demand” for it", "high demand"),
