@@ -529,6 +529,9 @@ class History:
         prompt = blocks_text(as_list(data.get("prompt")))
         self._add(line, "user", "message", prompt, title="steer")
 
+    def _own_model(self, line: Line, data: dict[str, Any]) -> None:
+        self.model_answered = as_str(data.get("answered")) or self.model_answered
+
     def _own_usage(self, line: Line, data: dict[str, Any]) -> None:
         """What we read in the agent's own record of the session."""
         if self.turn_open:

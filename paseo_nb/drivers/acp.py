@@ -12,28 +12,19 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any
 
-import msgspec
-
 from .. import __version__
 from ..model import Problem
 from .acp_calls import Calls
 from .acp_choosing import Offer
+from .acp_ending import Ending
 from .acp_fitting import check_mcp, fit
 from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, content_text, problem_of
 from .acp_services import RequestError, Services
-from .differing import differences_of, model_problem
-from .names import same_name
+from .differing import differences_of
 from .seat import AgentProblem, Seat, TurnResult
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
 
 PROTOCOL = 1
-OUTCOMES = {
-    "end_turn": "end_turn",
-    "cancelled": "cancelled",
-    "refusal": "refused",
-    "max_tokens": "limit",
-    "max_turn_requests": "limit",
-}
 _TEXT = ("params", "update", "content", "text")
 QUIET = {
     f"{prefix}{kind}": _TEXT
@@ -60,15 +51,19 @@ class AcpDialect(Calls):
         self._auth_methods: list[Any] = []
         self.offer = Offer()
         self._replaying = False
+        self._heard = 0.0
         self._tool_calls: dict[str, list[bytes | Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancel_asked = False
         self._last_chunk: bytes | None = None
         self._services = Services(seat)
         self.differences = differences_of(seat.spec.at_heart)
+        self.ending = Ending(seat, self.differences)
 
     def argv(self, session_id: str | None) -> list[str]:
         """See `seat.Dialect.argv`: ACP chooses a session by a message."""
+        if session_id is not None and self.differences.mend_session is not None:
+            self.differences.mend_session(session_id, self.seat.environment)
         return self.seat.spec.command
 
     # ------------------------------------------------------------ what arrives
@@ -77,14 +72,16 @@ class AcpDialect(Calls):
         """See `seat.Dialect.kind_of`: the method, or `METHOD:result` / `METHOD:error`."""
         if message.method == "session/update" and message.params and message.params.update:
             kind = message.params.update.sessionUpdate
-            if kind == "agent_message_chunk" and self.differences.failure is not None:
+            if self._replaying:
+                self._heard = asyncio.get_running_loop().time()
+            elif kind == "agent_message_chunk" and self.differences.failure is not None:
                 self._last_chunk = line
             return f"replay/{kind}" if self._replaying and kind not in PRESENT else kind
         if message.method is not None:
             return message.method[:120]
         method = self.asked(message.id)
         failed = bytes(message.error) != b"null"
-        if method == "session/load":
+        if method == "session/load" and not self.differences.replays_on_s:
             self._replaying = False
         return f"{method}:{'error' if failed else 'result'}"
 
@@ -194,8 +191,8 @@ class AcpDialect(Calls):
         ):
             if value:
                 await self._choose_again(what, value, session_id)
-        if spec.model and spec.model_by == "argv":
-            self._compare_models(spec.model)
+        if spec.model_by == "argv":
+            self.ending.compare_models(spec.model, self.offer.current_model())
 
     async def _choose_again(self, what: str, value: str, session_id: str | None) -> None:
         """A choice of the run's spec. What a session of ours cannot take any more (a model that
@@ -276,9 +273,20 @@ class AcpDialect(Calls):
             )
         self._replaying = True
         try:
-            return await self.request("session/load", params, self.start_s)
+            result = await self.request("session/load", params, self.start_s)
+            await self._replayed(session_id)
+            return result
         finally:
             self._replaying = False
+
+    async def _replayed(self, session_id: str) -> None:
+        """Wait for an agent that replays on after its answer, until it has been quiet."""
+        quiet_s, clock = self.differences.replays_on_s, asyncio.get_running_loop().time
+        self._heard = clock()
+        while quiet_s and clock() - self._heard < quiet_s:
+            await asyncio.sleep(quiet_s / 3)
+        if self.differences.mend_session is not None:
+            self.differences.mend_session(session_id, self.seat.environment)
 
     def _explain(self, error: RequestError) -> Problem:
         problem = problem_of({"code": error.code, "message": str(error), "data": error.data})
@@ -302,33 +310,16 @@ class AcpDialect(Calls):
             fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
         except AgentProblem as error:
             return TurnResult("error", None, error.problem)
-        record, session, environment = (
-            self.differences.record,
-            self.session_id,
-            self.seat.environment,
-        )
-        begins = record.size(session, environment) if record is not None else 0
+        session = self.session_id
+        self.ending.begin(session)
         try:
             result = await self.request("session/prompt", {"sessionId": session, "prompt": fitting})
         except RequestError as error:
             if self._cancel_asked:
                 return TurnResult("cancelled", None)
             return TurnResult("error", None, self._explain(error))
-        problem = self._last_words()
-        if record is not None and session is not None:
-            account = await asyncio.to_thread(record.since, begins, session, environment)
-            if account is not None:
-                problem = account.problem
-                if account.usage is not None:
-                    self.seat.own("usage", **msgspec.to_builtins(account.usage))
-        return ended(result, problem, self._cancel_asked)
-
-    def _last_words(self) -> Problem | None:
-        """Why the turn failed, where the agent tells it as its last text."""
-        pattern, line = self.differences.failure, self._last_chunk
-        text = content_text(_update_in(line).get("content")) if pattern and line else ""
-        found = pattern.fullmatch(text) if pattern else None
-        return model_problem(found["message"]) if found is not None else None
+        text = content_text(_update_in(self._last_chunk or b"").get("content"))
+        return await self.ending.judge(result, session, text, self._cancel_asked)
 
     async def steer(self, blocks: list[Json]) -> bool:
         """See `seat.Dialect.steer`: plain ACP has no word for it, our own agent has one."""
@@ -359,18 +350,7 @@ class AcpDialect(Calls):
         asked = {} if choice.value == value else {"asked": value}
         self.seat.own("option", what=what, value=choice.value, **asked)
         if what == "model" and options:
-            self._compare_models(choice.value)
-
-    def _compare_models(self, asked: str) -> None:
-        """Say so where the session uses another model than was asked for."""
-        answered = self.offer.current_model()
-        if answered is not None and not same_name(asked, answered):
-            self.seat.own(
-                "warning",
-                message=f"asked for the model {asked}, the agent answers with {answered}",
-                asked=asked,
-                answered=answered,
-            )
+            self.ending.compare_models(choice.value, self.offer.current_model())
 
     async def _choose(self, method: str, params: Json) -> Json:
         try:
@@ -387,20 +367,6 @@ class AcpDialect(Calls):
         for task in list(self._tasks):
             task.cancel()
         self.fail_all()
-
-
-def ended(result: Json, problem: Problem | None, cancelled: bool) -> TurnResult:
-    """How a turn ended: by its answer, and by what else is known of it."""
-    reason = as_str(result.get("stopReason")) or "end_turn"
-    if reason == "cancelled" and not cancelled:
-        problem = problem or Problem(
-            "agent_cancelled",
-            "the agent ended the turn as cancelled, though nobody cancelled it",
-            "Send the prompt again; some agents do so when they lose part of their own output.",
-        )
-    if problem is not None and not cancelled:
-        return TurnResult("error", reason, problem)
-    return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)  # pyright: ignore
 
 
 def _update_in(line: bytes) -> Json:

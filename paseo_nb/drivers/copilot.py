@@ -37,8 +37,8 @@ def find_record(session_id: str, environment: Mapping[str, str]) -> Path | None:
 
 
 def read_record(entries: list[Json]) -> Account:
-    """The last error, unless the model answered after it."""
-    problem = None
+    """The last error, unless the model answered after it; and which model answered."""
+    problem, model = None, None
     for entry in entries:
         if entry.get("type") == "session.error":
             data = as_dict(entry.get("data"))
@@ -46,7 +46,8 @@ def read_record(entries: list[Json]) -> Account:
             problem = model_problem(message, as_int(data.get("statusCode")))
         elif entry.get("type") == "assistant.message":
             problem = None
-    return Account(problem=problem)
+            model = as_str(as_dict(entry.get("data")).get("model")) or model
+    return Account(problem=problem, model=model)
 
 
 DIFFERENCES = Differences(

@@ -20,10 +20,12 @@ MAX_RECORD = 64 << 20
 
 
 class Account(msgspec.Struct):
-    """What an agent's own record tells of one turn. `problem`: why it really ended."""
+    """What an agent's own record tells of one turn. `problem`: why it failed, though the agent says
+    that it ended well; `model`: the one that answered."""
 
     usage: Usage | None = None
     problem: Problem | None = None
+    model: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -77,7 +79,9 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     record: its own file of the session, read after each turn.
     effort_as_modes: its modes are levels of thinking.
     offer_files: whether it works by way of our files where they are offered.
-    load_in_s: how long to wait before a session may be loaded.
+    mend_session: called before the agent is launched to load a session, and after it was loaded.
+    replays_on_s: it goes on replaying after its answer to `session/load`, until it has been quiet
+    for so long.
     """
 
     input_includes_cache: bool = False
@@ -89,7 +93,8 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     effort_as_modes: bool = False
     offer_files: bool = True
-    load_in_s: Callable[[str, Mapping[str, str]], float] | None = None
+    mend_session: Callable[[str, Mapping[str, str]], None] | None = None
+    replays_on_s: float = 0.0
 
 
 NONE = Differences()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
 from ..model import Usage
-from .acp_reading import as_dict, as_int
-from .differing import Differences, Json
+from .acp_reading import as_dict, as_int, as_list, decode
+from .differing import Differences, Json, home_of
 from .provider import Capabilities, Provider
 
 NAME = "gemini"
@@ -26,7 +32,52 @@ SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true"}
 # writes it, and takes "not found" for a failure (its check wants an Error, the answer is none), so
 # they are not offered; an approved write gave only a
 # `tool_call_update`, no `tool_call`; session/resume is unknown to it (-32601), session/load works.
-# A folder that it does not trust: GEMINI_CLI_TRUST_WORKSPACE=true.
+# It writes into no folder that it does not trust: GEMINI_CLI_TRUST_WORKSPACE=true is the user's to
+# set. It goes on replaying after its answer to session/load.
+# A load makes a further file of the session, named by the minute: within the minute of an earlier
+# one it overwrites that; and one that was left empty so makes its next start delete them all.
+def mend_session(session_id: str, environment: Mapping[str, str]) -> None:
+    """Keep a session's history from that: remove its empty files, and name a file of this minute
+    after an earlier one."""
+    base = environment.get("GEMINI_CLI_HOME")
+    home = Path(base) if base else home_of(environment)
+    name = f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"
+    files = {file: _history_of(file, session_id) for file in home.glob(name)}
+    for file, has in files.items():
+        if has is False and any(files.values()):
+            file.unlink(missing_ok=True)
+        elif has:
+            _name_earlier(file)
+
+
+def _history_of(file: Path, session_id: str) -> bool | None:
+    """Whether a file has a message of its session; None for another session's."""
+    lines = [as_dict(decode(msgspec.Raw(line))) for line in file.read_bytes().splitlines()]
+    if not lines or lines[0].get("sessionId") != session_id:
+        return None
+    changed = [as_list(as_dict(line.get("$set")).get("messages")) for line in lines]
+    messages = [*lines, *(as_dict(one) for many in changed for one in many)]
+    return any(
+        message.get("type") == "gemini"
+        or (
+            message.get("type") == "user" and "<session_context>" not in str(message.get("content"))
+        )
+        for message in messages
+    )
+
+
+def _name_earlier(file: Path) -> None:
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    stamp = "%Y-%m-%dT%H-%M"
+    if f"session-{minute:{stamp}}-" not in file.name:
+        return
+    earlier = file
+    while earlier.exists():
+        minute -= timedelta(minutes=1)
+        earlier = file.with_name(f"session-{minute:{stamp}}-{file.name.rsplit('-', 1)[-1]}")
+    file.rename(earlier)
+
+
 def usage_of(result: Json) -> Usage:
     """What stands in `_meta.quota.token_count` of a prompt's answer."""
     quota = as_dict(as_dict(as_dict(result.get("_meta")).get("quota")).get("token_count"))
@@ -36,7 +87,9 @@ def usage_of(result: Json) -> Usage:
     )
 
 
-DIFFERENCES = Differences(usage_of=usage_of, offer_files=False)
+DIFFERENCES = Differences(
+    usage_of=usage_of, offer_files=False, mend_session=mend_session, replays_on_s=0.3
+)
 NOTES = "tells no cached tokens"
 
 # Capabilities

@@ -1,0 +1,84 @@
+"""How a turn over ACP really ended: the agent's answer, its last words, and its own record.
+
+Some agents say `end_turn` where the model failed; what they write down for themselves is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from ..model import Outcome, Problem
+from .acp_reading import Json, as_str
+from .differing import Account, Differences, model_problem
+from .names import same_name
+from .seat import Seat, TurnResult
+
+OUTCOMES: dict[str, Outcome] = {
+    "end_turn": "end_turn",
+    "cancelled": "cancelled",
+    "refusal": "refused",
+    "max_tokens": "limit",
+    "max_turn_requests": "limit",
+}
+
+
+class Ending:
+    """Judges one session's turns."""
+
+    def __init__(self, seat: Seat, differences: Differences) -> None:
+        self.seat, self.differences = seat, differences
+        self._begins = 0
+        self._answered: str | None = None
+
+    def begin(self, session_id: str | None) -> None:
+        """A turn begins: remember where its part of the agent's record will."""
+        record = self.differences.record
+        if record is not None:
+            self._begins = record.size(session_id, self.seat.environment)
+
+    async def judge(
+        self, result: Json, session_id: str | None, last_text: str, cancelled: bool
+    ) -> TurnResult:
+        """The turn's end, after its answer. What the record tells is written to the journal."""
+        problem = self._last_words(last_text)
+        record = self.differences.record
+        if record is not None and session_id is not None:
+            arguments = (self._begins, session_id, self.seat.environment)
+            account = await asyncio.to_thread(record.since, *arguments)
+            if account is not None:
+                problem = account.problem
+                self._tell(account)
+        reason = as_str(result.get("stopReason")) or "end_turn"
+        if reason == "cancelled" and not cancelled:
+            problem = problem or Problem(
+                "agent_cancelled",
+                "the agent ended the turn as cancelled, though nobody cancelled it",
+                "Send the prompt again; some agents do so when they lose part of their own output.",
+            )
+        if problem is not None and not cancelled:
+            return TurnResult("error", reason, problem)
+        return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)
+
+    def _last_words(self, text: str) -> Problem | None:
+        """Why the turn failed, where the agent tells it as its last text."""
+        pattern = self.differences.failure
+        found = pattern.fullmatch(text) if pattern is not None else None
+        return model_problem(found["message"]) if found is not None else None
+
+    def _tell(self, account: Account) -> None:
+        if account.usage is not None:
+            usage: dict[str, Any] = msgspec.to_builtins(account.usage)
+            self.seat.own("usage", **usage)
+        if account.model is not None and account.model != self._answered:
+            self._answered = account.model
+            self.seat.own("model", answered=account.model)
+            self.compare_models(self.seat.spec.model, account.model)
+
+    def compare_models(self, asked: str | None, answered: str | None) -> None:
+        """Say so where another model answers than was asked for."""
+        if asked and answered and not same_name(asked, answered):
+            said = f"asked for the model {asked}, the agent answers with {answered}"
+            self.seat.own("warning", message=said, asked=asked, answered=answered)
