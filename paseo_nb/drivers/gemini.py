@@ -57,13 +57,9 @@ def _history_of(file: Path, session_id: str) -> bool | None:
         return None
     changed = [as_list(as_dict(line.get("$set")).get("messages")) for line in lines]
     messages = [*lines, *(as_dict(one) for many in changed for one in many)]
-    return any(
-        message.get("type") == "gemini"
-        or (
-            message.get("type") == "user" and "<session_context>" not in str(message.get("content"))
-        )
-        for message in messages
-    )
+    asked = [message for message in messages if message.get("type") == "user"]
+    said = any("<session_context>" not in str(message.get("content")) for message in asked)
+    return said or any(message.get("type") == "gemini" for message in messages)
 
 
 def _name_earlier(file: Path) -> None:

@@ -74,6 +74,43 @@ def test_a_real_agent_mends_the_sample(
         project.until(lambda: not project.left(run.id), 25, "nothing left of the agent")
 
 
+def test_opencode_tells_no_more_than_its_last_model_call(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ModelServer(scripts.shell("echo hi")) as server:
+        agent = environment("opencode", server.url, tmp_path, monkeypatch)
+        run = paseo.run(agent, "two calls", mode="auto", timeout=120)
+        server.script = "one call"
+        run.send("again").wait(120)
+        turns = paseo.turns(run=run)
+        assert list(turns["usage_scope"]) == ["last model call", "turn"]
+        assert turns["input_tokens"].isna()[0]
+        assert turns["input_tokens"][1] == server.usage.input_tokens
+        assert list(turns["cost_usd"].notna()) == [True, True], "the cost is the whole turn's"
+        runs = paseo.runs(run=run)
+        assert runs["input_tokens"].isna()[0]
+        assert runs["usage_scope"][0] == "last model call"
+        assert turns["context_used"].notna().all(), "a gauge, told in any case"
+        run.stop()
+
+
+def test_gemini_keeps_its_history_over_three_processes_of_one_minute(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself it overwrites the session's file, or deletes it at the second return."""
+    with ModelServer(scripts.echo()) as server:
+        agent = environment("gemini", server.url, tmp_path, monkeypatch)
+        run = paseo.run(agent, "one", mode="auto", timeout=120)
+        for prompt in ("two", "three"):
+            run.stop()
+            run.send(prompt).wait(120)
+        assert [len(c.user_texts) for c in server.conversations] == [1, 2, 3]
+        told = [(item.role, item.text) for item in run.history().items if item.kind == "message"]
+        assert [text for role, text in told if role == "user"] == ["one", "two", "three"]
+        assert len(told) == 6, "what it replays after its answer is no part of the turn"
+        run.stop()
+
+
 def test_opencode_goes_on_in_its_session_after_kill_9(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
