@@ -27,10 +27,12 @@ if TYPE_CHECKING:
         doctor,
         events,
         inspect,
+        install,
         logs,
         ls,
         model_calls,
         permissions,
+        providers,
         resume,
         run,
         runs,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from .drivers.registry import register_provider
     from .errors import (
         GitProblem,
+        InstallProblem,
         NotTrusted,
         PaseoError,
         PermissionNeeded,
@@ -68,16 +71,16 @@ _WHERE = {
     **dict.fromkeys(
         (
             "Run", "RunList", "allow", "archive", "attach", "cancel", "deny", "diff", "doctor",
-            "events", "inspect", "logs", "ls", "model_calls", "permissions", "resume", "run",
-            "runs", "send", "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive",
-            "wait",
+            "events", "inspect", "install", "logs", "ls", "model_calls", "permissions", "providers",
+            "resume", "run", "runs", "send", "sql", "start", "stop", "tool_traces", "trust",
+            "turns", "unarchive", "wait",
         ),
         "._sync",
     ),
     **dict.fromkeys(
         (
-            "GitProblem", "NotTrusted", "PaseoError", "PermissionNeeded", "ReplayMiss",
-            "RunCancelled", "RunError", "RunFailed", "RunInterrupted", "RunTimeout",
+            "GitProblem", "InstallProblem", "NotTrusted", "PaseoError", "PermissionNeeded",
+            "ReplayMiss", "RunCancelled", "RunError", "RunFailed", "RunInterrupted", "RunTimeout",
             "StorageProblem", "Unreachable", "UsageProblem",
         ),
         ".errors",
@@ -87,6 +90,7 @@ _WHERE = {
 
 __all__ = [
     "GitProblem",
+    "InstallProblem",
     "NotTrusted",
     "PaseoError",
     "PermissionNeeded",
@@ -111,10 +115,12 @@ __all__ = [
     "doctor",
     "events",
     "inspect",
+    "install",
     "logs",
     "ls",
     "model_calls",
     "permissions",
+    "providers",
     "register_provider",
     "resume",
     "run",

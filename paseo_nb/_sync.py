@@ -27,10 +27,12 @@ __all__ = [
     "doctor",
     "events",
     "inspect",
+    "install",
     "logs",
     "ls",
     "model_calls",
     "permissions",
+    "providers",
     "resume",
     "run",
     "runs",
@@ -513,9 +515,33 @@ def ls(*, all: bool = False, limit: int = 50) -> RunList:
     return _plain(_portal.call(verbs.ls, all=all, limit=limit))
 
 
-def doctor() -> Any:
-    """Look at this machine: Python, git, locks, file system, agents; what to do about each."""
-    return _portal.call(verbs.doctor)
+def doctor(*providers: str, ask: bool = False) -> Any:
+    """Look at this machine: Python, git, locks, file system, agents; what to do about each.
+
+    providers: only these, started for a moment and asked for their modes and models. ask: ask all.
+    """
+    return _portal.call(verbs.doctor, *providers, ask=ask)
+
+
+def install(*agents: str) -> Any:
+    """Get agent CLIs, in tested versions, into a folder of yours: claude, codex, copilot, ….
+
+    Into ~/.local/share/paseo_nb/agents (XDG_DATA_HOME is respected); what is on PATH goes before
+    it. Shows its progress on standard error. Raises InstallProblem.
+    """
+    return _portal.call(verbs.install, *agents)
+
+
+def providers(*names: str, ask: bool = False) -> pd.DataFrame:
+    """The ways to get an agent: one row per provider, with what it is and what it can do.
+
+    ask: start each for a moment and ask it for its modes and models; so are those that are named.
+    Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
+    modes, models, returns (resume; load replays), steer, images, mcp (kinds of server), asks (for
+    permission by itself), permissions (kinds of answer), effort, usage (in words), sessions (where
+    it keeps them), notes, next_step. None: not known, or not asked.
+    """
+    return _portal.call(verbs.providers, *names, ask=ask)
 
 
 def trust(path: str) -> str:

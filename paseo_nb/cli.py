@@ -180,9 +180,11 @@ def to_text(result: Any) -> str:
         rows = cast(list[Any], result)
         if all(isinstance(one, RunView) for one in rows):
             return runs_bundle(rows, window_width())["text/plain"]
-        from .examination import as_text
+        from .examination import Check, as_text
 
-        return as_text(rows)
+        if all(isinstance(one, Check) for one in rows):
+            return as_text(rows)
+        return "\n".join(str(one) for one in rows)
     if isinstance(result, dict):
         facts = cast(dict[str, Any], result)
         return "\n".join(f"{name:<20} {value}" for name, value in facts.items())

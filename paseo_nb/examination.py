@@ -1,8 +1,8 @@
 """The doctor: what about this machine would keep runs from working, and what to do about each.
 
 `diagnose` looks and returns values; nothing is changed but for a lock file made and removed in the
-place that runs are kept in, and no agent is started beyond its `--version`. Called by the verb
-`doctor`; front ends show the checks.
+place that runs are kept in, and no agent is started beyond its `--version` unless it is to be
+asked. Called by the verb `doctor`; front ends show the checks.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import os
 import platform
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,8 +25,8 @@ from . import config, locks, wire
 from .drivers import registry
 from .drivers.provider import Provider
 from .errors import NotTrusted, PaseoError, UsageProblem
+from .examining_agents import AgentFacts, look, told_version
 
-VERSION_S = 5.0
 SOCKET_BYTES = 100
 LOW_DISK, SCARCE_DISK = 5 << 30, 1 << 30
 OLDEST_GIT = (2, 25)
@@ -54,9 +52,12 @@ class Check(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def diagnose(project: Path) -> list[Check]:
+def diagnose(project: Path, names: Sequence[str] = (), *, ask: bool = False) -> list[Check]:
     """Every check, in the order they are best read. Takes as long as the slowest agent takes to
-    tell its version, 5 s at most."""
+    tell its version, 5 s at most. names: only these providers, started and asked what they can.
+    ask: ask all of them, 30 s at most."""
+    if names:
+        return list(_agents(project, names, ask=True))
     try:
         home = config.home(project)
     except UsageProblem as error:
@@ -75,7 +76,7 @@ def diagnose(project: Path) -> list[Check]:
         ("service", _service),
         ("store", lambda: _store(home)),
         ("agent sessions", lambda: _sessions(Path.home())),
-        ("agents", lambda: _agents(project)),
+        ("agents", lambda: _agents(project, (), ask)),
     ]
     return [check for name, look in looks for check in _try(name, look)]
 
@@ -133,7 +134,7 @@ def _kernel() -> Iterable[Check]:
 
 
 def _git() -> Iterable[Check]:
-    said = _version(["git"], os.environ)
+    said = told_version(["git"], os.environ)
     numbers = re.search(r"(\d+)\.(\d+)", said or "")
     if said is None or numbers is None:
         fix = "install git; without it there are no worktrees, diffs and snapshots"
@@ -145,63 +146,32 @@ def _git() -> Iterable[Check]:
         yield Check("git", True, said)
 
 
-def _agents(project: Path) -> Iterable[Check]:
-    known = registry.providers(project)
-    with ThreadPoolExecutor(max(len(known), 1)) as pool:
-
-        def look(provider: Provider) -> Check:
-            return _agent(provider, project)
-
-        yield from pool.map(look, known.values())
+def _agents(project: Path, names: Sequence[str], ask: bool) -> Iterable[Check]:
+    for provider, facts in look(project, names, ask=ask):
+        yield _agent(provider, facts)
 
 
-def _agent(provider: Provider, project: Path) -> Check:
+def _agent(provider: Provider, facts: AgentFacts) -> Check:
     name = f"agent {provider.name}"
-    if not provider.trusted:
-        return Check(name, None, "from a project file that is not trusted; not looked at")
-    program = registry.find_program(provider, project)
-    if program is None:
-        fix = provider.install or f"install {provider.command[0]!r}, or mend its command"
-        return Check(name, None, "not installed", fix)
-    if provider.packages:
-        return Check(name, True, f"comes with us; {', '.join(provider.packages)} are installed")
+    if facts.problem is not None:
+        missing = facts.found is None
+        return Check(name, None if missing else False, facts.problem, facts.next_step)
     if provider.scripted:
         return Check(name, True, "comes with us, needs no model")
-    try:
-        resolved = registry.resolve(provider.name, project)
-    except UsageProblem as error:
-        return Check(name, False, str(error))
-    if provider.extends not in registry.built_in():
-        return Check(name, True, program)
-    said = _version([program], {**os.environ, **resolved.env})
-    if said is None:
-        fix = f"try it in a terminal: {program} --version"
-        return Check(name, False, f"{program} does not tell its version in {VERSION_S:g} s", fix)
-    return Check(name, True, f"{said} ({program})")
-
-
-def _version(command: list[str], env: Mapping[str, str]) -> str | None:
-    """The first line of `--version`, printable characters only; None where there is none in 5 s."""
-    try:
-        process = subprocess.Popen(
-            [*command, "--version"],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+    tested = {True: "tested", False: "not the tested version", None: ""}[facts.tested]
+    parts = [f"{facts.version} ({facts.found})" if facts.version else str(facts.found), tested]
+    if provider.keys:
+        parts.append(
+            f"signed in: {facts.signed_in}" if facts.signed_in else "no key, not signed in"
         )
-    except OSError:
-        return None
-    with process:
-        try:
-            out, _ = process.communicate(timeout=VERSION_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None
-    lines = out.decode("utf-8", "replace").strip().splitlines()
-    said = "".join(c for c in lines[0] if c.isprintable())[:80] if lines else ""
-    return said if process.returncode == 0 and said else None
+    if facts.modes:
+        parts.append(f"modes: {', '.join(facts.modes)}")
+    if facts.models:
+        more = f" and {len(facts.models) - 8} more" if len(facts.models) > 8 else ""
+        parts.append(f"models: {', '.join(facts.models[:8])}{more}")
+    parts += [facts.notes, f"sessions: {facts.sessions}" if facts.sessions else ""]
+    ok = None if facts.next_step else True
+    return Check(name, ok, "; ".join(part for part in parts if part), facts.next_step)
 
 
 # ---------------------------------------------------------------- settings

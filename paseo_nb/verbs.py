@@ -11,6 +11,8 @@ import contextlib
 import inspect as _inspect
 import os
 import re
+import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -518,11 +520,59 @@ async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
 
 
 @verb
-async def doctor() -> Any:
-    """Look at this machine: Python, git, locks, file system, agents; what to do about each."""
+async def doctor(*providers: str, ask: bool = False) -> Any:
+    """Look at this machine: Python, git, locks, file system, agents; what to do about each.
+
+    providers: only these, started for a moment and asked for their modes and models. ask: ask all.
+    """
     from . import examination
 
-    return await anyio.to_thread.run_sync(examination.diagnose, config.project_root())
+    project = config.project_root()
+    return await anyio.to_thread.run_sync(lambda: examination.diagnose(project, providers, ask=ask))
+
+
+@verb
+async def install(*agents: str) -> Any:
+    """Get agent CLIs, in tested versions, into a folder of yours: claude, codex, copilot, ….
+
+    Into ~/.local/share/paseo_nb/agents (XDG_DATA_HOME is respected); what is on PATH goes before
+    it. Shows its progress on standard error. Raises InstallProblem.
+    """
+    from . import installing
+
+    installing.check_names(agents)
+    stop = threading.Event()
+
+    def work() -> list[installing.Installed]:
+        def say(text: str) -> None:
+            print(text, file=sys.stderr, flush=True)
+
+        return [installing.install(name, say=say, stop=stop) for name in agents]
+
+    try:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+    finally:
+        stop.set()
+
+
+@verb
+async def providers(*names: str, ask: bool = False) -> pd.DataFrame:
+    """The ways to get an agent: one row per provider, with what it is and what it can do.
+
+    ask: start each for a moment and ask it for its modes and models; so are those that are named.
+    Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
+    modes, models, returns (resume; load replays), steer, images, mcp (kinds of server), asks (for
+    permission by itself), permissions (kinds of answer), effort, usage (in words), sessions (where
+    it keeps them), notes, next_step. None: not known, or not asked.
+    """
+    import pandas as pd
+
+    from .examining_agents import AgentFacts, look
+
+    project = config.project_root()
+    found = await anyio.to_thread.run_sync(lambda: look(project, names, ask=ask))
+    rows = [msgspec.structs.astuple(facts) for _, facts in found]
+    return pd.DataFrame(rows, columns=list(AgentFacts.__struct_fields__), dtype=object)
 
 
 @verb

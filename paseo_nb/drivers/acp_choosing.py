@@ -62,6 +62,18 @@ class Offer(msgspec.Struct):
             hint = f"Its modes are levels of thinking: write effort={value!r}."
         raise AgentProblem(Problem(f"no_{what}", said, hint))
 
+    def values(self, what: str) -> list[str]:
+        """What is offered of it."""
+        option = find_option(what, self.options)
+        if option is not None:
+            return list(option_values(as_list(option.get("options"))))
+        if what == "agent_mode":
+            return [str(as_dict(m).get("id")) for m in as_list(self.modes.get("availableModes"))]
+        if what == "model":
+            offered = as_list(self.models.get("availableModels"))
+            return [str(as_dict(m).get("modelId")) for m in offered]
+        return []
+
     def current_model(self) -> str | None:
         """The model that the session says it uses."""
         option = find_option("model", self.options) or {}

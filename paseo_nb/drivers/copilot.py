@@ -61,7 +61,14 @@ NOTES = "takes no MCP server over stdio"
 
 # Capabilities
 CAPABILITIES = Capabilities(
-    images=True, mcp=("http", "sse"), returns="load", asks=True, effort=False
+    images=True,
+    mcp=("http", "sse"),
+    returns="load",
+    asks=True,
+    permissions=("allow_once", "allow_always", "reject_once"),
+    effort=False,
+    steer=False,
+    usage="tokens per turn with cache and reasoning; no cost",
 )
 
 # Usage: `PromptResponse.usage` counts up over the session's process, and its input includes cached
@@ -84,7 +91,7 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_BASE_URL"),
-    signed_in=("~/.copilot/config.json",),
+    signed_in=(("~/.copilot/config.json", '"login"'),),
     sign_in="copilot login",
     sessions="~/.copilot/session-state",
     capabilities=CAPABILITIES,

@@ -50,7 +50,16 @@ def model_arguments(model: str) -> list[str]:
 # Differences from plain ACP: none, it is a full ACP agent; its own modes are default, acceptEdits,
 # plan and auto.
 # Capabilities
-CAPABILITIES = Capabilities(images=True, mcp=None, returns="resume", asks=True, effort=True)
+CAPABILITIES = Capabilities(
+    images=True,
+    mcp=None,
+    returns="resume",
+    asks=True,
+    permissions=("allow_once", "allow_always", "reject_once"),
+    effort=True,
+    steer=False,
+    usage="tokens per turn with cache and reasoning, cost; all made up",
+)
 
 # Usage: per turn, input excluding cached tokens, with a made-up cost.
 # Measured: ready in 0.1 s on two slow cores.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,15 +45,19 @@ def mend_session(session_id: str, environment: Mapping[str, str]) -> None:
     name = f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"
     files = {file: _history_of(file, session_id) for file in home.glob(name)}
     for file, has in files.items():
-        if has is False and any(files.values()):
-            file.unlink(missing_ok=True)
-        elif has:
-            _name_earlier(file)
+        with contextlib.suppress(OSError):  # then it is loaded as it is
+            if has is False and any(files.values()):
+                file.unlink()
+            elif has:
+                _name_earlier(file)
 
 
 def _history_of(file: Path, session_id: str) -> bool | None:
     """Whether a file has a message of its session; None for another session's."""
-    lines = [as_dict(decode(msgspec.Raw(line))) for line in file.read_bytes().splitlines()]
+    try:
+        lines = [as_dict(decode(msgspec.Raw(line))) for line in file.read_bytes().splitlines()]
+    except OSError:
+        return None
     if not lines or lines[0].get("sessionId") != session_id:
         return None
     changed = [as_list(as_dict(line.get("$set")).get("messages")) for line in lines]
@@ -90,7 +95,14 @@ NOTES = "tells no cached tokens"
 
 # Capabilities
 CAPABILITIES = Capabilities(
-    images=True, mcp=("stdio", "http", "sse"), returns="load", asks=True, effort=False
+    images=True,
+    mcp=("stdio", "http", "sse"),
+    returns="load",
+    asks=True,
+    permissions=("allow_once", "allow_always", "reject_once"),
+    effort=False,
+    steer=False,
+    usage="tokens in and out per turn; no cache, reasoning or cost",
 )
 
 # Usage: none in `PromptResponse.usage`; `_meta.quota.token_count` has input (cached ones included)
@@ -113,7 +125,7 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
-    signed_in=("~/.gemini/oauth_creds.json",),
+    signed_in=(("~/.gemini/oauth_creds.json", "token"),),
     sign_in="gemini, then choose how to sign in; or set GEMINI_API_KEY",
     sessions="~/.gemini/tmp",
     capabilities=CAPABILITIES,

@@ -34,7 +34,14 @@ NOTES = "asks for permission only where its own configuration says so"
 
 # Capabilities
 CAPABILITIES = Capabilities(
-    images=True, mcp=("stdio", "http", "sse"), returns="resume", asks=False, effort=None
+    images=True,
+    mcp=("stdio", "http", "sse"),
+    returns="resume",
+    asks=False,
+    permissions=("allow_once", "allow_always", "reject_once"),
+    effort=None,
+    steer=False,
+    usage="tokens of the last model call with cache and reasoning; cost per turn",
 )
 
 # Usage: `PromptResponse.usage` is the last model call's only, excluding cached tokens: after more
@@ -58,7 +65,10 @@ def provider() -> Provider:
         notes=NOTES,
         extends=NAME,
         keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENCODE_CONFIG_CONTENT"),
-        signed_in=("~/.local/share/opencode/auth.json", "~/.config/opencode/opencode.json"),
+        signed_in=(
+            ("~/.local/share/opencode/auth.json", "type"),
+            ("~/.config/opencode/opencode.json", "provider"),
+        ),
         sign_in="opencode auth login",
         sessions="~/.local/share/opencode",
         capabilities=CAPABILITIES,

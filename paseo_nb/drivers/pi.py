@@ -90,7 +90,16 @@ DIFFERENCES = Differences(
 NOTES = "never asks for permission; takes no MCP servers"
 
 # Capabilities
-CAPABILITIES = Capabilities(images=True, mcp=(), returns="load", asks=False, effort=True)
+CAPABILITIES = Capabilities(
+    images=True,
+    mcp=(),
+    returns="load",
+    asks=False,
+    permissions=(),
+    effort=True,
+    steer=False,
+    usage="from its session file: tokens per turn with cache, cost; over ACP none",
+)
 
 # Usage: none over ACP but the context's gauge (`usage_update`). Pi's own session file has every
 # model call, with cached tokens and the cost that its list of models gives.
@@ -110,7 +119,7 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY"),
-    signed_in=("~/.pi/agent/auth.json", "~/.pi/agent/models.json"),
+    signed_in=(("~/.pi/agent/auth.json", "type"), ("~/.pi/agent/models.json", "apiKey")),
     sign_in="pi, then /login",
     sessions="~/.pi/agent/sessions",
     capabilities=CAPABILITIES,

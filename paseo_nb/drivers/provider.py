@@ -20,14 +20,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     images: whether they reach the model; mcp: the transports really used; returns: how it goes on
     with a session in a new process (`resume`, or `load`, which replays); asks: whether it asks for
-    permission by itself; effort: whether it offers a choice of effort.
+    permission by itself, permissions: the kinds of answer that it offers; effort: whether it offers
+    a choice of effort; steer: whether a message may be said into a running turn; usage: what it
+    tells of tokens and money, in words.
     """
 
     images: bool | None = None
     mcp: tuple[str, ...] | None = None
     returns: Literal["resume", "load"] | None = None
     asks: bool | None = None
+    permissions: tuple[str, ...] | None = None
     effort: bool | None = None
+    steer: bool | None = None
+    usage: str = ""
 
 
 class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -39,8 +44,8 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
     `switches` are variables that the agent gets unless the environment has them already.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
-    or of the files `signed_in` lets it work; `sign_in` is what to do where there is none;
-    `sessions` is where it keeps them.
+    or of the files `signed_in` (path, a word that is in it then) lets it work; `sign_in` is what to
+    do where there is none; `sessions` is where it keeps them.
     `packages`: Python packages that must be importable, beside the program.
     `folder` is where a user's relative paths start; `extends` the built-in provider it is at heart.
     """
@@ -62,7 +67,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     needs: str | None = None
     version_of: str | None = None
     keys: tuple[str, ...] = ()
-    signed_in: tuple[str, ...] = ()
+    signed_in: tuple[tuple[str, str], ...] = ()
     sign_in: str = ""
     sessions: str | None = None
     packages: list[str] = []

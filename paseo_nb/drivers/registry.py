@@ -154,7 +154,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
     name, slash, model = asked.partition("/")
     known = providers(project)
     if name not in known:
-        raise UsageProblem(_unknown_provider(name, known))
+        raise UsageProblem(unknown_provider(name, known))
     provider = known[name]
     if not provider.trusted:
         raise not_trusted(Path(str(provider.folder)) / PROJECT_FILE, f"says what runs as {name!r}")
@@ -212,7 +212,8 @@ def _profile(asked: str, project: Path) -> config.Profile:
     return profiles[name]
 
 
-def _unknown_provider(name: str, known: Mapping[str, Provider]) -> str:
+def unknown_provider(name: str, known: Mapping[str, Provider]) -> str:
+    """What to say of a provider's name that there is not."""
     if name == acp_command.NAME:
         return (
             "acp is what providers of your own extend, it has no command: add [providers.NAME]"

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from paseo_nb import config, trusting
+from paseo_nb.drivers import demo, registry
+from paseo_nb.errors import UsageProblem
 from paseo_nb.examination import Check, as_text, diagnose, file_system_of, surrounding_service
+from paseo_nb.examining_agents import look
+from paseo_nb.pinned import AGENTS
 from paseo_nb.store import attach
 
 
@@ -44,7 +48,9 @@ def test_agents_tell_their_versions_in_time(project: Path, tools: Path) -> None:
     before = time.monotonic()
     checks = diagnose(project)
     assert time.monotonic() - before < 12
-    assert named(checks, "agent opencode").detail == f"1.18.33 [31mred ({tools / 'opencode'})"
+    told = f"1.18.33 [31mred ({tools / 'opencode'}); tested; no key, not signed in"
+    assert named(checks, "agent opencode").detail.startswith(told)
+    assert named(checks, "agent opencode").fix == "sign in: opencode auth login"
     assert named(checks, "agent gemini").ok is False
     assert "--version" in named(checks, "agent gemini").fix
 
@@ -53,6 +59,60 @@ def test_a_missing_agent_is_a_note_with_how_to_install_it(project: Path, tools: 
     check = named(diagnose(project), "agent opencode")
     assert (check.ok, check.detail) == (None, "not installed")
     assert check.fix == "paseo-nb install opencode"
+
+
+def test_an_untested_version_is_a_note_with_the_tested_one(project: Path, tools: Path) -> None:
+    program(tools, "gemini", "echo 0.60.9")
+    check = named(diagnose(project), "agent gemini")
+    assert check.ok is None
+    assert "not the tested version" in check.detail
+    assert "paseo-nb install gemini" in check.fix
+    assert AGENTS["gemini"].version in check.fix
+
+
+def test_pi_needs_both_of_its_programs(project: Path, tools: Path) -> None:
+    program(tools, "pi-acp", "exit 1")
+    assert named(diagnose(project), "agent pi").detail == "not installed"
+    program(tools, "pi", "echo 0.87.1")
+    assert named(diagnose(project), "agent pi").detail.startswith("0.87.1")
+
+
+def test_a_key_or_the_agents_own_sign_in_lets_it_work(
+    project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tools, "gemini", f"echo {AGENTS['gemini'].version}")
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"):
+        monkeypatch.delenv(name, raising=False)
+    assert "set GEMINI_API_KEY" in named(diagnose(project), "agent gemini").fix
+    file = Path.home() / ".gemini" / "oauth_creds.json"
+    file.parent.mkdir()
+    file.write_text('{"access_token": "x"}')
+    check = named(diagnose(project), "agent gemini")
+    assert (check.ok, check.fix) == (True, "")
+    assert "signed in: ~/.gemini/oauth_creds.json" in check.detail
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    assert "signed in: GEMINI_API_KEY" in named(diagnose(project), "agent gemini").detail
+
+
+def test_a_named_provider_is_asked_what_it_can(project: Path, tools: Path) -> None:
+    (check,) = diagnose(project, ["demo"])
+    assert check.ok is True
+    registry.register_provider("mine", command=demo.command())
+    (check,) = diagnose(project, ["mine"])
+    assert "modes: default, acceptEdits, plan, auto" in check.detail
+    ((_, facts),) = look(project, ["mine"])
+    assert (facts.images, facts.returns, facts.effort) == (True, "resume", True)
+    assert facts.models
+    with pytest.raises(UsageProblem, match="no provider 'mien'"):
+        look(project, ["mien"])
+
+
+def test_an_agent_that_ends_at_once_cannot_be_asked(project: Path, tools: Path) -> None:
+    program(tools, "dies", "exit 3")
+    registry.register_provider("dies", command=["dies"])
+    (check,) = diagnose(project, ["dies"])
+    assert check.ok is False
+    assert "it ended before it answered" in check.detail
 
 
 def test_a_provider_of_ones_own_is_not_started(project: Path, user: Path, tools: Path) -> None:

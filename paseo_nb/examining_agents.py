@@ -1,0 +1,262 @@
+"""What there is to know of each agent on this machine: found, version, signed in, able to do what.
+
+From the provider's own file and a look at the disk; `ask` starts the agent over ACP for what only
+it can tell (its modes, its models, what it announces). Called by the doctor and by `providers()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import __version__
+from .drivers import registry
+from .drivers.acp_choosing import Offer
+from .drivers.acp_reading import Json, as_dict, as_list, problem_of
+from .drivers.provider import Provider
+from .errors import PaseoError, UsageProblem
+from .installing import bin_folder
+from .pinned import AGENTS, version_in
+
+VERSION_S = 5.0
+ASK_S = 30.0
+MAX_LINE = 64 << 20
+
+
+class AgentFacts(msgspec.Struct, kw_only=True):
+    """One row of `providers()`. None: not known, or not looked at."""
+
+    provider: str
+    source: str
+    found: str | None = None
+    version: str | None = None
+    tested: bool | None = None
+    signed_in: str | None = None
+    problem: str | None = None
+    modes: list[str] | None = None
+    models: list[str] | None = None
+    returns: str | None = None
+    steer: bool | None = None
+    images: bool | None = None
+    mcp: str | None = None
+    asks: bool | None = None
+    permissions: str | None = None
+    effort: bool | None = None
+    usage: str | None = None
+    sessions: str | None = None
+    notes: str = ""
+    next_step: str = ""
+
+
+def look(
+    project: Path, names: Sequence[str] = (), *, ask: bool = False
+) -> list[tuple[Provider, AgentFacts]]:
+    """The providers (all, or those named) and what was found out about each, side by side.
+    UsageProblem for a name that there is not."""
+    known = registry.providers(project)
+    for name in names:
+        if name not in known:
+            raise UsageProblem(registry.unknown_provider(name, known))
+    wanted = [known[name] for name in names] if names else list(known.values())
+    with ThreadPoolExecutor(max(len(wanted), 1)) as pool:
+
+        def facts(provider: Provider) -> AgentFacts:
+            return _facts(provider, project, ask or bool(names))
+
+        found = list(pool.map(facts, wanted))
+    return list(zip(wanted, found, strict=True))
+
+
+def _facts(provider: Provider, project: Path, ask: bool) -> AgentFacts:
+    can = provider.capabilities
+    facts = AgentFacts(
+        provider=provider.name,
+        source=provider.source,
+        models=list(provider.models) or None,
+        returns=can.returns,
+        steer=can.steer,
+        images=can.images,
+        mcp=None if can.mcp is None else " ".join(can.mcp) or "none",
+        asks=can.asks,
+        permissions=None if can.permissions is None else " ".join(can.permissions) or "none",
+        effort=can.effort,
+        usage=can.usage or None,
+        sessions=_shown(provider.sessions),
+        notes=provider.notes,
+    )
+    if not provider.trusted:
+        facts.problem = "from a project file that is not trusted; not looked at"
+        return facts
+    facts.found = registry.find_program(provider, project)
+    if facts.found is None:
+        facts.problem = "not installed"
+        facts.next_step = (
+            provider.install or f"install {provider.command[0]!r}, or mend its command"
+        )
+        return facts
+    try:
+        resolved = registry.resolve(provider.name, project)
+    except PaseoError as error:
+        facts.problem = str(error)
+        return facts
+    if not provider.scripted:
+        _look_at_version(facts, provider, {**os.environ, **resolved.env})
+        facts.signed_in = _signed_in(provider, {**os.environ, **resolved.env})
+    if ask and facts.problem is None and resolved.dialect == "acp":
+        _ask(facts, resolved)
+    if facts.problem is None and not facts.next_step and provider.keys and not facts.signed_in:
+        facts.next_step = f"sign in: {provider.sign_in}"
+    return facts
+
+
+def _look_at_version(facts: AgentFacts, provider: Provider, env: Mapping[str, str]) -> None:
+    program = str(facts.found)
+    pin = AGENTS.get(provider.extends)
+    if pin is None:  # a program of the user's own: it may not know --version
+        return
+    if provider.version_of is not None:
+        folders = [os.path.dirname(program), env.get("PATH", os.defpath), str(bin_folder())]
+        program = shutil.which(provider.version_of, path=os.pathsep.join(folders)) or program
+    facts.version = told_version([program], env)
+    if facts.version is None:
+        facts.problem = f"{program} does not tell its version in {VERSION_S:g} s"
+        facts.next_step = f"try it in a terminal: {program} --version"
+        return
+    facts.tested = version_in(facts.version) == pin.version
+    if not facts.tested:
+        facts.next_step = (
+            f"{pin.version} is the version that is tested: paseo-nb install {provider.extends}"
+        )
+
+
+def _signed_in(provider: Provider, env: Mapping[str, str]) -> str | None:
+    """Which key or file lets it work; whether it still does is not tried."""
+    for name in provider.keys:
+        if env.get(name):
+            return name
+    for place, word in provider.signed_in:
+        file = Path(place).expanduser()
+        with contextlib.suppress(OSError):
+            if word.encode() in file.read_bytes():
+                return place
+    return None
+
+
+def _shown(place: str | None) -> str | None:
+    if place is None:
+        return None
+    return place if Path(place).expanduser().exists() else f"{place} (not made yet)"
+
+
+def told_version(command: list[str], env: Mapping[str, str]) -> str | None:
+    """The first line of `--version`, printable characters only; None where there is none in 5 s."""
+    try:
+        process = subprocess.Popen(
+            [*command, "--version"],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    with process:
+        try:
+            out, _ = process.communicate(timeout=VERSION_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None
+    lines = out.decode("utf-8", "replace").strip().splitlines()
+    said = "".join(c for c in lines[0] if c.isprintable())[:80] if lines else ""
+    return said if process.returncode == 0 and said else None
+
+
+# ---------------------------------------------------------------- asking the agent
+
+
+def _ask(facts: AgentFacts, resolved: registry.Resolved) -> None:
+    """Take what the agent says of itself; what was measured of it stands where it says nothing."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="paseo-ask-") as folder:
+            announced, session = asyncio.run(_exchange(resolved, folder))
+    except TimeoutError:
+        facts.problem = f"no answer over ACP in {ASK_S:g} s"
+        return
+    except (OSError, EOFError) as error:
+        facts.problem = f"cannot be asked: {str(error) or 'it ended before it answered'}"
+        return
+    can = as_dict(announced.get("agentCapabilities"))
+    if facts.images is None:
+        facts.images = bool(as_dict(can.get("promptCapabilities")).get("image"))
+    if facts.mcp is None:
+        kinds = as_dict(can.get("mcpCapabilities"))
+        facts.mcp = " ".join(["stdio", *(kind for kind in ("http", "sse") if kinds.get(kind))])
+    if facts.returns is None:
+        resume = as_dict(can.get("sessionCapabilities")).get("resume") not in (None, False)
+        facts.returns = "resume" if resume else "load" if can.get("loadSession") else None
+    if "error" in session:
+        problem = problem_of(session["error"])
+        facts.problem, facts.next_step = problem.message, problem.hint or facts.next_step
+        return
+    told = as_dict(session.get("result"))
+    offer = Offer(
+        as_dict(told.get("modes")), as_dict(told.get("models")), as_list(told.get("configOptions"))
+    )
+    facts.modes = offer.values("agent_mode") or None
+    facts.models = offer.values("model") or facts.models
+    facts.effort = bool(offer.values("effort")) or facts.effort
+
+
+async def _exchange(resolved: registry.Resolved, folder: str) -> tuple[Json, Json]:
+    """`initialize` and `session/new` in an empty folder: (what it announced, its second answer)."""
+    process = await asyncio.create_subprocess_exec(
+        *resolved.command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=folder,
+        env={**os.environ, **resolved.env},
+        limit=MAX_LINE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(ASK_S):
+            hello = {
+                "protocolVersion": 1,
+                "clientCapabilities": {},
+                "clientInfo": {"name": "paseo_nb", "version": __version__},
+            }
+            announced = as_dict((await _call(process, 0, "initialize", hello)).get("result"))
+            if resolved.auth_method:
+                await _call(process, 1, "authenticate", {"methodId": resolved.auth_method})
+            new: Json = {"cwd": folder, "mcpServers": []}
+            return announced, await _call(process, 2, "session/new", new)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _call(process: Any, ident: int, method: str, params: Json) -> Json:
+    message = {"jsonrpc": "2.0", "id": ident, "method": method, "params": params}
+    process.stdin.write(msgspec.json.encode(message) + b"\n")
+    while True:
+        line: bytes = await process.stdout.readline()
+        if not line:
+            raise EOFError
+        with contextlib.suppress(msgspec.DecodeError):
+            answer = as_dict(msgspec.json.decode(line))
+            if answer.get("id") == ident and "method" not in answer:
+                return answer
