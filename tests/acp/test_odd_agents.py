@@ -301,3 +301,22 @@ def test_large_messages_both_ways(project: Project) -> None:
         ("in", "fs/write_text_file"),
         ("out", "fs/read_text_file:result"),
     }
+
+
+def test_another_model_than_asked_for_is_flagged_on_the_run(project: Project) -> None:
+    models = {"currentModelId": "gpt-5-mini", "availableModels": []}
+    opened = {"id": "$id", "result": {"sessionId": "puppet-session", "models": models}}
+    does = {"session/new": [opened]}
+    run_id, _, history = play(project, said("hi"), DONE, does=does, model="gpt-5")
+    (warning,) = project.own(run_id, "warning")
+    assert warning["message"] == "asked for the model gpt-5, the agent answers with gpt-5-mini"
+    assert history.warnings == [warning["message"]]
+    assert history.model_answered == "gpt-5-mini"
+
+
+def test_an_mcp_server_that_the_agent_does_not_take_is_an_error(project: Project) -> None:
+    """Of an agent that nothing is known of: by what it announces."""
+    server = {"name": "mine", "type": "http", "url": "http://127.0.0.1:9/", "headers": []}
+    _, _, history = play(project, said("hi"), DONE, mcp=[server])
+    assert history.turns[0].outcome == "error"
+    assert "takes no MCP server over http (mine)" in str(history.turns[0].error)
