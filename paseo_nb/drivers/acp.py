@@ -8,19 +8,17 @@ says "cancelled" although nobody cancelled has failed. The reading half is `acp_
 from __future__ import annotations
 
 import asyncio
-import traceback
-from collections.abc import Coroutine
 from typing import Any
 
 from .. import __version__
 from ..model import Problem
-from .acp_calls import Calls
 from .acp_choosing import Offer
 from .acp_ending import Ending
 from .acp_fitting import check_mcp, fit
 from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, content_text, problem_of
-from .acp_services import RequestError, Services
+from .acp_services import Services
 from .differing import differences_of
+from .jsonrpc import METHOD_NOT_FOUND, Calls, RequestError
 from .seat import AgentProblem, Seat, TurnResult
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
 
@@ -31,7 +29,7 @@ QUIET = {
     for kind in ("agent_message_chunk", "agent_thought_chunk", "user_message_chunk")
     for prefix in ("", "replay/")
 }
-AUTH_REQUIRED, METHOD_NOT_FOUND, INVALID_PARAMS = -32000, -32601, -32602
+AUTH_REQUIRED = -32000
 
 
 class AcpDialect(Calls):
@@ -44,7 +42,8 @@ class AcpDialect(Calls):
     text_of = staticmethod(text_of)
 
     def __init__(self, seat: Seat) -> None:
-        super().__init__(seat)
+        super().__init__(seat.write, {"jsonrpc": "2.0"})
+        self.seat = seat
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self.capabilities: Json = {}
@@ -53,7 +52,6 @@ class AcpDialect(Calls):
         self._replaying = False
         self._heard = 0.0
         self._tool_calls: dict[str, list[bytes | Json]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._cancel_asked = False
         self._last_chunk: bytes | None = None
         self._services = Services(seat)
@@ -132,23 +130,11 @@ class AcpDialect(Calls):
 
     def _request(self, ident: Any, method: str, params: Json, seq: int) -> None:
         if method == "session/request_permission":
-            self._own(ident, self._permission(ident, params, seq))
+            self.answer_with(ident, self._permission(ident, params, seq))
         elif self._services.knows(method):
-            self._own(ident, self._serve(ident, method, params))
+            self.answer_with(ident, self._serve(ident, method, params))
         else:
             self.reply_error(ident, METHOD_NOT_FOUND, f"paseo_nb does not offer {method}")
-
-    def _own(self, ident: Any, work: Coroutine[Any, Any, None]) -> None:
-        async def answer() -> None:
-            try:
-                await work
-            except Exception as error:  # a mistake of ours: the agent must not wait for ever
-                traceback.print_exc()
-                self.reply_error(ident, -32603, f"paseo_nb made a mistake: {error!r}")
-
-        task = asyncio.get_running_loop().create_task(answer())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _permission(self, ident: Any, params: Json, seq: int) -> None:
         asked = as_dict(params.get("toolCall"))
@@ -362,11 +348,8 @@ class AcpDialect(Calls):
 
     def close(self) -> None:
         """See `seat.Dialect.close`."""
-        self.closed = True
         self._services.end_terminals()
-        for task in list(self._tasks):
-            task.cancel()
-        self.fail_all()
+        self.shut()
 
 
 def _update_in(line: bytes) -> Json:

@@ -1,5 +1,5 @@
-"""Making what we send fit an ACP agent's capabilities: content blocks and MCP servers; and an
-answer's id fit ours. Pure functions; `acp` talks."""
+"""Making what we send fit an ACP agent's capabilities: content blocks and MCP servers. Pure
+functions; `acp` talks."""
 
 from __future__ import annotations
 
@@ -45,12 +45,3 @@ def check_mcp(servers: list[Json], can: Json) -> None:
 def mcp_kind(server: Mapping[str, Any]) -> str:
     """`stdio`, `http` or `sse`, of an MCP server as ACP writes it."""
     return str(server.get("type") or ("http" if "url" in server else "stdio"))
-
-
-def our_id(ident: Any) -> int:
-    """Our request ids are integers; agents may give them back as text, or as 3.0."""
-    if isinstance(ident, str):
-        return int(ident) if ident.isdecimal() and len(ident) < 16 else -1
-    if isinstance(ident, bool) or not isinstance(ident, (int, float)) or ident != int(ident):
-        return -1
-    return int(ident)

@@ -18,30 +18,14 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from .acp_reading import NO_MESSAGE, Json, as_dict, as_int, as_list, as_str
+from .acp_reading import Json, as_dict, as_int, as_list, as_str
+from .jsonrpc import INTERNAL, RequestError
 from .seat import RunningChild, Seat
 
-NOT_FOUND, INTERNAL, INVALID_PARAMS = -32002, -32603, -32602
+NOT_FOUND, INVALID_PARAMS = -32002, -32602
 MAX_READ = 32 << 20
 DEFAULT_OUTPUT = 1 << 20
 LONGEST_WORD = 4096
-
-
-class RequestError(Exception):
-    """A JSON-RPC error, ours or the agent's."""
-
-    def __init__(self, code: int, message: str, data: Any = None) -> None:
-        super().__init__(message)
-        self.code, self.data = code, data
-
-    @staticmethod
-    def of(error: Any) -> RequestError:
-        """From an error object as an agent sent it."""
-        said = as_str(error)
-        error = as_dict(error)
-        code = as_int(error.get("code"))
-        text = as_str(error.get("message")) or said or NO_MESSAGE
-        return RequestError(INTERNAL if code is None else code, text, error.get("data"))
 
 
 class Terminal:
