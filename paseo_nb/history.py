@@ -165,6 +165,7 @@ class History:
                 handler(line, as_dict(decode(line.raw)))
         elif line.kind == "session/prompt":
             self._prompt_sent()
+            self.reading.facts(line)  # what a reading has to know of the prompt
 
     def _prompt_sent(self) -> None:
         """What an agent said before (a notice of a newer version) is no answer to the prompt."""

@@ -21,7 +21,7 @@ from ..errors import UsageProblem
 from ..installing import bin_folder
 from ..model import Mode
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
-from . import acp_command, api, copilot, demo, gemini, opencode, pi
+from . import acp_command, api, codex, copilot, demo, gemini, opencode, pi
 from .provider import ModelBy, Provider, ProviderTable
 
 PROFILE = "@"
@@ -56,8 +56,8 @@ class Resolved(msgspec.Struct, kw_only=True):
 def built_in() -> dict[str, Provider]:
     """What comes with us."""
     ours = (
-        demo.provider(), api.provider(), copilot.PROVIDER, opencode.provider(), pi.PROVIDER,
-        gemini.PROVIDER,
+        demo.provider(), api.provider(), codex.PROVIDER, copilot.PROVIDER, opencode.provider(),
+        pi.PROVIDER, gemini.PROVIDER,
     )  # fmt: skip
     return {provider.name: provider for provider in ours}
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..model import Outcome, Problem, RunSpec
+from ..model import Mode, Outcome, Problem, RunSpec
 
 
 class AgentProblem(Exception):
@@ -73,6 +73,11 @@ class Seat(Protocol):
     environment: Mapping[str, str]
     """What the agent gets; values are never written down."""
 
+    @property
+    def mode(self) -> Mode:
+        """The permission mode that holds now: a run's may be changed while it goes on."""
+        ...
+
     def write(self, kind: str, message: Any) -> None:
         """Journal a message as `out`, then send it to the agent."""
         ...
@@ -91,6 +96,14 @@ class Seat(Protocol):
 
     def end_child(self, child: RunningChild) -> None:
         """End such a program and what it started."""
+        ...
+
+    def processes(self) -> set[int]:
+        """What runs for the agent now: itself, what it started, what left it."""
+        ...
+
+    def end_processes(self, pids: set[int]) -> None:
+        """End those of them that still run, gently, then by force; no other run's."""
         ...
 
     def heard(self) -> None:

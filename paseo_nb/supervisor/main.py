@@ -25,7 +25,7 @@ from ..drivers.filling import filled, variables
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder, fsync_dir
-from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Problem, RunSpec
+from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Mode, Problem, RunSpec
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
@@ -175,11 +175,7 @@ class Supervisor:
         session was ready."""
         if self.turns.queue or self.commands.going:
             return True
-        return self.link is not None and bool(self._children() - self.baseline)
-
-    def _children(self) -> set[int]:
-        """Everything below us: the agent, what it started (also what left it), its terminals."""
-        return set(cleanup.descendants(os.getpid(), self.spec.run_id))
+        return self.link is not None and bool(self.processes() - self.baseline)
 
     async def _leave(self, reason: str) -> None:
         self.stopping = self.stopping or reason  # from here on a command starts another pair
@@ -269,7 +265,7 @@ class Supervisor:
             self._session_noted = link.dialect.session_id
             how = "new" if session_id is None else "returned"
             self.recorder.own("session", session_id=self._session_noted, how=how)
-        self.baseline = self._children()
+        self.baseline = self.processes()
         return link
 
     def keep_choice(self, what: str, value: str) -> None:
@@ -294,6 +290,11 @@ class Supervisor:
         return list({*cleanup.descendants(os.getpid(), run_id), *cleanup.marked(run_id, pair)})
 
     # ------------------------------------------------------------ the dialect's seat
+
+    @property
+    def mode(self) -> Mode:
+        """See `seat.Seat.mode`."""
+        return self.asking.mode
 
     def write(self, kind: str, message: Any) -> None:
         """See `seat.Seat.write`."""
@@ -321,18 +322,29 @@ class Supervisor:
             below = {*cleanup.descendants(child.pid, self.spec.run_id), *self._session_of(child)}
             if below or not child.exited.done():
                 child.kill_group(signal.SIGTERM)
-                cleanup.kill(list(below), signal.SIGTERM)
-                asyncio.get_running_loop().call_later(1.0, self._end_child_hard, child, below)
+                self.end_processes(below)
+                asyncio.get_running_loop().call_later(1.0, self._end_child_hard, child)
 
     def _session_of(self, child: Child) -> list[int]:
         """What still runs in a child's session, though the child may have ended before it."""
-        return [pid for pid in self._children() if cleanup.session_of(pid) == child.pid]
+        return [pid for pid in self.processes() if cleanup.session_of(pid) == child.pid]
 
-    def _end_child_hard(self, child: Child, below: set[int]) -> None:
+    def _end_child_hard(self, child: Child) -> None:
         child.kill_group(signal.SIGKILL)
-        ours = self._children()
-        left = {*(pid for pid in below if pid in ours), *self._session_of(child)}
-        cleanup.kill(list(left), signal.SIGKILL)
+        cleanup.kill(self._session_of(child), signal.SIGKILL)
+
+    def processes(self) -> set[int]:
+        """See `seat.Seat.processes`: everything below us."""
+        return set(cleanup.descendants(os.getpid(), self.spec.run_id))
+
+    def end_processes(self, pids: set[int]) -> None:
+        """See `seat.Seat.end_processes`."""
+        if left := list(pids & self.processes()):
+            cleanup.kill(left, signal.SIGTERM)
+            asyncio.get_running_loop().call_later(1.0, self._end_hard, pids)
+
+    def _end_hard(self, pids: set[int]) -> None:
+        cleanup.kill(list(pids & self.processes()), signal.SIGKILL)
 
     def heard(self) -> None:
         """See `seat.Seat.heard`."""

@@ -1,0 +1,60 @@
+"""codex: Codex in its own protocol (`codex app-server`)."""
+
+from __future__ import annotations
+
+from .provider import Capabilities, Provider
+
+NAME = "codex"
+
+# Find: a Rust binary behind a thin launcher that needs node.
+NEEDS = "codex"
+INSTALL = "npm install -g @openai/codex"
+
+# Launch: one process, one thread. The model, the effort, the sandbox and the MCP servers go by
+# messages. Sessions lie in CODEX_HOME (~/.codex), and any of them can be gone on with.
+COMMAND = ["codex", "app-server"]
+DIALECT = "codex"
+
+# Differences from ACP, and what our words mean here (`codex_settings`):
+# - `mode`: Codex is started with approvalPolicy `untrusted`, under which it asks for every command
+#   (`ls` too), every edit and every MCP tool, and the run's policy answers. The sandbox is
+#   read-only for `read`, workspace-write for `ask` and `edit`, danger-full-access for `auto`. A
+#   command that was allowed may run outside the sandbox: Codex takes the yes for all of it. What
+#   certainly only looks is asked as `read`, so that `read` and `edit` let it pass.
+# - `agent_mode`: SANDBOX or SANDBOX/APPROVAL, as in `workspace-write/on-request`, Codex's usual
+#   way: it asks only to leave the sandbox. With `/never` it asks for nothing.
+# - A denial's words are said into the turn (`turn/steer`) before the denial.
+# - `turn/interrupt` leaves the running command alive: it is ended through
+#   thread/backgroundTerminals (experimental API), what left its process group by us.
+# - Any word passes for an effort: checked against its list of models first.
+# - `Model metadata … not found` is a warning of its own here, no part of the answer.
+NOTES = "asks for each command and edit; agent_mode SANDBOX/on-request is its own way of asking"
+
+# Capabilities
+CAPABILITIES = Capabilities(
+    images=True, mcp=("stdio", "http"), returns="resume", asks=True, effort=True
+)
+
+# Usage: `thread/tokenUsage/updated` after each model call, as the thread's total (over resumes too)
+# and the last call; input includes cached tokens, read and written, output includes reasoning. No
+# cost. A call that was cut off by an interrupt is not counted.
+
+# Measured: 0.169.0, see docs/benchmarks.md for start and memory. Interrupt 0.02 s; a failed model
+# request: `error` with willRetry at each of `stream_max_retries` retries (5), then the turn fails.
+MEASURED = "0.169.0"
+
+PROVIDER = Provider(
+    name=NAME,
+    command=COMMAND,
+    dialect=DIALECT,
+    model_by="session",
+    install=INSTALL,
+    needs=NEEDS,
+    notes=NOTES,
+    extends=NAME,
+    keys=("OPENAI_API_KEY",),
+    signed_in=("~/.codex/auth.json",),
+    sign_in="codex login",
+    sessions="~/.codex/sessions",
+    capabilities=CAPABILITIES,
+)
