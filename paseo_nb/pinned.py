@@ -62,7 +62,7 @@ AGENTS: dict[str, Agent] = {
         commands=("codex",),
         version_of="codex",
         megabytes=404,
-        node=(16, 0),
+        native="@openai/codex-*/vendor/*/bin/codex",  # saves a Node process of 50 MB
     ),
     "copilot": Agent(
         packages=(Package("@github/copilot", "1.0.102"),),

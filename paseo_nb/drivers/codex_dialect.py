@@ -345,7 +345,7 @@ class CodexDialect(Calls):
         try:
             told = await self.request("thread/backgroundTerminals/list", thread, ENDED_S)
             for terminal in map(as_dict, as_list(told.get("data"))):
-                if terminal.get("itemId") in commands:
+                if str(terminal.get("itemId")) in commands:
                     one = {**thread, "processId": terminal.get("processId")}
                     await self.request("thread/backgroundTerminals/terminate", one, ENDED_S)
         except (RequestError, TimeoutError) as error:

@@ -84,7 +84,7 @@ class CodexReading:
         self._speaking: tuple[str, str | None] | None = None
         self._streamed: set[str] = set()
         self._outputs: dict[str, str] = {}
-        self._mcp: dict[tuple[Any, Any], str] = {}
+        self._mcp: dict[str, str] = {}
         self._usage = Usage()
         self._answer: str | None = None
         self._schema = self._compacted = False
@@ -281,7 +281,7 @@ class CodexReading:
             item = {"type": "fileChange", "id": params.get("itemId"), "changes": changes}
         told = tool_call(item)
         if item.get("type") == "mcpToolCall":
-            self._mcp[(item.get("server"), item.get("tool"))] = told["toolCallId"]
+            self._mcp[f"{item.get('server')}.{item.get('tool')}"] = told["toolCallId"]
         if kind == "tool_call_update":
             self._outputs.pop(told["toolCallId"], None)
         return [(kind, {"sessionUpdate": kind, **told})]
@@ -317,7 +317,7 @@ class CodexReading:
         asked = asked_for(method, params)
         if "toolCallId" not in asked:
             tool = as_dict(params.get("_meta")).get("tool_name")
-            ident = self._mcp.get((params.get("serverName"), tool))
+            ident = self._mcp.get(f"{params.get('serverName')}.{tool}")
             asked = {**asked, "toolCallId": ident} if ident else asked
         options = options_for(method, params)
         return {"request_id": message.get("id"), "tool_call": asked, "options": options}
@@ -332,7 +332,7 @@ class CodexReading:
         grown = minus(now, self._kept.before.get(thread, Usage()))
         self._kept.before[thread] = now
         facts: list[Fact] = []
-        if params.get("turnId") in self._turns and (grown.input_tokens or grown.output_tokens):
+        if str(params.get("turnId")) in self._turns and (grown.input_tokens or grown.output_tokens):
             self._usage = self._usage.plus(grown)
             call = {"message_id": None, "model": self._kept.model, "usage": grown}
             facts.append(("model_call", call))

@@ -29,6 +29,15 @@ def become_subreaper() -> bool:
     return ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
 
 
+def boot_id() -> str:
+    """What tells one boot of this machine from another."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return f"up-{int(time.time() - time.monotonic()) // 60}"
+
+
 def parents() -> dict[int, int]:
     """pid → parent pid of every living process (zombies left out)."""
     if not _HAS_PROC:

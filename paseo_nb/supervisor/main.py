@@ -127,7 +127,7 @@ class Supervisor:
             "run_started",
             run_id=self.spec.run_id,
             host=socket.gethostname(),
-            boot_id=boot_id(),
+            boot_id=cleanup.boot_id(),
             pid=os.getpid(),
             warden_pid=os.getppid(),
             socket=str(self.control.path),
@@ -398,12 +398,3 @@ class EarlyExit(Exception):
         super().__init__(code)
         self.code = code
         self.stderr = stderr.decode("utf-8", "replace").strip()
-
-
-def boot_id() -> str:
-    """What tells one boot of this machine from another."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return f"up-{int(time.time() - time.monotonic()) // 60}"

@@ -123,7 +123,7 @@ def test_further_folders_for_agents(
     ("agent", "says"),
     [
         ("dmo/fixer", "no provider 'dmo'. Did you mean demo?"),
-        ("zzz", "There are demo, api, copilot, opencode, pi, gemini"),
+        ("zzz", "There are demo, api, codex, copilot, opencode, pi, gemini"),
         ("demo/", "names no model"),
         ("acp/x", "register_provider"),
         ("@planner", "no profile '@planner'"),
@@ -186,7 +186,7 @@ def test_a_built_in_one_changed(
     ("text", "says"),
     [
         ("[providers.x]", "it has no command"),
-        ('[providers.x]\nextends = "opencod"', "Did you mean opencode?"),
+        ('[providers.x]\nextends = "opencod"', "Did you mean opencode"),
         ('[providers.x]\ncommand = "agent"', "must be a list of text"),
         (
             '[providers.x]\ncomand = ["a"]',
