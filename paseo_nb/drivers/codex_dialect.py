@@ -14,9 +14,18 @@ from typing import Any
 from .. import __version__
 from ..model import Problem
 from .acp_fitting import fit
-from .acp_reading import Json, as_dict, as_list, as_str, problem_of
+from .acp_reading import Json, as_dict, as_list, as_str
 from .codex_asking import ASKING, QUESTION, answer_for, asked_for, options_for
-from .codex_items import LIMITING, REFUSING, error_info, tool_call, turn_problem
+from .codex_items import (
+    LIMITING,
+    REFUSING,
+    error_info,
+    own_helper,
+    request_problem,
+    tokens_of,
+    tool_call,
+    turn_problem,
+)
 from .codex_lines import (
     QUIET,
     SUBAGENT,
@@ -56,7 +65,10 @@ class CodexDialect(Calls):
         self._ended: asyncio.Future[Json] | None = None
         self._items: dict[str, Json] = {}  # tool calls of the turn, as they were last told
         self._bystanders: set[int] = set()
+        self._earlier: set[str] = set()  # commands that earlier turns left running
         self._failure: Json | None = None
+        self._servers = {str(server.get("name")) for server in seat.spec.mcp}  # that start yet
+        self._serving = asyncio.Event()
         self._cancel_asked = self._denied_all = False
         self._used = 0
 
@@ -114,6 +126,10 @@ class CodexDialect(Calls):
             self._note_usage(params)
         elif kind == "error" and not params.get("willRetry"):
             self._failure = as_dict(params.get("error"))
+        elif kind == "mcpServer/startupStatus/updated" and params.get("status") != "starting":
+            self._servers.discard(str(params.get("name")))
+            if not self._servers:
+                self._serving.set()
         elif kind.startswith("session/prompt:") and self._ended and not self._ended.done():
             self._ended.set_result(as_dict(params.get("turn")))
 
@@ -122,8 +138,6 @@ class CodexDialect(Calls):
         if method == "item/fileChange/patchUpdated":
             before = self._items.get(str(params.get("itemId")), {})
             item = {**before, "changes": params.get("changes")}
-        elif method == "item/started" and not self._commands():
-            self._bystanders = self.seat.processes()
         self._items[str(item.get("id"))] = item
 
     def _note_usage(self, params: Json) -> None:
@@ -131,11 +145,11 @@ class CodexDialect(Calls):
         told = as_dict(params.get("tokenUsage"))
         total, last = as_dict(told.get("total")), as_dict(told.get("last"))
         if params.get("threadId") != self.session_id or params.get("turnId") != self._turn_id:
-            self._used = _tokens(total)
+            self._used = tokens_of(total)
             return
-        grown, self._used = _tokens(total) - self._used, _tokens(total)
+        grown, self._used = tokens_of(total) - self._used, tokens_of(total)
         if grown:
-            self.seat.metered(None, grown if grown > 0 else _tokens(last))
+            self.seat.metered(None, grown if grown > 0 else tokens_of(last))
 
     # ------------------------------------------------------------ what Codex asks
 
@@ -192,10 +206,20 @@ class CodexDialect(Calls):
             said = f"the agent did not get ready in {self.start_s:g} s"
             raise AgentProblem(Problem("start_timeout", said)) from None
         except RequestError as error:
-            raise AgentProblem(_explain(error)) from error
+            raise AgentProblem(request_problem(error)) from error
         if self.seat.spec.effort:
             await self._choose_effort(self.seat.spec.effort, session_id)
         self.start(self._ask_skills())
+        await self._wait_for_servers()
+
+    async def _wait_for_servers(self) -> None:
+        """The first turn would begin without the tools of an MCP server that starts yet."""
+        if self._servers:
+            try:
+                await asyncio.wait_for(self._serving.wait(), self.start_s)
+            except TimeoutError:
+                said = f"MCP servers are not ready after {self.start_s:g} s: "
+                self.seat.own("warning", message=said + ", ".join(sorted(self._servers)))
 
     async def _choose_effort(self, effort: str, session_id: str | None) -> None:
         """That of the run's spec. What the model does not offer any more must not keep a session of
@@ -211,8 +235,8 @@ class CodexDialect(Calls):
         about = {"name": "paseo_nb", "title": "paseo_nb", "version": __version__}
         # experimentalApi: only there one can list and end the commands that an interrupt leaves.
         can = {"experimentalApi": True, "requestAttestation": False}
-        asked: Json = {"clientInfo": about, "capabilities": can}
-        await self.request("initialize", asked, self.start_s)
+        told = {"clientInfo": about, "capabilities": can}
+        await self.request("initialize", told, self.start_s)
         self.notify("initialized")
 
     async def _check_login(self) -> None:
@@ -253,6 +277,7 @@ class CodexDialect(Calls):
 
     async def prompt(self, blocks: list[Json]) -> TurnResult:
         """See `seat.Dialect.prompt`."""
+        self._earlier |= self._commands()
         self._items.clear()
         self._cancel_asked = self._denied_all = False
         self._turn_id, self._failure = None, None
@@ -269,13 +294,14 @@ class CodexDialect(Calls):
         try:
             await self.request("turn/start", params, kind="session/prompt")
             self._changed = {}
+            self._bystanders = self.seat.processes()
             if self._cancel_asked:
                 self._interrupt()
             turn = await self._ended
         except RequestError as error:
             if self._cancel_asked:
                 return TurnResult("cancelled", None)
-            return TurnResult("error", None, _explain(error))
+            return TurnResult("error", None, request_problem(error))
         return await self._result(turn)
 
     async def _result(self, turn: Json) -> TurnResult:
@@ -334,22 +360,19 @@ class CodexDialect(Calls):
         }
 
     async def _end_commands(self) -> None:
-        """End the commands that the interrupted turn left running, by Codex itself, then what it
-        does not reach: processes that came with them and left their process group. What ran before
-        the commands, a server of an earlier turn say, runs on."""
-        commands = self._commands()
-        if not commands:
-            return
-        came = self.seat.processes() - self._bystanders
+        """End the commands that the interrupted turn left running, by Codex itself, then whatever
+        else came with the turn: a command that Codex has not told of yet, processes that left their
+        group. What an earlier turn left running, a server say, runs on."""
+        came = {pid for pid in self.seat.processes() - self._bystanders if not own_helper(pid)}
         thread = {"threadId": self.session_id}
         try:
             told = await self.request("thread/backgroundTerminals/list", thread, ENDED_S)
             for terminal in map(as_dict, as_list(told.get("data"))):
-                if str(terminal.get("itemId")) in commands:
+                if str(terminal.get("itemId")) not in self._earlier:
                     one = {**thread, "processId": terminal.get("processId")}
                     await self.request("thread/backgroundTerminals/terminate", one, ENDED_S)
         except (RequestError, TimeoutError) as error:
-            said = f"Codex did not end the running command ({error}): its processes are ended"
+            said = f"Codex could not be asked to end a running command ({error})"
             self.seat.own("warning", message=said)
         self.seat.end_processes(came)
 
@@ -375,17 +398,3 @@ class CodexDialect(Calls):
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(RequestError(-32603, "the agent's process is gone"))
             self._ended.exception()
-
-
-def _tokens(usage: Json) -> int:
-    """Input and output; not `totalTokens`, which a full context sets to the window's size."""
-    told = [usage.get("inputTokens"), usage.get("outputTokens")]
-    return sum(value for value in told if isinstance(value, int))
-
-
-def _explain(error: RequestError) -> Problem:
-    problem = problem_of({"code": error.code, "message": str(error), "data": error.data})
-    if "no rollout found" in problem.message:
-        problem.code = "no_session"
-        problem.hint = "Codex keeps its sessions in CODEX_HOME (~/.codex): is it another one now?"
-    return problem

@@ -8,7 +8,8 @@ import shlex
 from typing import Any, cast
 
 from ..model import Problem, Usage
-from .acp_reading import Json, as_dict, as_int, as_list, as_str
+from .acp_reading import Json, as_dict, as_int, as_list, as_str, problem_of
+from .jsonrpc import RequestError
 
 STATUSES = {
     "inProgress": "in_progress",
@@ -78,6 +79,16 @@ def only_looks(script: str) -> bool:
 def command_kind(command: str) -> str:
     """`read` where a command only looks, else `execute`."""
     return "read" if only_looks(plain_command(command)) else "execute"
+
+
+def own_helper(pid: int) -> bool:
+    """Whether a process is one of Codex's own programs (the host of its code mode, say), which it
+    needs on; also where that cannot be told. Its sandbox ends with what it holds."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().startswith("codex")
+    except OSError:
+        return True
 
 
 # ---------------------------------------------------------------- tool calls
@@ -269,6 +280,15 @@ def retry(error: Json) -> Json:
     }
 
 
+def request_problem(error: RequestError) -> Problem:
+    """Why a request of ours was refused."""
+    problem = problem_of({"code": error.code, "message": str(error), "data": error.data})
+    if "no rollout found" in problem.message:
+        problem.code = "no_session"
+        problem.hint = "Codex keeps its sessions in CODEX_HOME (~/.codex): is it another one now?"
+    return problem
+
+
 # ---------------------------------------------------------------- figures
 
 
@@ -298,3 +318,9 @@ def rate_limit(limits: Json) -> str | None:
             per = f" of {minutes / 60:g} h" if minutes else ""
             return f"More than 90 % of the account's {name} limit{per} is used"
     return None
+
+
+def tokens_of(usage: Json) -> int:
+    """Input and output; not `totalTokens`, which a full context sets to the window's size."""
+    told = [usage.get("inputTokens"), usage.get("outputTokens")]
+    return sum(value for value in told if isinstance(value, int))

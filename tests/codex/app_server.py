@@ -75,7 +75,18 @@ class AppServer:
                 threading.Thread(target=self.play, args=(ident,), daemon=True).start()
             elif ident is not None:
                 self.reply(ident, method)
+            if method in ("thread/start", "thread/resume"):
+                self.start_servers(message["params"].get("config", {}).get("mcp_servers", {}))
             self.event(method).set()
+
+    def start_servers(self, servers: Json) -> None:
+        """Each is ready half a second later, as real ones take their time."""
+        for name in servers:
+            status = {"threadId": THREAD, "name": name, "error": None, "failureReason": None}
+            told = {"method": "mcpServer/startupStatus/updated"}
+            self.send({**told, "params": {**status, "status": "starting"}})
+            ready = {**told, "params": {**status, "status": "ready"}}
+            threading.Timer(0.5, self.send, [ready]).start()
 
     def reply(self, ident: Any, method: str) -> None:
         result = self.answers.get(method)
