@@ -292,7 +292,8 @@ def test_every_message_fits_the_schema(world: World, tmp_path: Path) -> None:
     ended(2)
     project.send(run_id, "write")
     answer("execute", False, message="not there")
-    assert "not there" in ended(3).text
+    ended(3)
+    assert "not there" in world.server.requests[-1].conversation.user_texts
     project.send(run_id, "write")
     answer("execute", option_id="acceptWithExecpolicyAmendment")
     ended(4)
