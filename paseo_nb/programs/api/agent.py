@@ -273,12 +273,13 @@ class Agent(Peer):
         session = one.session
         await self._model(_find(session.model))
         from .conversation import Conversation
-        from .mcp_servers import McpServers
         from .turn import Turn
 
         if one.conversation is None:
             one.conversation = Conversation(session)
-        if one.mcp is None:
+        if one.mcp is None and session.servers:
+            from .mcp_servers import McpServers  # half a second, for those who have servers
+
             mcp = McpServers(session.servers, session.cwd)
             await mcp.start()
             one.mcp = mcp
@@ -290,7 +291,7 @@ class Agent(Peer):
             self.wire,
             session,
             one.conversation,
-            one.mcp.tools,
+            one.mcp.tools if one.mcp is not None else {},
             max_requests=self._limits.requests,
         )
 

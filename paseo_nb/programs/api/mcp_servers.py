@@ -78,6 +78,10 @@ class McpTool:
         self.description = tool.description or ""
         self.schema: dict[str, Any] = tool.input_schema
 
+    def call(self, arguments: dict[str, Any]) -> McpCall:
+        """A call of it."""
+        return McpCall(self, arguments)
+
 
 class McpServers:
     """The servers of one session. A connection has a task of its own, as the SDK wants it."""

@@ -16,13 +16,13 @@ from .calls import Broken, Calls
 from .conversation import Conversation, prompt_content
 from .failures import failure
 from .instructions import instructions
-from .mcp_servers import McpCall, McpTool
 from .sessions import Session, Told
 from .toolcalls import Cancelled, ToolCall
 from .tools import TOOLS, Done, Tool, ToolFailed, schema
 
 if TYPE_CHECKING:
     from ..common.wire import Wire
+    from .mcp_servers import McpTool
 
 _STOPS = {"length": "max_tokens", "content_filter": "refusal"}
 
@@ -173,7 +173,7 @@ class Turn:
             raise ToolFailed(f"The arguments of {use.tool_name} are not a JSON object.")
         arguments = as_dict(given)
         if use.tool_name in self._mcp:
-            return McpCall(self._mcp[use.tool_name], arguments), arguments
+            return self._mcp[use.tool_name].call(arguments), arguments
         if use.tool_name not in TOOLS:
             names = ", ".join([*TOOLS, *self._mcp])
             raise ToolFailed(f"There is no tool {use.tool_name!r}. There are: {names}.")
