@@ -523,7 +523,8 @@ async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
 async def doctor(*providers: str, ask: bool = False) -> Any:
     """Look at this machine: Python, git, locks, file system, agents; what to do about each.
 
-    providers: only these, started for a moment and asked for their modes and models. ask: ask all.
+    providers: only these, started for a moment and asked for their modes and models
+    ask: start and ask all of them
     """
     from . import examination
 
@@ -534,6 +535,8 @@ async def doctor(*providers: str, ask: bool = False) -> Any:
 @verb
 async def install(*agents: str) -> Any:
     """Get agent CLIs, in tested versions, into a folder of yours: claude, codex, copilot, ….
+
+    agents: their names
 
     Into ~/.local/share/paseo_nb/agents (XDG_DATA_HOME is respected); what is on PATH goes before
     it. Shows its progress on standard error. Raises InstallProblem.
@@ -559,7 +562,9 @@ async def install(*agents: str) -> Any:
 async def providers(*names: str, ask: bool = False) -> pd.DataFrame:
     """The ways to get an agent: one row per provider, with what it is and what it can do.
 
-    ask: start each for a moment and ask it for its modes and models; so are those that are named.
+    names: only these, started for a moment and asked for their modes and models
+    ask: start and ask all of them
+
     Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
     modes, models, returns (resume; load replays), steer, images, mcp (kinds of server), asks (for
     permission by itself), permissions (kinds of answer), effort, usage (in words), sessions (where
