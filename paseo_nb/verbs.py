@@ -539,7 +539,9 @@ async def install(*agents: str) -> Any:
     agents: their names
 
     Into ~/.local/share/paseo_nb/agents (XDG_DATA_HOME is respected); what is on PATH goes before
-    it. Shows its progress on standard error. Raises InstallProblem.
+    it. Shows its progress on standard error.
+
+    Raises InstallProblem.
     """
     from . import installing
 
