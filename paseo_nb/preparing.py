@@ -35,6 +35,8 @@ LAUNCH_S = 60.0
 MAX_ATTACHMENT = 64 << 20
 # What a kernel sets for itself and no agent should inherit.
 _KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
+# What an agent around us has set for itself: one within must not take it for its own.
+_OUTER_AGENT = ("PASEO_RUN", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
 class Cell(msgspec.Struct, omit_defaults=True):
@@ -237,7 +239,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         run_id=run_id,
         created_us=now_us(),
         provider=resolved.provider,
-        command=resolved.command,
+        command=resolved.launched(),
         cwd=str(cwd),
         dialect=resolved.dialect,
         extends=resolved.extends,
@@ -276,7 +278,7 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(_KERNEL_ONLY)
-        and name != "PASEO_RUN"
+        and name not in _OUTER_AGENT
         and not (name == "MPLBACKEND" and "inline" in value)
     }
     return {**inherited, **more}

@@ -12,6 +12,7 @@ from .seat import AgentProblem, Dialect, Seat
 
 _ACTING = {
     "acp": ("acp", "AcpDialect"),
+    "claude": ("claude_dialect", "ClaudeDialect"),
     "codex": ("codex_dialect", "CodexDialect"),
 }
 

@@ -39,8 +39,10 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A way to get an agent. `command` may still be relative, `env` values may hold `${VAR}`;
     `registry.resolve` settles both.
 
-    model_by: `argv` adds `model_args` (with `{model}` filled in) to the command, `session` has the
-    supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
+    args: what the dialect needs on the command line, whatever the command is. `new_session` and
+    `old_session`: arguments that choose a new session's id (a UUID for `{session_id}`) or name the
+    one to go on with. model_by: `argv` adds `model_args` (with `{model}` filled in) to the command,
+    `session` has the supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
     look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
     `switches` are variables that the agent gets unless the environment has them already.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
@@ -52,6 +54,9 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     name: str
     command: list[str]
+    args: list[str] = []
+    new_session: list[str] = []
+    old_session: list[str] = []
     env: dict[str, str] = {}
     switches: dict[str, str] = {}
     dialect: str = "acp"

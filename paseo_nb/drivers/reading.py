@@ -57,6 +57,7 @@ class Reading(Protocol):
 
 _READING = {
     "acp": ("acp_reading", "AcpReading"),
+    "claude": ("claude_reading", "ClaudeReading"),
     "codex": ("codex_reading", "CodexReading"),
 }
 

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ..errors import UsageProblem
 from ..installing import bin_folder
 from ..model import Mode
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
-from . import acp_command, api, codex, copilot, demo, gemini, opencode, pi
+from . import acp_command, api, claude, codex, copilot, demo, gemini, opencode, pi
 from .provider import ModelBy, Provider, ProviderTable
 
 PROFILE = "@"
@@ -40,6 +41,8 @@ class Resolved(msgspec.Struct, kw_only=True):
     env: dict[str, str]
     env_names: list[str]
     dialect: str = "acp"
+    new_session: list[str] = []
+    old_session: list[str] = []
     model_by: ModelBy = "session"
     auth_method: str | None = None
     mode: Mode | None = None
@@ -47,6 +50,13 @@ class Resolved(msgspec.Struct, kw_only=True):
     scripted: bool = False
     extends: str = "acp"
     mcp: tuple[str, ...] | None = None
+
+    def launched(self, session_id: str | None = None) -> list[str]:
+        """The command line of a run that goes on with a session, or begins one, whose id we choose
+        where the agent lets us."""
+        arguments = self.new_session if session_id is None else self.old_session
+        ident = session_id or str(uuid.uuid4())
+        return [*self.command, *(part.replace("{session_id}", ident) for part in arguments)]
 
     def __repr__(self) -> str:
         """Without the values of its environment: they may be secrets."""
@@ -56,7 +66,8 @@ class Resolved(msgspec.Struct, kw_only=True):
 def built_in() -> dict[str, Provider]:
     """What comes with us."""
     ours = (
-        demo.provider(), api.provider(), codex.PROVIDER, copilot.PROVIDER, opencode.provider(),
+        demo.provider(), api.provider(), claude.PROVIDER, codex.PROVIDER, copilot.PROVIDER,
+        opencode.provider(),
         pi.PROVIDER, gemini.PROVIDER,
     )  # fmt: skip
     return {provider.name: provider for provider in ours}
@@ -163,7 +174,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
     chosen = model or provider.default_model
     extra = _model_arguments(provider, chosen)
     folders = _agent_folders(project)
-    command = [*_command(provider, folders, project, environment), *extra]
+    command = [*_command(provider, folders, project, environment), *provider.args, *extra]
     env = {key: value for key, value in provider.switches.items() if key not in environment}
     env |= {key: _filled(value, key, provider, environment) for key, value in provider.env.items()}
     beside = os.path.dirname(command[0])
@@ -182,6 +193,8 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         env=env,
         env_names=sorted(env),
         dialect=provider.dialect,
+        new_session=provider.new_session,
+        old_session=provider.old_session,
         model_by=provider.model_by,
         auth_method=provider.auth_method if wants_auth else None,
         mode=mode,

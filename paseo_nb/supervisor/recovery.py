@@ -10,7 +10,8 @@ from ..drivers.acp_reading import as_dict, as_list, as_str, decode
 from ..drivers.reading import Reading
 from ..journal import RunFolder, read_journal
 
-COUNTING = frozenset({"usage_update", "session/prompt:result"})  # what may tell a cost
+# What may tell a cost.
+COUNTING = frozenset({"usage_update", "session/prompt:result", "session/prompt:error", "result"})
 
 
 class Spent(msgspec.Struct):

@@ -1,0 +1,66 @@
+"""claude: Claude Code in its native dialect, stream-json with the control protocol."""
+
+from __future__ import annotations
+
+from .provider import Capabilities, Provider
+
+NAME = "claude"
+
+# Find: npm's package brings a native binary that needs no node to run; the wheel of
+# `claude-agent-sdk` on PyPI brings the same one.
+NEEDS = "claude"
+INSTALL = "npm install -g @anthropic-ai/claude-code (with Node.js 22; an older one gets old Claude)"
+
+# Launch: the session's id is ours, so that a run knows it before the first word. All else goes over
+# standard input (`claude_dialect`), so that no secret stands in an argument.
+COMMAND = ["claude"]
+ARGS = [
+    "-p",
+    "--input-format=stream-json",
+    "--output-format=stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    "--permission-prompt-tool=stdio",
+]
+NEW_SESSION = ["--session-id={session_id}"]
+OLD_SESSION = ["--resume={session_id}"]
+MODEL_ARGS = ["--model", "{model}"]
+ENV = {"DISABLE_AUTOUPDATER": "1"}  # a run's program must not change under it
+
+# Dialect: `claude_dialect`, `claude_reading`. Its own mode stays `default`, in which it asks, and our
+# policy answers; what its settings allow (and commands that only look) pass unasked, but in mode
+# `read` a hook of ours forbids them. Root cannot have its mode `bypassPermissions`: mode="auto".
+# A message in mid-turn is taken after the tool that runs. MCP servers come beside its own.
+NOTES = "its own settings' allow rules, and commands that only look, pass without a question"
+
+# Capabilities
+CAPABILITIES = Capabilities(
+    images=True, mcp=("stdio", "http"), returns="resume", asks=True, effort=True
+)
+
+# Usage: of each model call by the stream; of a turn by its result, sub-agents, side calls and
+# a cancelled stream included. `total_cost_usd` counts for the session, over processes, and is lost
+# where one is killed: the cost of a run is the sum of its turns'.
+
+# Measured: 2.1.329. See docs/benchmarks.md for times and memory. Cancel 0.01-0.03 s, the shell
+# command is gone; a shell child survives kill -9 of the agent; ten retries of a failed model call
+# take over two minutes (CLAUDE_CODE_MAX_RETRIES), each of them told; it does not leave a retry loop
+# when its input is closed.
+MEASURED = "2.1.329"
+
+PROVIDER = Provider(
+    name=NAME,
+    command=COMMAND,
+    args=ARGS,
+    new_session=NEW_SESSION,
+    old_session=OLD_SESSION,
+    env=ENV,
+    dialect="claude",
+    model_by="argv",
+    model_args=MODEL_ARGS,
+    install=INSTALL,
+    needs=NEEDS,
+    notes=NOTES,
+    extends=NAME,
+    capabilities=CAPABILITIES,
+)

@@ -1,0 +1,443 @@
+"""Speaking stream-json and its control protocol with Claude Code: the acting half.
+
+Everything but the session's id goes over standard input, so that no secret stands in an argument:
+`initialize` (the schema, and a hook by which mode `read` holds whatever Claude Code's own rules
+allow), `mcp_set_servers`, `set_model`, `set_permission_mode`, `apply_flag_settings` (effort). Each
+prompt has an id of ours; `command_lifecycle` tells what became of it, which is how a message in
+mid-turn is known to have been taken. The reading half is `claude_reading`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+import uuid
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from ..model import Problem
+from .acp_fitting import check_offered
+from .acp_reading import Json, as_dict, as_list, as_str
+from .claude_fitting import content_of, mcp_server
+from .claude_results import LIMITS, problem_of, spent_usd, usage_of
+from .claude_system import MODES
+from .claude_tools import ALWAYS, CHANGING, permission, suggestions
+from .claude_wire import (
+    PERMISSION,
+    QUIET,
+    Sight,
+    answer,
+    control,
+    kind_of,
+    refusal,
+    sight,
+    sight_of_blob,
+    text_of,
+    user_message,
+)
+from .seat import AgentProblem, Seat, TurnResult
+from .transport import decode
+
+EFFORTS = ["low", "medium", "high", "xhigh", "max"]
+OUTCOMES = {"refusal": "refused", "max_tokens": "limit", "model_context_window_exceeded": "limit"}
+NEW, BACK = "--session-id=", "--resume="
+CONTROL_S = 60.0
+STEER_S = 8.0  # less than the supervisor waits
+HOOK = "paseo_nb"
+LIFECYCLE = "msg_lifecycle_v1"
+GONE = "Claude Code's process is gone"
+
+
+class ControlError(Exception):
+    """Claude Code refused a control request."""
+
+
+class _Turn:
+    """A prompt that was sent. `begun`: Claude Code works on it; `known`: it tells so."""
+
+    def __init__(self) -> None:
+        self.ident = str(uuid.uuid4())
+        self.begun = self.known = False
+        self.result: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
+
+    def end(self, result: TurnResult) -> None:
+        if not self.result.done():
+            self.result.set_result(result)
+
+
+class ClaudeDialect:
+    """One Claude Code process. Everything that arrives is already in the journal."""
+
+    quiet = QUIET
+    takes_schema = True
+    sight = staticmethod(sight)
+    sight_of_blob = staticmethod(sight_of_blob)
+    text_of = staticmethod(text_of)
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+        self.start_s = seat.spec.limits.start_s
+        self.session_id: str | None = None
+        self.efforts = EFFORTS
+        self._cost = 0.0
+        self._turn: _Turn | None = None
+        self._steers: dict[str, asyncio.Future[bool]] = {}
+        self._waiting: dict[str, tuple[str, asyncio.Future[Json]]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._count = 0
+        self._can_steer = False
+        self._cancel_asked = False
+        self._closed = False
+
+    def argv(self, session_id: str | None) -> list[str]:
+        """See `seat.Dialect.argv`. A session that was cut off before anything of it was kept begins
+        anew under its id."""
+        command = self.seat.spec.command
+        if session_id is None or f"{BACK}{session_id}" in command:
+            return command
+        if f"{NEW}{session_id}" in command and not self._is_kept(session_id):
+            return command
+        return [*(a for a in command if not a.startswith((NEW, BACK))), f"{BACK}{session_id}"]
+
+    def _is_kept(self, session_id: str) -> bool:
+        env = self.seat.environment
+        config = env.get("CLAUDE_CONFIG_DIR") or os.path.join(env.get("HOME", "~"), ".claude")
+        folders = Path(config).expanduser() / "projects"
+        return any(folders.glob(f"*/{session_id}.jsonl"))
+
+    # ------------------------------------------------------------ what arrives
+
+    def kind_of(self, message: Sight, line: bytes) -> str:
+        """See `seat.Dialect.kind_of`."""
+        if message.type == "control_response":
+            inner = message.response
+            asked, _ = self._waiting.get((inner and inner.request_id) or "", ("unasked", None))
+            return f"{asked}:{'error' if inner and inner.subtype == 'error' else 'result'}"
+        if message.type == "result":
+            if not self._is_answer():
+                return "result"
+            failed = bool(message.is_error) and not self._cancel_asked
+            return f"session/prompt:{'error' if failed else 'result'}"
+        return kind_of(message)
+
+    def _is_answer(self) -> bool:
+        """Whether a result that comes now answers our prompt, and not what Claude Code began by
+        itself, when a background task came back."""
+        turn = self._turn
+        return turn is not None and (turn.begun or not turn.known)
+
+    def handle(self, kind: str, message: Sight, line: bytes | None, seq: int) -> None:
+        """See `seat.Dialect.handle`."""
+        data = {} if line is None else as_dict(decode(line))
+        match message.type:
+            case "control_request" if line is None:
+                self._refuse(message.request_id, "the message is too long to be handled")
+            case "control_request":
+                self._asked(kind, message.request_id or "", as_dict(data.get("request")), seq)
+            case "control_response":
+                told = as_dict(data.get("response"))
+                ident = message.response.request_id if message.response else None
+                self._settle(ident or "", told, too_long=line is None)
+            case "control_cancel_request":
+                task = self._tasks.get(message.request_id or "")
+                if task is not None:
+                    task.cancel()
+            case "command_lifecycle":
+                self._lifecycle(str(data.get("command_uuid")), as_str(data.get("state")) or "")
+            case "result":
+                self._ended(kind, data if line is not None else {"is_error": True, "result": LONG})
+            case "system" if message.subtype == "init":
+                self._began(data)
+            case "stream_event":
+                self._meter(as_dict(data.get("event")))
+            case _:
+                pass
+
+    def _began(self, data: Json) -> None:
+        """A turn begins; `/clear` has changed the session's id."""
+        self._can_steer = LIFECYCLE in as_list(data.get("capabilities"))
+        session_id = as_str(data.get("session_id"))
+        if session_id and session_id != self.session_id:
+            self.session_id = session_id
+            self.seat.own("session", session_id=session_id, how="changed")
+
+    def _meter(self, event: Json) -> None:
+        if event.get("type") == "message_delta":
+            usage = usage_of(as_dict(event.get("usage")))
+            tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+            self.seat.metered(None, tokens or None)
+
+    def _lifecycle(self, ident: str, state: str) -> None:
+        """What became of a message of ours: queued, started, completed, or dropped."""
+        dropped = state in ("cancelled", "discarded", "refused")
+        turn = self._turn
+        if turn is not None and ident == turn.ident:
+            turn.known = True
+            turn.begun = turn.begun or state == "started"
+            if dropped and not turn.begun:  # there will be no result
+                turn.end(TurnResult("cancelled") if self._cancel_asked else _failed("dropped"))
+        taken = self._steers.get(ident)
+        if taken is not None and not taken.done() and (dropped or state != "queued"):
+            taken.set_result(not dropped)
+
+    def _ended(self, kind: str, result: Json) -> None:
+        for asked, future in self._waiting.values():
+            if asked == "initialize" and not future.done():  # it refuses to begin: no such session
+                future.set_exception(ControlError(problem_of(result).message))
+        self._cost += spent_usd(result)
+        self.seat.metered(self._cost, None)
+        turn = self._turn
+        if kind == "result" or turn is None:
+            return
+        ended = self._outcome(result)
+        waits = any(not taken.done() for taken in self._steers.values())
+        if waits and ended.outcome == "end_turn":
+            return  # a message came too late to be taken in mid-turn: it goes on with that
+        turn.end(ended)
+
+    def _outcome(self, result: Json) -> TurnResult:
+        reason = as_str(result.get("stop_reason"))
+        if not result.get("is_error"):
+            return TurnResult(OUTCOMES.get(reason or "", "end_turn"), reason)  # pyright: ignore
+        if self._cancel_asked:
+            return TurnResult("cancelled", reason)
+        if str(result.get("terminal_reason")).startswith("aborted"):
+            return _failed("agent_cancelled", reason)
+        if result.get("subtype") in LIMITS:
+            return TurnResult("limit", reason, problem_of(result))
+        return TurnResult("error", reason, problem_of(result))
+
+    # ------------------------------------------------------------ what it asks
+
+    def _asked(self, kind: str, ident: str, request: Json, seq: int) -> None:
+        if kind == PERMISSION:
+            self._own(ident, self._permission(ident, request, seq))
+        elif request.get("subtype") == "hook_callback" and request.get("callback_id") == HOOK:
+            self._write("hook_callback:result", answer(ident, self._before_tool(request)))
+        else:
+            self._refuse(ident, f"paseo_nb does not offer {request.get('subtype')}")
+
+    def _before_tool(self, request: Json) -> Json:
+        """Mode `read` forbids what changes anything, whatever Claude Code's own rules allow."""
+        why = self.seat.may_run()
+        if why is None:
+            return {}
+        name = as_dict(request.get("input")).get("tool_name")
+        decision = {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": f"{why}, and {name} is not for looking only",
+        }
+        return {"hookSpecificOutput": decision}
+
+    async def _permission(self, ident: str, request: Json, seq: int) -> None:
+        call, options = permission(request)
+        given = await self.seat.permission(seq, call, options)
+        if given.allow:
+            reply: Json = {"behavior": "allow", "updatedInput": given.input or request.get("input")}
+            if given.option_id == ALWAYS:
+                reply["updatedPermissions"] = suggestions(request)
+        else:
+            said = given.message or "The user does not want this: do without it."
+            reply = {"behavior": "deny", "message": said}
+            if given.option_id is None:
+                reply["interrupt"] = True
+        self._write(f"{PERMISSION}:result", answer(ident, reply))
+
+    def _own(self, ident: str, work: Coroutine[Any, Any, None]) -> None:
+        async def carry_out() -> None:
+            try:
+                await work
+            except Exception as error:  # a mistake of ours: the agent must not wait for ever
+                traceback.print_exc()
+                self._refuse(ident, f"paseo_nb made a mistake: {error!r}")
+
+        task = asyncio.get_running_loop().create_task(carry_out())
+        self._tasks[ident] = task
+        task.add_done_callback(lambda _: self._tasks.pop(ident, None))
+
+    def _refuse(self, ident: Any, why: str) -> None:
+        self._write("control_response:error", refusal(ident, why))
+
+    def _write(self, kind: str, message: Json) -> None:
+        if not self._closed:
+            self.seat.write(kind, message)
+
+    # ------------------------------------------------------------ what we ask
+
+    async def _control(self, subtype: str, timeout_s: float = CONTROL_S, **more: Any) -> Json:
+        """A control request; its answer. ControlError, or TimeoutError."""
+        if self._closed:
+            raise ControlError(GONE)
+        ident = self._send(subtype, **more)
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        self._waiting[ident] = (subtype, future)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        finally:
+            self._waiting.pop(ident, None)
+
+    def _send(self, subtype: str, **more: Any) -> str:
+        self._count += 1
+        ident = f"paseo-{self._count}"
+        self._write(subtype, control(subtype, ident, **more))
+        return ident
+
+    def _settle(self, ident: str, told: Json, too_long: bool) -> None:
+        _, future = self._waiting.pop(ident, ("", None))
+        if future is None or future.done():
+            return
+        if too_long or told.get("subtype") == "error":
+            said = as_str(told.get("error")) or "an answer that is too long"
+            future.set_exception(ControlError(said))
+        else:
+            future.set_result(as_dict(told.get("response")))
+
+    async def connect(self, session_id: str | None) -> None:
+        """See `seat.Dialect.connect`."""
+        spec = self.seat.spec
+        self.seat.metered(0.0, None)  # a new process counts from zero
+        ids = [a.removeprefix(NEW) for a in spec.command if a.startswith(NEW)]
+        self.session_id = session_id or next(iter(ids), None)
+        hook = {"PreToolUse": [{"matcher": CHANGING, "hookCallbackIds": [HOOK]}]}
+        wishes: Json = {"hooks": hook}
+        if spec.schema is not None:
+            wishes["jsonSchema"] = spec.schema
+        try:
+            told = await self._control("initialize", self.start_s, **wishes)
+            await self._connect_mcp()
+        except TimeoutError:
+            said = f"Claude Code did not get ready in {self.start_s:g} s"
+            raise AgentProblem(Problem("start_timeout", said)) from None
+        except ControlError as error:
+            raise AgentProblem(_not_begun(str(error))) from error
+        mode = spec.agent_mode
+        if mode is None and told.get("current_permission_mode") not in (None, "default"):
+            mode = "default"  # the user's own settings must not open what this run's mode closes
+        for what, value in (
+            ("model", spec.model if spec.model_by == "session" else None),
+            ("agent_mode", mode),
+            ("effort", spec.effort),
+        ):
+            if value:
+                await self._choose_again(what, value, session_id)
+
+    async def _choose_again(self, what: str, value: str, session_id: str | None) -> None:
+        """A choice of the run's spec; it must not keep a session of ours from being resumed."""
+        try:
+            await self.set_option(what, value)
+        except AgentProblem as error:
+            if session_id is None or session_id == self.seat.spec.load_session_id or self._closed:
+                raise
+            self.seat.own("warning", message=f"{error} (it goes on with what the session has)")
+
+    async def _connect_mcp(self) -> None:
+        """The run's MCP servers, beside those that Claude Code is configured with. A server that
+        does not start is no reason not to: it is said."""
+        if not self.seat.spec.mcp:
+            return
+        servers = {str(one.get("name")): mcp_server(one) for one in self.seat.spec.mcp}
+        told = await self._control("mcp_set_servers", self.start_s, servers=servers)
+        for name, why in as_dict(told.get("errors")).items():
+            self.seat.own("warning", message=f"MCP server {name!r} cannot be used: {why}")
+
+    async def prompt(self, blocks: list[Json]) -> TurnResult:
+        """See `seat.Dialect.prompt`."""
+        if self._closed:
+            return _failed("agent_exit")
+        try:
+            content = content_of(blocks)
+        except AgentProblem as error:
+            return TurnResult("error", None, error.problem)
+        self._cancel_asked = False
+        turn = self._turn = _Turn()
+        self.seat.write("session/prompt", user_message(content, turn.ident))
+        try:
+            return await turn.result
+        finally:
+            self._turn = None
+
+    async def steer(self, blocks: list[Json]) -> bool:
+        """See `seat.Dialect.steer`: Claude Code takes it after the tool that runs, or at the end of
+        what it says. Withdrawn where that takes too long."""
+        if self._turn is None or not self._can_steer or self._cancel_asked:
+            return False
+        ident = str(uuid.uuid4())
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._steers[ident] = taken
+        self.seat.write("user", user_message(content_of(blocks), ident, priority="next"))
+        try:
+            await asyncio.wait({taken}, timeout=STEER_S)
+            if taken.done():
+                return taken.result()
+            told = await self._control("cancel_async_message", 1.5, message_uuid=ident)
+            return not told.get("cancelled")
+        except (ControlError, TimeoutError):
+            return taken.done() and taken.result()
+        finally:
+            self._steers.pop(ident, None)
+
+    def cancel(self) -> None:
+        """See `seat.Dialect.cancel`."""
+        self._cancel_asked = True
+        if not self._closed:
+            self._send("interrupt", cancel_queued=True)
+
+    async def set_option(self, what: str, value: str) -> None:
+        """See `seat.Dialect.set_option`."""
+        try:
+            if what == "model":
+                await self._control("set_model", model=value)
+            elif what == "agent_mode":
+                check_offered(what, value, list(MODES))
+                await self._control("set_permission_mode", mode=value)
+            else:
+                check_offered(what, value, self.efforts)
+                await self._control("apply_flag_settings", settings={"effortLevel": value})
+        except ControlError as error:
+            raise AgentProblem(Problem(f"no_{what}", str(error), HINTS.get(value))) from error
+        except TimeoutError:
+            raise AgentProblem(Problem("timeout", f"no answer in {CONTROL_S:g} s")) from None
+        self.seat.own("option", what=what, value=value)
+
+    def close(self) -> None:
+        """See `seat.Dialect.close`."""
+        self._closed = True
+        for task in list(self._tasks.values()):
+            task.cancel()
+        for _, future in self._waiting.values():
+            if not future.done():
+                future.set_exception(ControlError(GONE))
+                future.exception()  # whoever asked may be gone too: that is no news
+        for taken in self._steers.values():
+            if not taken.done():
+                taken.set_result(False)
+        if self._turn is not None:
+            self._turn.end(_failed("agent_exit"))
+
+
+# ---------------------------------------------------------------- pieces
+
+LONG = "its result is too long to be read"
+HINTS = {
+    "bypassPermissions": "Use mode='auto': it lets everything pass, and the journal tells what."
+}
+_FAILURES = {
+    "agent_cancelled": "Claude Code ended the turn as interrupted, though nobody cancelled it",
+    "agent_exit": GONE,
+    "dropped": "Claude Code dropped the prompt",
+}
+
+
+def _failed(code: str, reason: str | None = None) -> TurnResult:
+    return TurnResult("error", reason, Problem(code, _FAILURES[code], "Send the prompt again."))
+
+
+def _not_begun(said: str) -> Problem:
+    if "No conversation found" in said:
+        hint = "Its file is gone or lies in another folder's list: start a new run."
+        return Problem("no_session", said, hint)
+    return Problem("start", said)

@@ -1,0 +1,48 @@
+"""Making a wish fit Claude Code: a prompt's blocks as the API's, MCP servers as its own. Pure."""
+
+from __future__ import annotations
+
+from .acp_fitting import fit
+from .acp_reading import Json, as_dict, as_list, as_str
+
+TAKES = {"image": True}
+
+
+def content_of(blocks: list[Json]) -> list[Json]:
+    """A prompt's ACP blocks as the API's. AgentProblem for sound, which it does not take."""
+    content: list[Json] = []
+    for block in fit(blocks, TAKES):
+        kind = block.get("type")
+        if kind == "image":
+            source = {
+                "type": "base64",
+                "media_type": block.get("mimeType"),
+                "data": block.get("data"),
+            }
+            content.append({"type": "image", "source": source})
+        elif kind == "resource_link":
+            content.append({"type": "text", "text": f"[{block.get('name')}]({block.get('uri')})"})
+        else:
+            content.append({"type": "text", "text": str(block.get("text") or "")})
+    return content
+
+
+def mcp_server(server: Json) -> Json:
+    """An MCP server as ACP has it, as Claude Code has it."""
+
+    def pairs(key: str) -> dict[str, str]:
+        given = server.get(key)
+        if isinstance(given, dict):
+            return {str(name): str(value) for name, value in as_dict(given).items()}
+        listed = [as_dict(one) for one in as_list(given)]
+        return {str(one.get("name")): str(one.get("value")) for one in listed}
+
+    if server.get("url"):
+        kind = as_str(server.get("type")) or "http"
+        return {"type": kind, "url": server["url"], "headers": pairs("headers")}
+    return {
+        "type": "stdio",
+        "command": server.get("command"),
+        "args": as_list(server.get("args")),
+        "env": pairs("env"),
+    }
