@@ -25,12 +25,17 @@ ARGS = [
 NEW_SESSION = ["--session-id={session_id}"]
 OLD_SESSION = ["--resume={session_id}"]
 MODEL_ARGS = ["--model", "{model}"]
-ENV = {"DISABLE_AUTOUPDATER": "1"}  # a run's program must not change under it
+ENV = {
+    "DISABLE_AUTOUPDATER": "1",  # a run's program must not change under it
+    "CLAUDE_CODE_SDK_READS_SESSION_STATE": "1",  # it tells when its sub-agents are done, too
+}
 
-# Dialect: `claude_dialect`, `claude_reading`. Its own mode stays `default`, in which it asks, and our
-# policy answers; what its settings allow (and commands that only look) pass unasked, but in mode
-# `read` a hook of ours forbids them. Root cannot have its mode `bypassPermissions`: mode="auto".
-# A message in mid-turn is taken after the tool that runs. MCP servers come beside its own.
+# Dialect: `claude_dialect`, `claude_reading`. Its own mode stays `default`, in which it asks, and
+# our policy answers. What its settings allow, and commands that only look, pass unasked; in mode
+# `read` a hook of ours forbids them. Its mode `bypassPermissions` is not offered (root cannot have
+# it): mode="auto" is the same. A message in mid-turn is taken after the tool that runs. In its mode
+# `plan`, haiku answers as sonnet. A turn lasts until its sub-agents are done. MCP servers come
+# beside its own.
 NOTES = "its own settings' allow rules, and commands that only look, pass without a question"
 
 # Capabilities

@@ -55,11 +55,13 @@ class ControlError(Exception):
 
 
 class _Turn:
-    """A prompt that was sent. `begun`: Claude Code works on it; `known`: it tells so."""
+    """A prompt that was sent. `begun`: Claude Code works on it; `known`: it tells so. `outcome`: of
+    its last result, or of the first that failed: sub-agents may still be at work."""
 
     def __init__(self) -> None:
         self.ident = str(uuid.uuid4())
         self.begun = self.known = False
+        self.outcome: TurnResult | None = None
         self.result: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
 
     def end(self, result: TurnResult) -> None:
@@ -88,6 +90,8 @@ class ClaudeDialect:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._count = 0
         self._can_steer = False
+        self._busy: bool | None = None
+        self._background: list[str] = []
         self._cancel_asked = False
         self._closed = False
 
@@ -148,20 +152,28 @@ class ClaudeDialect:
                 self._lifecycle(str(data.get("command_uuid")), as_str(data.get("state")) or "")
             case "result":
                 self._ended(kind, data if line is not None else {"is_error": True, "result": LONG})
-            case "system" if message.subtype == "init":
-                self._began(data)
+            case "system":
+                self._system(message.subtype or "", data)
             case "stream_event":
                 self._meter(as_dict(data.get("event")))
             case _:
                 pass
 
-    def _began(self, data: Json) -> None:
-        """A turn begins; `/clear` has changed the session's id."""
-        self._can_steer = LIFECYCLE in as_list(data.get("capabilities"))
-        session_id = as_str(data.get("session_id"))
-        if session_id and session_id != self.session_id:
-            self.session_id = session_id
-            self.seat.own("session", session_id=session_id, how="changed")
+    def _system(self, subtype: str, data: Json) -> None:
+        if subtype == "init":
+            self._can_steer = LIFECYCLE in as_list(data.get("capabilities"))
+            session_id = as_str(data.get("session_id"))
+            if session_id and session_id != self.session_id:  # by `/clear`
+                self.session_id = session_id
+                self.seat.own("session", session_id=session_id, how="changed")
+        elif subtype == "background_tasks_changed":
+            tasks = [as_dict(task).get("task_id") for task in as_list(data.get("tasks"))]
+            self._background = [task for task in tasks if isinstance(task, str)]
+        elif subtype == "session_state_changed":
+            self._busy = data.get("state") != "idle"
+            turn = self._turn
+            if not self._busy and turn is not None and turn.outcome is not None:
+                turn.end(turn.outcome)
 
     def _meter(self, event: Json) -> None:
         if event.get("type") == "message_delta":
@@ -191,11 +203,12 @@ class ClaudeDialect:
         turn = self._turn
         if kind == "result" or turn is None:
             return
-        ended = self._outcome(result)
-        waits = any(not taken.done() for taken in self._steers.values())
-        if waits and ended.outcome == "end_turn":
-            return  # a message came too late to be taken in mid-turn: it goes on with that
-        turn.end(ended)
+        if turn.outcome is None or turn.outcome.outcome == "end_turn":
+            turn.outcome = self._outcome(result)
+        # While it is busy, sub-agents are at work, or a message that came too late to be taken in
+        # mid-turn: a further result will come.
+        if not self._busy:
+            turn.end(turn.outcome)
 
     def _outcome(self, result: Json) -> TurnResult:
         reason = as_str(result.get("stop_reason"))
@@ -385,6 +398,8 @@ class ClaudeDialect:
         self._cancel_asked = True
         if not self._closed:
             self._send("interrupt", cancel_queued=True)
+            for task in self._background:  # sub-agents, and commands left running
+                self._send("stop_task", task_id=task)
 
     async def set_option(self, what: str, value: str) -> None:
         """See `seat.Dialect.set_option`."""

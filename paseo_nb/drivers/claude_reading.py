@@ -59,6 +59,7 @@ class ClaudeReading:
     def __init__(self, provider: str = "") -> None:
         self._kept = Kept()
         self._streamed: set[str] = set()
+        self._answers: set[str] = set()
         self._call: Json = {}
         self._said = False
 
@@ -174,7 +175,7 @@ class ClaudeReading:
         return []
 
     def _gauge(self) -> list[Fact]:
-        """How full the context is after the main agent's last call; its size comes with a result."""
+        """How full the context is after the main agent's last call. Its size comes with results."""
         usage = usage_of(as_dict(self._call.get("usage")))
         if usage.input_tokens is None or self._kept.size is None:
             return []
@@ -188,7 +189,9 @@ class ClaudeReading:
         streamed = said.get("id") in self._streamed
         invented = said.get("model") == _SYNTHETIC
         for block in _blocks(message):
-            if block.get("type") == "tool_use":
+            if block.get("type") == "tool_use" and block.get("name") == ANSWER_TOOL:
+                self._answers.add(str(block.get("id")))
+            elif block.get("type") == "tool_use":
                 facts += _tool_use(block, parent)
             elif not streamed and parent is None and not (invented and message.get("error")):
                 kind, key = "agent_message_chunk", "text"
@@ -199,15 +202,17 @@ class ClaudeReading:
                     self._said = True
                     facts.append(_chunk(kind, text))
         if not streamed and not invented and said.get("usage"):
-            facts.append(_model_call({**said, "usage": as_dict(said["usage"])}))
+            begun = as_dict(said["usage"])  # its output is not told: the message is cut off here
+            usage = {k: v for k, v in begun.items() if not k.startswith("output")}
+            facts.append(_model_call({**said, "usage": usage}))
         return facts
 
     def _user(self, message: Json) -> list[Fact]:
-        """Tool results, and what a slash command prints."""
+        """Tool results."""
         facts: list[Fact] = []
         parent = as_str(message.get("parent_tool_use_id"))
         for block in _blocks(message):
-            if block.get("type") == "tool_result":
+            if block.get("type") == "tool_result" and block.get("tool_use_id") not in self._answers:
                 facts += _tool_result(block, message.get("tool_use_result"), parent)
         return facts
 
@@ -222,6 +227,7 @@ class ClaudeReading:
             facts.append(_chunk("agent_message_chunk", text))  # a slash command's output
         self._said = False
         self._streamed.clear()
+        self._answers.clear()
         gauge = self._gauge()
         update: Json = gauge[0][1] if gauge else {}
         cost = {"amount": self._kept.cost_usd, "currency": "USD"}
@@ -275,8 +281,6 @@ def _model_call(call: Json, reason: str | None = None) -> Fact:
 
 def _tool_use(block: Json, parent: str | None) -> list[Fact]:
     name, given = as_str(block.get("name")) or "tool", as_dict(block.get("input"))
-    if name == ANSWER_TOOL:
-        return []
     entries = plan_of(name, given)
     if entries is not None and parent is None:
         return [("plan", {"sessionUpdate": "plan", "entries": entries})]

@@ -42,8 +42,9 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     args: what the dialect needs on the command line, whatever the command is. `new_session` and
     `old_session`: arguments that choose a new session's id (a UUID for `{session_id}`) or name the
     one to go on with. model_by: `argv` adds `model_args` (with `{model}` filled in) to the command,
-    `session` has the supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
-    look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
+    `session` has the supervisor choose it in the session. `models` empty: any name goes. `needs` is
+    the binary to look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is
+    given.
     `switches` are variables that the agent gets unless the environment has them already.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
     or of the files `signed_in` (path, a word that is in it then) lets it work; `sign_in` is what to
