@@ -21,9 +21,10 @@ from ..model import Problem
 from .acp_fitting import check_offered
 from .acp_reading import Json, as_dict, as_list, as_str
 from .claude_fitting import content_of, mcp_server
-from .claude_results import LIMITS, problem_of, spent_usd, usage_of
+from .claude_results import problem_of, spent_usd, usage_of
 from .claude_system import MODES
 from .claude_tools import ALWAYS, CHANGING, permission, suggestions
+from .claude_turn import GONE, HINTS, LONG, Turn, failed, not_begun, outcome_of
 from .claude_wire import (
     PERMISSION,
     QUIET,
@@ -41,32 +42,16 @@ from .seat import AgentProblem, Seat, TurnResult
 from .transport import decode
 
 EFFORTS = ["low", "medium", "high", "xhigh", "max"]
-OUTCOMES = {"refusal": "refused", "max_tokens": "limit", "model_context_window_exceeded": "limit"}
 NEW, BACK = "--session-id=", "--resume="
 CONTROL_S = 60.0
 STEER_S = 8.0  # less than the supervisor waits
 HOOK = "paseo_nb"
 LIFECYCLE = "msg_lifecycle_v1"
-GONE = "Claude Code's process is gone"
+STATE = "session_state_changed"
 
 
 class ControlError(Exception):
     """Claude Code refused a control request."""
-
-
-class _Turn:
-    """A prompt that was sent. `begun`: Claude Code works on it; `known`: it tells so. `outcome`: of
-    its last result, or of the first that failed: sub-agents may still be at work."""
-
-    def __init__(self) -> None:
-        self.ident = str(uuid.uuid4())
-        self.begun = self.known = False
-        self.outcome: TurnResult | None = None
-        self.result: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
-
-    def end(self, result: TurnResult) -> None:
-        if not self.result.done():
-            self.result.set_result(result)
 
 
 class ClaudeDialect:
@@ -84,7 +69,7 @@ class ClaudeDialect:
         self.session_id: str | None = None
         self.efforts = EFFORTS
         self._cost = 0.0
-        self._turn: _Turn | None = None
+        self._turn: Turn | None = None
         self._steers: dict[str, asyncio.Future[bool]] = {}
         self._waiting: dict[str, tuple[str, asyncio.Future[Json]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -120,17 +105,19 @@ class ClaudeDialect:
             asked, _ = self._waiting.get((inner and inner.request_id) or "", ("unasked", None))
             return f"{asked}:{'error' if inner and inner.subtype == 'error' else 'result'}"
         if message.type == "result":
-            if not self._is_answer():
+            if self._turn is None or not self._turn.takes_result(bool(self._busy)):
                 return "result"
             failed = bool(message.is_error) and not self._cancel_asked
             return f"session/prompt:{'error' if failed else 'result'}"
+        if message.type == "command_lifecycle":
+            told = as_dict(decode(line))
+            if self._turn is not None and told.get("command_uuid") == self._turn.ident:
+                self._turn.note(as_str(told.get("state")))
+        elif message.subtype == STATE:
+            self._busy = as_dict(decode(line)).get("state") != "idle"
+            if self._turn is not None and self._turn.answered and not self._busy:
+                self._turn.over = True
         return kind_of(message)
-
-    def _is_answer(self) -> bool:
-        """Whether a result that comes now answers our prompt, and not what Claude Code began by
-        itself, when a background task came back."""
-        turn = self._turn
-        return turn is not None and (turn.begun or not turn.known)
 
     def handle(self, kind: str, message: Sight, line: bytes | None, seq: int) -> None:
         """See `seat.Dialect.handle`."""
@@ -169,10 +156,9 @@ class ClaudeDialect:
         elif subtype == "background_tasks_changed":
             tasks = [as_dict(task).get("task_id") for task in as_list(data.get("tasks"))]
             self._background = [task for task in tasks if isinstance(task, str)]
-        elif subtype == "session_state_changed":
-            self._busy = data.get("state") != "idle"
+        elif subtype == STATE and data.get("state") == "idle":
             turn = self._turn
-            if not self._busy and turn is not None and turn.outcome is not None:
+            if turn is not None and turn.outcome is not None:
                 turn.end(turn.outcome)
 
     def _meter(self, event: Json) -> None:
@@ -185,11 +171,9 @@ class ClaudeDialect:
         """What became of a message of ours: queued, started, completed, or dropped."""
         dropped = state in ("cancelled", "discarded", "refused")
         turn = self._turn
-        if turn is not None and ident == turn.ident:
-            turn.known = True
-            turn.begun = turn.begun or state == "started"
-            if dropped and not turn.begun:  # there will be no result
-                turn.end(TurnResult("cancelled") if self._cancel_asked else _failed("dropped"))
+        if turn is not None and ident == turn.ident and dropped and not turn.begun:
+            # there will be no result
+            turn.end(TurnResult("cancelled") if self._cancel_asked else failed("dropped"))
         taken = self._steers.get(ident)
         if taken is not None and not taken.done() and (dropped or state != "queued"):
             taken.set_result(not dropped)
@@ -204,23 +188,11 @@ class ClaudeDialect:
         if kind == "result" or turn is None:
             return
         if turn.outcome is None or turn.outcome.outcome == "end_turn":
-            turn.outcome = self._outcome(result)
+            turn.outcome = outcome_of(result, self._cancel_asked)
         # While it is busy, sub-agents are at work, or a message that came too late to be taken in
         # mid-turn: a further result will come.
-        if not self._busy:
+        if turn.over:
             turn.end(turn.outcome)
-
-    def _outcome(self, result: Json) -> TurnResult:
-        reason = as_str(result.get("stop_reason"))
-        if not result.get("is_error"):
-            return TurnResult(OUTCOMES.get(reason or "", "end_turn"), reason)  # pyright: ignore
-        if self._cancel_asked:
-            return TurnResult("cancelled", reason)
-        if str(result.get("terminal_reason")).startswith("aborted"):
-            return _failed("agent_cancelled", reason)
-        if result.get("subtype") in LIMITS:
-            return TurnResult("limit", reason, problem_of(result))
-        return TurnResult("error", reason, problem_of(result))
 
     # ------------------------------------------------------------ what it asks
 
@@ -326,7 +298,7 @@ class ClaudeDialect:
             said = f"Claude Code did not get ready in {self.start_s:g} s"
             raise AgentProblem(Problem("start_timeout", said)) from None
         except ControlError as error:
-            raise AgentProblem(_not_begun(str(error))) from error
+            raise AgentProblem(not_begun(str(error))) from error
         mode = spec.agent_mode
         if mode is None and told.get("current_permission_mode") not in (None, "default"):
             mode = "default"  # the user's own settings must not open what this run's mode closes
@@ -360,13 +332,13 @@ class ClaudeDialect:
     async def prompt(self, blocks: list[Json]) -> TurnResult:
         """See `seat.Dialect.prompt`."""
         if self._closed:
-            return _failed("agent_exit")
+            return failed("agent_exit")
         try:
             content = content_of(blocks)
         except AgentProblem as error:
             return TurnResult("error", None, error.problem)
         self._cancel_asked = False
-        turn = self._turn = _Turn()
+        turn = self._turn = Turn()
         self.seat.write("session/prompt", user_message(content, turn.ident))
         try:
             return await turn.result
@@ -431,28 +403,4 @@ class ClaudeDialect:
             if not taken.done():
                 taken.set_result(False)
         if self._turn is not None:
-            self._turn.end(_failed("agent_exit"))
-
-
-# ---------------------------------------------------------------- pieces
-
-LONG = "its result is too long to be read"
-HINTS = {
-    "bypassPermissions": "Use mode='auto': it lets everything pass, and the journal tells what."
-}
-_FAILURES = {
-    "agent_cancelled": "Claude Code ended the turn as interrupted, though nobody cancelled it",
-    "agent_exit": GONE,
-    "dropped": "Claude Code dropped the prompt",
-}
-
-
-def _failed(code: str, reason: str | None = None) -> TurnResult:
-    return TurnResult("error", reason, Problem(code, _FAILURES[code], "Send the prompt again."))
-
-
-def _not_begun(said: str) -> Problem:
-    if "No conversation found" in said:
-        hint = "Its file is gone or lies in another folder's list: start a new run."
-        return Problem("no_session", said, hint)
-    return Problem("start", said)
+            self._turn.end(failed("agent_exit"))

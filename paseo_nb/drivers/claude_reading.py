@@ -59,7 +59,7 @@ class ClaudeReading:
     def __init__(self, provider: str = "") -> None:
         self._kept = Kept()
         self._streamed: set[str] = set()
-        self._answers: set[str] = set()
+        self._silent: set[str] = set()
         self._call: Json = {}
         self._said = False
 
@@ -189,10 +189,11 @@ class ClaudeReading:
         streamed = said.get("id") in self._streamed
         invented = said.get("model") == _SYNTHETIC
         for block in _blocks(message):
-            if block.get("type") == "tool_use" and block.get("name") == ANSWER_TOOL:
-                self._answers.add(str(block.get("id")))
-            elif block.get("type") == "tool_use":
-                facts += _tool_use(block, parent)
+            if block.get("type") == "tool_use":
+                told = _tool_use(block, parent)
+                if not any(kind == "tool_call" for kind, _ in told):
+                    self._silent.add(str(block.get("id")))
+                facts += told
             elif not streamed and parent is None and not (invented and message.get("error")):
                 kind, key = "agent_message_chunk", "text"
                 if block.get("type") == "thinking":
@@ -212,7 +213,7 @@ class ClaudeReading:
         facts: list[Fact] = []
         parent = as_str(message.get("parent_tool_use_id"))
         for block in _blocks(message):
-            if block.get("type") == "tool_result" and block.get("tool_use_id") not in self._answers:
+            if block.get("type") == "tool_result" and block.get("tool_use_id") not in self._silent:
                 facts += _tool_result(block, message.get("tool_use_result"), parent)
         return facts
 
@@ -227,7 +228,7 @@ class ClaudeReading:
             facts.append(_chunk("agent_message_chunk", text))  # a slash command's output
         self._said = False
         self._streamed.clear()
-        self._answers.clear()
+        self._silent.clear()
         gauge = self._gauge()
         update: Json = gauge[0][1] if gauge else {}
         cost = {"amount": self._kept.cost_usd, "currency": "USD"}
@@ -281,6 +282,8 @@ def _model_call(call: Json, reason: str | None = None) -> Fact:
 
 def _tool_use(block: Json, parent: str | None) -> list[Fact]:
     name, given = as_str(block.get("name")) or "tool", as_dict(block.get("input"))
+    if name == ANSWER_TOOL:
+        return []
     entries = plan_of(name, given)
     if entries is not None and parent is None:
         return [("plan", {"sessionUpdate": "plan", "entries": entries})]
