@@ -26,6 +26,8 @@ __all__ = [
     "diff",
     "doctor",
     "events",
+    "import_session",
+    "import_sessions",
     "inspect",
     "install",
     "logs",
@@ -37,6 +39,7 @@ __all__ = [
     "run",
     "runs",
     "send",
+    "sessions",
     "sql",
     "start",
     "stop",
@@ -557,6 +560,33 @@ def trust(path: str) -> str:
     path: the file
     """
     return _portal.call(verbs.trust, path)
+
+
+def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+    """The sessions that an agent keeps by itself, of what was done in a terminal before.
+
+    provider: the agent's provider, as claude
+    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    """
+    return _portal.call(verbs.sessions, provider, since=since)
+
+
+def import_session(provider: str, session_id: str) -> Run:
+    """Take over one of an agent's own sessions as a run: what was said is read, send() goes on.
+
+    provider: the agent's provider, as claude
+    session_id: its id, or any beginning of one that fits a single session
+    """
+    return _plain(_portal.call(verbs.import_session, provider, session_id))
+
+
+def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+    """Load an agent's own sessions as finished runs, those that are not yet here.
+
+    provider: the agent's provider, as claude
+    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    """
+    return _portal.call(verbs.import_sessions, provider, since=since)
 
 
 def runs(

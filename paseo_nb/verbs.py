@@ -8,6 +8,7 @@ terminal's commands are made from.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import inspect as _inspect
 import os
 import re
@@ -21,7 +22,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from . import cells, config, preparing
+from . import cells, config, importing, preparing
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
 from .handle import AsyncRun, OnPermission, RunDiff, RunView, launch
 from .hints import command
@@ -31,6 +32,8 @@ from .preparing import Cell, Wish, find_run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .drivers.sessions import Session
 
 
 _PERMISSION = re.compile(r"p\d+")
@@ -593,6 +596,95 @@ async def trust(path: str) -> str:
     file = Path(path).expanduser()
     await anyio.to_thread.run_sync(record, file)
     return f"trusted as it is now: {file}"
+
+
+# ---------------------------------------------------------------- what was done before
+
+
+@verb
+async def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+    """The sessions that an agent keeps by itself, of what was done in a terminal before.
+
+    provider: the agent's provider, as claude
+    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    """
+    found = await _listed(provider, since)
+    known = await _imported()
+    rows = [
+        {
+            "session_id": one.session_id,
+            "cwd": one.cwd,
+            "title": one.title,
+            "started": _moment(one.started_us),
+            "finished": _moment(one.finished_us),
+            "turns": one.turns,
+            "model": one.model,
+            "run_id": known.get(one.session_id),
+        }
+        for one in found
+    ]
+    columns = ("session_id", "cwd", "title", "started", "finished", "turns", "model", "run_id")
+    return _table(rows, columns)
+
+
+@verb
+async def import_session(provider: str, session_id: str) -> AsyncRun:
+    """Take over one of an agent's own sessions as a run: what was said is read, send() goes on.
+
+    provider: the agent's provider, as claude
+    session_id: its id, or any beginning of one that fits a single session
+    """
+    host = current_host()
+    known = await _imported()
+    session = await anyio.to_thread.run_sync(importing.find, provider, session_id, os.environ)
+    run_id = known.get(session.session_id) or await anyio.to_thread.run_sync(
+        importing.bring_over, host, session, preparing.project_of(host)
+    )
+    return AsyncRun(host, run_id)
+
+
+@verb
+async def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+    """Load an agent's own sessions as finished runs, those that are not yet here.
+
+    provider: the agent's provider, as claude
+    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    """
+    host = current_host()
+    known = await _imported()
+    rows: list[dict[str, Any]] = []
+    for session in await _listed(provider, since):
+        if session.session_id not in known:
+            run_id = await anyio.to_thread.run_sync(
+                importing.bring_over, host, session, preparing.project_of(host)
+            )
+            told = {"session_id": session.session_id, "title": session.title}
+            rows.append({"run_id": run_id, **told, "turns": session.turns})
+    return _table(rows, ("run_id", "session_id", "title", "turns"))
+
+
+async def _listed(provider: str, since: Any) -> list[Session]:
+    from .store.filters import moment
+
+    after = None if since is None else int(moment(since, "since").timestamp() * 1_000_000)
+    return await anyio.to_thread.run_sync(importing.listed, provider, after, os.environ)
+
+
+async def _imported() -> dict[str, str]:
+    """The runs that have a session already, by its id."""
+    have: Any = await _frame("runs", columns=("run_id", "session_id"))
+    pairs = zip(have["session_id"].tolist(), have["run_id"].tolist(), strict=True)
+    return {session: run for session, run in pairs if isinstance(session, str)}
+
+
+def _moment(us: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(us / 1_000_000, datetime.UTC)
+
+
+def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 # ---------------------------------------------------------------- frames

@@ -25,10 +25,8 @@ ARGS = [
 NEW_SESSION = ["--session-id={session_id}"]
 OLD_SESSION = ["--resume={session_id}"]
 MODEL_ARGS = ["--model", "{model}"]
-ENV = {
-    "DISABLE_AUTOUPDATER": "1",  # a run's program must not change under it
-    "CLAUDE_CODE_SDK_READS_SESSION_STATE": "1",  # it tells when its sub-agents are done, too
-}
+ENV = {"CLAUDE_CODE_SDK_READS_SESSION_STATE": "1"}  # it tells when its sub-agents are done, too
+SWITCHES = {"DISABLE_AUTOUPDATER": "1"}  # a run's program must not change under it
 
 # Dialect: `claude_dialect`, `claude_reading`. Its own mode stays `default`, in which it asks, and
 # our policy answers. What its settings allow, and commands that only look, pass unasked; in mode
@@ -60,6 +58,7 @@ PROVIDER = Provider(
     new_session=NEW_SESSION,
     old_session=OLD_SESSION,
     env=ENV,
+    switches=SWITCHES,
     dialect="claude",
     model_by="argv",
     model_args=MODEL_ARGS,
@@ -67,5 +66,9 @@ PROVIDER = Provider(
     needs=NEEDS,
     notes=NOTES,
     extends=NAME,
+    keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
+    signed_in=("~/.claude/.credentials.json",),
+    sign_in="run `claude` and type /login",
+    sessions="~/.claude/projects",
     capabilities=CAPABILITIES,
 )

@@ -10,17 +10,14 @@ mid-turn is known to have been taken. The reading half is `claude_reading`.
 from __future__ import annotations
 
 import asyncio
-import os
 import traceback
 import uuid
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 from ..model import Problem
-from .acp_fitting import check_offered
 from .acp_reading import Json, as_dict, as_list, as_str
-from .claude_fitting import content_of, mcp_server
+from .claude_fitting import NEW, command_line, content_of, mcp_server
 from .claude_results import problem_of, spent_usd, usage_of
 from .claude_system import MODES
 from .claude_tools import ALWAYS, CHANGING, permission, suggestions
@@ -38,11 +35,11 @@ from .claude_wire import (
     text_of,
     user_message,
 )
+from .names import resolve_name
 from .seat import AgentProblem, Seat, TurnResult
 from .transport import decode
 
-EFFORTS = ["low", "medium", "high", "xhigh", "max"]
-NEW, BACK = "--session-id=", "--resume="
+EFFORTS: dict[str, str] = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), "")
 CONTROL_S = 60.0
 STEER_S = 8.0  # less than the supervisor waits
 HOOK = "paseo_nb"
@@ -67,7 +64,6 @@ class ClaudeDialect:
         self.seat = seat
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
-        self.efforts = EFFORTS
         self._cost = 0.0
         self._turn: Turn | None = None
         self._steers: dict[str, asyncio.Future[bool]] = {}
@@ -81,20 +77,8 @@ class ClaudeDialect:
         self._closed = False
 
     def argv(self, session_id: str | None) -> list[str]:
-        """See `seat.Dialect.argv`. A session that was cut off before anything of it was kept begins
-        anew under its id."""
-        command = self.seat.spec.command
-        if session_id is None or f"{BACK}{session_id}" in command:
-            return command
-        if f"{NEW}{session_id}" in command and not self._is_kept(session_id):
-            return command
-        return [*(a for a in command if not a.startswith((NEW, BACK))), f"{BACK}{session_id}"]
-
-    def _is_kept(self, session_id: str) -> bool:
-        env = self.seat.environment
-        config = env.get("CLAUDE_CONFIG_DIR") or os.path.join(env.get("HOME", "~"), ".claude")
-        folders = Path(config).expanduser() / "projects"
-        return any(folders.glob(f"*/{session_id}.jsonl"))
+        """See `seat.Dialect.argv`."""
+        return command_line(self.seat.spec.command, session_id, self.seat.environment)
 
     # ------------------------------------------------------------ what arrives
 
@@ -187,12 +171,16 @@ class ClaudeDialect:
         turn = self._turn
         if kind == "result" or turn is None:
             return
-        if turn.outcome is None or turn.outcome.outcome == "end_turn":
-            turn.outcome = outcome_of(result, self._cancel_asked)
+        before, told = turn.outcome, outcome_of(result, self._cancel_asked)
+        if before is None or before.outcome == "end_turn":
+            told.value = told.value if before is None or told.value is not None else before.value
+            turn.outcome = told
+        else:
+            told = before
         # While it is busy, sub-agents are at work, or a message that came too late to be taken in
         # mid-turn: a further result will come.
         if turn.over:
-            turn.end(turn.outcome)
+            turn.end(told)
 
     # ------------------------------------------------------------ what it asks
 
@@ -379,10 +367,10 @@ class ClaudeDialect:
             if what == "model":
                 await self._control("set_model", model=value)
             elif what == "agent_mode":
-                check_offered(what, value, list(MODES))
+                value = resolve_name(what, value, dict.fromkeys(MODES, ""))
                 await self._control("set_permission_mode", mode=value)
             else:
-                check_offered(what, value, self.efforts)
+                value = resolve_name(what, value, EFFORTS)
                 await self._control("apply_flag_settings", settings={"effortLevel": value})
         except ControlError as error:
             raise AgentProblem(Problem(f"no_{what}", str(error), HINTS.get(value))) from error

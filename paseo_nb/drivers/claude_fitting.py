@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
 from .acp_fitting import fit
 from .acp_reading import Json, as_dict, as_list, as_str
 
 TAKES = {"image": True}
+NEW, BACK = "--session-id=", "--resume="
+
+
+def sessions_folder(environment: Mapping[str, str]) -> Path:
+    """Where Claude Code keeps its sessions: `PROJECT/SESSION_ID.jsonl`."""
+    own = os.path.join(environment.get("HOME") or "~", ".claude")
+    return Path(environment.get("CLAUDE_CONFIG_DIR") or own).expanduser() / "projects"
+
+
+def command_line(
+    command: list[str], session_id: str | None, environment: Mapping[str, str]
+) -> list[str]:
+    """The command line that goes on with a session; one that was cut off before anything of it was
+    kept begins anew under its id."""
+    if session_id is None or f"{BACK}{session_id}" in command:
+        return command
+    kept = any(sessions_folder(environment).glob(f"*/{session_id}.jsonl"))
+    if f"{NEW}{session_id}" in command and not kept:
+        return command
+    return [*(a for a in command if not a.startswith((NEW, BACK))), f"{BACK}{session_id}"]
 
 
 def content_of(blocks: list[Json]) -> list[Json]:

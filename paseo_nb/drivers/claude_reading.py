@@ -21,6 +21,7 @@ from .claude_tools import ANSWER_TOOL, describe, permission, plan_of, result_con
 from .claude_wire import PERMISSION
 from .reading import Fact
 
+FROM_FILE = "file/"
 _SYNTHETIC = "<synthetic>"  # what Claude Code says in the model's name
 
 
@@ -62,6 +63,8 @@ class ClaudeReading:
         self._silent: set[str] = set()
         self._call: Json = {}
         self._said = False
+        self._at = 0
+        self._used = Usage()
 
     def memory(self) -> Any:
         """See `reading.Reading.memory`."""
@@ -100,6 +103,8 @@ class ClaudeReading:
             return self._assistant(message)
         if kind in ("tool_call_update", "user"):
             return self._user(message)
+        if kind.startswith(FROM_FILE):
+            return self._from_file(kind, message)
         if kind == PERMISSION:
             call, options = permission(as_dict(message.get("request")))
             asked = {
@@ -109,7 +114,7 @@ class ClaudeReading:
             }
             return [("permission_request", asked)]
         if kind in ("session/prompt:result", "session/prompt:error", "result"):
-            return self._result(kind, message)
+            return self._result(line, message)
         if kind == "initialize:result":
             return introduced(as_dict(as_dict(message.get("response")).get("response")))
         if kind.startswith("system/"):
@@ -150,6 +155,17 @@ class ClaudeReading:
                     text = text or blocks_text(result_content(block.get("content")))
         return Event(line.seq, line.t, line.turn, line.dir, line.kind, text, call, line.raw)
 
+    def _from_file(self, kind: str, message: Json) -> list[Fact]:
+        """A line of a session's file, as `claude_sessions` brings it over."""
+        if message.get("isSidechain"):
+            message["parent_tool_use_id"] = as_str(message.get("agentId")) or "sub-agent"
+        message["tool_use_result"] = message.get("toolUseResult")
+        if kind == f"{FROM_FILE}assistant":
+            return self._assistant(message, whole=True)
+        if kind == f"{FROM_FILE}user":
+            return self._user(message)
+        return system(kind.removeprefix(FROM_FILE), message)
+
     # ------------------------------------------------------------ the conversation
 
     def _stream(self, message: Json) -> list[Fact]:
@@ -182,7 +198,7 @@ class ClaudeReading:
         used = usage.input_tokens + (usage.output_tokens or 0)
         return [("usage_update", {"used": used, "size": self._kept.size})]
 
-    def _assistant(self, message: Json) -> list[Fact]:
+    def _assistant(self, message: Json, whole: bool = False) -> list[Fact]:
         facts: list[Fact] = []
         said = as_dict(message.get("message"))
         parent = as_str(message.get("parent_tool_use_id"))
@@ -204,8 +220,10 @@ class ClaudeReading:
                     facts.append(_chunk(kind, text))
         if not streamed and not invented and said.get("usage"):
             begun = as_dict(said["usage"])  # its output is not told: the message is cut off here
-            usage = {k: v for k, v in begun.items() if not k.startswith("output")}
-            facts.append(_model_call({**said, "usage": usage}))
+            usage = {k: v for k, v in begun.items() if whole or not k.startswith("output")}
+            kind, call = _model_call({**said, "usage": usage})
+            call["usage"].source = "session file" if whole else None
+            facts.append((kind, call))
         return facts
 
     def _user(self, message: Json) -> list[Fact]:
@@ -217,10 +235,11 @@ class ClaudeReading:
                 facts += _tool_result(block, message.get("tool_use_result"), parent)
         return facts
 
-    def _result(self, kind: str, message: Json) -> list[Fact]:
+    def _result(self, line: Line, message: Json) -> list[Fact]:
         """How a turn ended. A result that answers no prompt (a background task came back) counts
         for the run's cost only."""
-        usage, size = self._spent(message)
+        kind = line.kind
+        spent, size = self._spent(message)
         self._kept.size = size or self._kept.size
         facts: list[Fact] = []
         text = as_str(message.get("result"))
@@ -235,9 +254,11 @@ class ClaudeReading:
         facts.append(("usage_update", {**update, "cost": cost}))
         if kind == "result":
             return facts
-        fact: Json = {"stop_reason": as_str(message.get("stop_reason")), "usage": usage}
-        if "structured_output" in message:
-            fact["value"] = message["structured_output"]
+        if line.turn != self._at:
+            self._at, self._used = line.turn, Usage(scope="turn")
+        self._used = self._used.plus(spent)  # a turn may have several results
+        reason = as_str(message.get("stop_reason"))
+        fact: Json = {"stop_reason": reason, "usage": msgspec.structs.replace(self._used)}
         facts.append(("prompt_result", fact))
         if kind == "session/prompt:error":
             facts.append(("prompt_error", {"problem": problem_of(message)}))
@@ -253,6 +274,7 @@ class ClaudeReading:
         self._kept.total_usd = self._kept.total_usd if total is None else total
         self._kept.cost_usd += spent.cost_usd or 0.0
         spent.cost_usd = None  # told by `usage_update`
+        spent.scope = "turn"
         model = as_str(self._call.get("model"))
         by_model = as_dict(message.get("modelUsage"))
         sizes = [as_int(as_dict(by_model.get(model)).get("contextWindow"))] if model else []

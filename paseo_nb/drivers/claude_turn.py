@@ -59,7 +59,8 @@ def outcome_of(result: Json, cancel_asked: bool) -> TurnResult:
     """How a turn ended, by its result."""
     reason = as_str(result.get("stop_reason"))
     if not result.get("is_error"):
-        return TurnResult(OUTCOMES.get(reason or "", "end_turn"), reason)  # pyright: ignore
+        outcome = OUTCOMES.get(reason or "", "end_turn")
+        return TurnResult(outcome, reason, None, result.get("structured_output"))  # pyright: ignore
     if cancel_asked:
         return TurnResult("cancelled", reason)
     if str(result.get("terminal_reason")).startswith("aborted"):

@@ -366,7 +366,8 @@ def test_secrets_are_not_in_its_arguments(stage: Stage) -> None:
         "args": [],
         "env": [{"name": "T", "value": "tell-nobody"}],
     }
-    run_id = stage.start([BEGUN, result()], mcp=[server], schema={"type": "object"}, effort="low")
+    answer = result(structured_output={})
+    run_id = stage.start([BEGUN, answer], mcp=[server], schema={"type": "object"}, effort="low")
     stage.ended(run_id)
     assert "tell-nobody" not in Path(f"{stage.script}.argv").read_text()
     requests = {m["request"]["subtype"]: m["request"] for m in stage.got() if "request" in m}
