@@ -672,7 +672,10 @@ async def _listed(provider: str, since: Any) -> list[Session]:
 
 async def _imported() -> dict[str, str]:
     """The runs that have a session already, by its id."""
-    have: Any = await _frame("runs", columns=("run_id", "session_id"))
+    from .store import frames
+
+    home, columns = current_host().home, ("run_id", "session_id")
+    have: Any = await anyio.to_thread.run_sync(lambda: frames.runs(home, columns=columns))
     pairs = zip(have["session_id"].tolist(), have["run_id"].tolist(), strict=True)
     return {session: run for session, run in pairs if isinstance(session, str)}
 
