@@ -48,6 +48,10 @@ _TABLE: dict[str, dict[str, Difference]] = {
     },
     "gemini": {
         "command_output": Difference("tells no output of a command", "the output is not told"),
+        "usage": Difference(
+            "its output tokens leave the thoughts out",
+            r"Error: output_tokens is 23028, the model reported 23175\s",
+        ),
         "steer": _QUEUED,
     },
     "copilot": {

@@ -225,8 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Cut
         if answer.hang_after is not None:
             self._rest(math.inf)
+        owner.update(request, usage=usage)  # before the client can look into the ledger
         self._json(request, 200, dialect.whole(answer, conversation, usage))
-        owner.update(request, usage=usage)
 
     def _stream(
         self,
@@ -251,9 +251,10 @@ class _Handler(BaseHTTPRequestHandler):
             if request.events_sent == reply.hang_after:
                 self._rest(math.inf)
             data = event.encode()
+            if event.tells:
+                owner.update(request, usage=event.tells)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-            sent = request.events_sent + 1
-            owner.update(request, events_sent=sent, usage=event.tells or request.usage)
+            owner.update(request, events_sent=request.events_sent + 1)
         self.wfile.write(b"0\r\n\r\n")
 
     def _json(
