@@ -19,22 +19,14 @@ from .codex_asking import ASKING, QUESTION, answer_for, asked_for, options_for
 from .codex_items import (
     LIMITING,
     REFUSING,
+    came_with_turn,
     error_info,
-    own_helper,
     request_problem,
     tokens_of,
     tool_call,
     turn_problem,
 )
-from .codex_lines import (
-    QUIET,
-    SUBAGENT,
-    Envelope,
-    Params,
-    notice_kind,
-    sight,
-    sight_of_blob,
-)
+from .codex_lines import QUIET, SUBAGENT, Envelope, Params, notice_kind, sight, sight_of_blob
 from .codex_settings import Access, Models, input_items, mcp_servers, strict
 from .jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Calls, RequestError
 from .names import same_name
@@ -69,7 +61,7 @@ class CodexDialect(Calls):
         self._failure: Json | None = None
         self._servers = {str(server.get("name")) for server in seat.spec.mcp}  # that start yet
         self._serving = asyncio.Event()
-        self._cancel_asked = self._denied_all = False
+        self._cancel_asked = self._denied_all = self._interrupting = False
         self._used = 0
 
     def argv(self, session_id: str | None) -> list[str]:
@@ -279,7 +271,7 @@ class CodexDialect(Calls):
         """See `seat.Dialect.prompt`."""
         self._earlier |= self._commands()
         self._items.clear()
-        self._cancel_asked = self._denied_all = False
+        self._cancel_asked = self._denied_all = self._interrupting = False
         self._turn_id, self._failure = None, None
         self._ended = asyncio.get_running_loop().create_future()
         try:
@@ -295,7 +287,7 @@ class CodexDialect(Calls):
             await self.request("turn/start", params, kind="session/prompt")
             self._changed = {}
             self._bystanders = self.seat.processes()
-            if self._cancel_asked:
+            if self._cancel_asked and not self._interrupting:
                 self._interrupt()
             turn = await self._ended
         except RequestError as error:
@@ -342,6 +334,7 @@ class CodexDialect(Calls):
             self._interrupt()
 
     def _interrupt(self) -> None:
+        self._interrupting = True
         self.start(self._ask_to_interrupt())
 
     async def _ask_to_interrupt(self) -> None:
@@ -363,7 +356,7 @@ class CodexDialect(Calls):
         """End the commands that the interrupted turn left running, by Codex itself, then whatever
         else came with the turn: a command that Codex has not told of yet, processes that left their
         group. What an earlier turn left running, a server say, runs on."""
-        came = {pid for pid in self.seat.processes() - self._bystanders if not own_helper(pid)}
+        came = came_with_turn(self.seat.processes(), self._bystanders)
         thread = {"threadId": self.session_id}
         try:
             told = await self.request("thread/backgroundTerminals/list", thread, ENDED_S)

@@ -81,14 +81,31 @@ def command_kind(command: str) -> str:
     return "read" if only_looks(plain_command(command)) else "execute"
 
 
-def own_helper(pid: int) -> bool:
-    """Whether a process is one of Codex's own programs (the host of its code mode, say), which it
-    needs on; also where that cannot be told. Its sandbox ends with what it holds."""
+def came_with_turn(now: set[int], before: set[int]) -> set[int]:
+    """The processes of now that came since `before`, but for Codex's own programs (the host of its
+    code mode, say) and what comes from a process that was there, an earlier turn's server say."""
+    return {pid for pid in now - before if not _own(pid) and not _comes_from(pid, before)}
+
+
+def _own(pid: int) -> bool:
+    """Whether a process is one of Codex's own programs; also where that cannot be told."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().startswith("codex")
     except OSError:
         return True
+
+
+def _comes_from(pid: int, before: set[int]) -> bool:
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except OSError:
+            return False
+        if pid in before:
+            return not _own(pid)
+    return False
 
 
 # ---------------------------------------------------------------- tool calls

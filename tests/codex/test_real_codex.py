@@ -38,6 +38,7 @@ PATCH = """*** Begin Patch
 *** End Patch
 """
 PROBE = str(Path(__file__).parents[1] / "mcp_probe.py")
+SERVER = 'import subprocess\nwhile 8128: subprocess.run(["sleep", "1"])'
 SLEEP = "python3 -c 'import time; time.sleep(4711)'"
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3PQQkAAAgAsetfWiP4FgYrsKZeS0BAQE"
@@ -53,6 +54,7 @@ def plot(conversation: Conversation) -> Answer:
             "write": Use("write", {"path": "hello.txt", "content": "hello\n"}),
             "patch": Use("shell", {"command": f"apply_patch <<'EOF'\n{PATCH}EOF\n"}),
             "look": Use("shell", {"command": "cat old.txt | wc -l"}),
+            "server": Use("shell", {"command": f"setsid python3 -c '{SERVER}' >&- 2>&- <&- &"}),
             "sleep": Use("shell", {"command": f"setsid {SLEEP} & {SLEEP}"}),
             "add": Use("mcp", {"server": "probe", "tool": "add", "arguments": {"a": 2, "b": 3}}),
         }
@@ -187,6 +189,27 @@ def test_cancel_ends_the_command_and_what_left_it(world: World, mode: Any, model
     agents = world.project.own(run.id, "agent_started")
     assert len(agents) == 1, "the same process goes on"
     run.stop()
+
+
+def test_a_server_of_an_earlier_turn_outlives_a_cancel(world: World) -> None:
+    """With the children that it starts in the turn that is cancelled."""
+
+    def servers() -> list[int]:
+        pids = world.project.left(run.id)
+        lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in pids}
+        return [pid for pid, file in lines.items() if b"8128" in file.read_bytes()]
+
+    run = paseo.run("codex", "server", mode="auto", timeout=60)
+    server = world.project.until(servers, 20)
+    run.send("sleep")
+    world.project.until(lambda: world.sleepers(run.id) >= 2, 30)
+    run.cancel()
+    with pytest.raises(RunCancelled):
+        run.wait(30)
+    world.project.until(lambda: not world.sleepers(run.id), 15)
+    assert servers() == server
+    run.stop()
+    world.project.until(lambda: not servers(), 25, "a stop ends it")
 
 
 def test_permissions(world: World, model: str) -> None:
