@@ -24,6 +24,7 @@ DIALECT = "codex"
 # - `agent_mode`: SANDBOX or SANDBOX/APPROVAL, as in `workspace-write/on-request`, Codex's usual
 #   way: it asks only to leave the sandbox. With `/never` it asks for nothing.
 # - A denial's words are said into the turn (`turn/steer`) before the denial.
+# - OPENAI_API_KEY alone is no login to it: `codex login --with-api-key`, or a model_provider.
 # - `turn/interrupt` leaves the running command alive: it is ended through
 #   thread/backgroundTerminals (experimental API), what left its process group by us.
 # - Any word passes for an effort: checked against its list of models first.
@@ -53,8 +54,11 @@ PROVIDER = Provider(
     needs=NEEDS,
     notes=NOTES,
     extends=NAME,
-    keys=("OPENAI_API_KEY",),
-    signed_in=(("~/.codex/auth.json", "{"),),
+    signed_in=(
+        ("~/.codex/auth.json", "access_token"),
+        ("~/.codex/auth.json", '"sk-'),
+        ("~/.codex/config.toml", "model_provider"),
+    ),
     sign_in="codex login",
     sessions="~/.codex/sessions",
     capabilities=CAPABILITIES,
