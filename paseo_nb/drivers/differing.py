@@ -14,6 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from ..model import Problem, Scope, Usage
+from .table import ROWS
 
 Json = dict[str, Any]
 MAX_RECORD = 64 << 20
@@ -98,8 +99,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NONE = Differences()
-# The provider files that have differences; imported only for a run of that very provider.
-_FILES = frozenset({"copilot", "gemini", "opencode", "pi"})
+_FILES = frozenset(row.name for row in ROWS if row.differs)
 
 
 def differences_of(provider: str) -> Differences:

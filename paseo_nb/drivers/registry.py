@@ -7,6 +7,7 @@ command that can be started. Called by whoever prepares a run, and by the doctor
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -22,8 +23,9 @@ from ..errors import UsageProblem
 from ..installing import bin_folder
 from ..model import Mode
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
-from . import acp_command, api, claude, codex, copilot, demo, gemini, opencode, pi
+from . import acp_command, api, demo
 from .provider import ModelBy, Provider, ProviderTable
+from .table import ROWS
 
 PROFILE = "@"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -64,13 +66,12 @@ class Resolved(msgspec.Struct, kw_only=True):
 
 
 def built_in() -> dict[str, Provider]:
-    """What comes with us."""
-    ours = (
-        demo.provider(), api.provider(), claude.PROVIDER, codex.PROVIDER, copilot.PROVIDER,
-        opencode.provider(),
-        pi.PROVIDER, gemini.PROVIDER,
-    )  # fmt: skip
-    return {provider.name: provider for provider in ours}
+    """What comes with us, in the table's order."""
+    made: dict[str, Provider] = {}
+    for row in ROWS:
+        module = importlib.import_module(f".{row.name}", __package__)
+        made[row.name] = module.provider() if hasattr(module, "provider") else module.PROVIDER
+    return made
 
 
 def providers(project: Path) -> dict[str, Provider]:
