@@ -38,7 +38,14 @@ NOTES = "its own settings' allow rules, and commands that only look, pass withou
 
 # Capabilities
 CAPABILITIES = Capabilities(
-    images=True, mcp=("stdio", "http"), returns="resume", asks=True, effort=True
+    images=True,
+    mcp=("stdio", "http"),
+    returns="resume",
+    asks=True,
+    permissions=("allow_once", "allow_always", "reject_once"),
+    effort=True,
+    steer=True,
+    usage="tokens per model call and turn with cache and reasoning, sub-agents included; cost",
 )
 
 # Usage: of each model call by the stream; of a turn by its result, sub-agents, side calls and
@@ -67,7 +74,7 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
-    signed_in=(("~/.claude/.credentials.json", "{"),),
+    signed_in=(("~/.claude/.credentials.json", "accessToken"),),
     sign_in="run `claude` and type /login",
     sessions="~/.claude/projects",
     capabilities=CAPABILITIES,
