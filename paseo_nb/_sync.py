@@ -566,7 +566,7 @@ def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
     provider: the agent's provider, as claude
-    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    since: only those that went on after this moment: 2h (ago), a date, or a time
     """
     return _portal.call(verbs.sessions, provider, since=since)
 
@@ -584,7 +584,7 @@ def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     """Load an agent's own sessions as finished runs, those that are not yet here.
 
     provider: the agent's provider, as claude
-    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    since: only those that went on after this moment: 2h (ago), a date, or a time
     """
     return _portal.call(verbs.import_sessions, provider, since=since)
 

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
@@ -606,7 +606,7 @@ async def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
     provider: the agent's provider, as claude
-    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    since: only those that went on after this moment: 2h (ago), a date, or a time
     """
     found = await _listed(provider, since)
     known = await _imported()
@@ -648,7 +648,7 @@ async def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     """Load an agent's own sessions as finished runs, those that are not yet here.
 
     provider: the agent's provider, as claude
-    since: only those that went on after it: a datetime, ISO text or an age as "7d"
+    since: only those that went on after this moment: 2h (ago), a date, or a time
     """
     host = current_host()
     known = await _imported()
@@ -672,12 +672,9 @@ async def _listed(provider: str, since: Any) -> list[Session]:
 
 async def _imported() -> dict[str, str]:
     """The runs that have a session already, by its id."""
-    from .store import frames
-
-    home, columns = current_host().home, ("run_id", "session_id")
-    have: Any = await anyio.to_thread.run_sync(lambda: frames.runs(home, columns=columns))
-    pairs = zip(have["session_id"].tolist(), have["run_id"].tolist(), strict=True)
-    return {session: run for session, run in pairs if isinstance(session, str)}
+    have = await runs(columns=("run_id", "session_id"))
+    rows = cast(list[dict[str, Any]], cast(Any, have).to_dict("records"))
+    return {row["session_id"]: row["run_id"] for row in rows if isinstance(row["session_id"], str)}
 
 
 def _moment(us: int) -> datetime.datetime:
