@@ -1,21 +1,34 @@
 """Structured answers: ask for a value of a JSON Schema, find it in what the agent says, validate.
 
 For agents that take no schema themselves (`Dialect.takes_schema`), and to check those that do.
-`jsonschema` is imported only where a run has a schema: it doubles a supervisor's memory.
+Judging is left to a process of its own with a limit in time: a schema's pattern may take for ever
+on what a model says, and `jsonschema` would double a supervisor's memory.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from ..drivers.acp_reading import content_text
 from ..drivers.reading import Reading
 from ..journal import RunFolder, read_journal
+from .children import Children
 
 TRIES = 3
+JUDGE_S = 10.0
+_BOOT = (
+    "import os,sys;sys.path+=sys.argv.pop(1).split(os.pathsep);"
+    "from paseo_nb.supervisor.answers import main;main()"
+)
 _ASK = """End your answer with one JSON value that is valid against this JSON Schema, in a ```json \
 block, with nothing after it:
 
@@ -29,24 +42,65 @@ _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _DECODER = json.JSONDecoder()
 
 
-class Asked:
-    """What a run's schema asks for."""
+def wish(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is added to a prompt."""
+    return {"type": "text", "text": _ASK.format(schema=json.dumps(schema, ensure_ascii=False))}
+
+
+def again(schema: dict[str, Any], wrong: str) -> dict[str, Any]:
+    """The prompt after a wrong answer."""
+    told = json.dumps(schema, ensure_ascii=False)
+    return {"type": "text", "text": _AGAIN.format(schema=told, wrong=wrong)}
+
+
+async def judged(
+    children: Children, schema: dict[str, Any], text: str, value: Any
+) -> tuple[Any, str | None]:
+    """`Judge.judge` in a process of its own, ended after `JUDGE_S`."""
+    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
+        question.write(json.dumps([schema, text, value]).encode("utf-8", "surrogatepass"))
+        question.seek(0)
+        child = children.spawn(
+            [sys.executable, "-I", "-S", "-c", _BOOT, os.pathsep.join(sys.path)],
+            env={},
+            cwd="/",
+            stdin=question.fileno(),
+            stdout=answer.fileno(),
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await asyncio.wait_for(asyncio.shield(child.exited), JUDGE_S)
+        except TimeoutError:
+            return None, f"it could not be checked in {JUDGE_S:g} s"
+        finally:
+            child.kill_group(signal.SIGKILL)
+        answer.seek(0)
+        try:
+            told, wrong = json.loads(answer.read())
+        except ValueError:
+            return None, "it could not be checked"
+        return told, wrong
+
+
+def main() -> None:
+    """The process that judges: [schema, text, value] in, [value, what is wrong] out."""
+    schema, text, value = json.loads(sys.stdin.buffer.read().decode("utf-8", "replace"))
+    try:
+        told = Judge(schema).judge(text, value)
+    except Exception as error:
+        told = (None, f"the schema cannot be applied: {error}")
+    sys.stdout.write(json.dumps(told))
+
+
+class Judge:
+    """Applies a schema."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         from jsonschema.validators import validator_for
         from referencing import Registry
 
-        self._text = json.dumps(schema, ensure_ascii=False)
         # The empty registry fetches nothing: a schema may not have us open a connection.
         self._validator: Any = validator_for(schema)(schema, registry=Registry())
-
-    def wish(self) -> dict[str, Any]:
-        """What is added to a prompt."""
-        return {"type": "text", "text": _ASK.format(schema=self._text)}
-
-    def again(self, wrong: str) -> dict[str, Any]:
-        """The prompt after a wrong answer."""
-        return {"type": "text", "text": _AGAIN.format(schema=self._text, wrong=wrong)}
 
     def judge(self, text: str, value: Any = None) -> tuple[Any, str | None]:
         """The value that an answer holds, or what is wrong with it: (value, None), (None, why).

@@ -222,12 +222,11 @@ class Turns:
         self, link: AgentLink, blocks: list[dict[str, Any]], schema: dict[str, Any]
     ) -> TurnResult:
         """A turn that must end with a value of the run's schema: asked again where it does not."""
-        from .answers import TRIES, Asked, answer_text
+        from .answers import TRIES, again, answer_text, judged, wish
 
         spec, recorder = self.supervisor.spec, self.supervisor.recorder
-        asked = Asked(schema)
         if not link.dialect.takes_schema:
-            blocks = [*blocks, asked.wish()]
+            blocks = [*blocks, wish(schema)]
         wrong = ""
         for left in reversed(range(TRIES)):
             offset = recorder.journal.size
@@ -236,14 +235,17 @@ class Turns:
                 return result
             reading = reading_for(spec.dialect, spec.at_heart)
             text = answer_text(self.supervisor.folder, reading, offset)
-            value, why = asked.judge(text, result.value)
+            children = self.supervisor.children
+            value, why = await judged(children, schema, text, result.value)
+            if self._cancelled_by is not None:
+                return TurnResult("cancelled")
             if why is None:
                 recorder.own("value", value=value)
                 return result
             wrong = why
             if left:
                 recorder.own("schema_retry", message=wrong)
-                blocks = [asked.again(wrong)]
+                blocks = [again(schema, wrong)]
         said = f"the answer does not fit the schema, after {TRIES} tries: {wrong}"
         return TurnResult("error", None, Problem("schema", said, "Simplify the schema, or send()."))
 

@@ -12,7 +12,7 @@ import pytest
 
 import paseo_nb as paseo
 from paseo_nb.mcp_sets import servers_of
-from paseo_nb.supervisor.answers import Asked
+from paseo_nb.supervisor.answers import Judge
 from paseo_nb.typed import json_schema, typed
 
 
@@ -72,6 +72,16 @@ def test_an_agent_that_cannot_fails_with_what_was_wrong(repo: Path, tmp_path: Pa
         )
 
 
+def test_a_pattern_that_takes_for_ever_ends_the_try_and_not_the_run(
+    repo: Path, tmp_path: Path
+) -> None:
+    schema = {"type": "string", "pattern": "^(a+)+$"}
+    run = paseo.run(script(tmp_path, fenced("a" * 60 + "!"), fenced("aaa")), "say", schema=schema)
+    assert run.value == "aaa"
+    told = paseo.events(run=run).query("kind == 'schema_retry'")["text"].tolist()
+    assert told == ["it could not be checked in 10 s"]
+
+
 def test_a_follow_up_has_a_value_too(repo: Path, tmp_path: Path) -> None:
     run = paseo.run(script(tmp_path, fenced([1]), fenced([2, 3])), "count", schema=list[int])
     assert run.value == [1]
@@ -115,11 +125,11 @@ def test_schemas_come_from_types_texts_and_files(tmp_path: Path) -> None:
 )
 def test_a_value_is_found_however_it_is_wrapped(text: str) -> None:
     assert SCHEMA is not None
-    assert Asked(SCHEMA).judge(text) == (GOOD, None)
+    assert Judge(SCHEMA).judge(text) == (GOOD, None)
 
 
 def test_a_schema_fetches_nothing() -> None:
-    asked = Asked({"$ref": "http://127.0.0.1:9/schema.json"})
+    asked = Judge({"$ref": "http://127.0.0.1:9/schema.json"})
     value, wrong = asked.judge("{}")
     assert value is None
     assert "cannot be applied" in str(wrong)
