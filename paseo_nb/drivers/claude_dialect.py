@@ -41,7 +41,7 @@ from .transport import decode
 
 EFFORTS: dict[str, str] = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), "")
 CONTROL_S = 60.0
-STEER_S = 8.0  # less than the supervisor waits
+STEER_S = 3600.0  # the supervisor gives it up at the end of the turn
 HOOK = "paseo_nb"
 LIFECYCLE = "msg_lifecycle_v1"
 STATE = "session_state_changed"
@@ -350,6 +350,10 @@ class ClaudeDialect:
             return not told.get("cancelled")
         except (ControlError, TimeoutError):
             return taken.done() and taken.result()
+        except asyncio.CancelledError:
+            if not self._closed:
+                self._send("cancel_async_message", message_uuid=ident)
+            raise
         finally:
             self._steers.pop(ident, None)
 

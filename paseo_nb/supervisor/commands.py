@@ -27,6 +27,7 @@ class Commands:
         self.seen = seen
         self.refused: dict[str, Refusal] = {}
         self.going: dict[str, asyncio.Future[None]] = {}
+        self._steering: set[asyncio.Task[None]] = set()
 
     async def carry(self, command: Command, client: Client) -> Any:
         """One command of a client; its result. Refusal where it cannot be."""
@@ -83,7 +84,7 @@ class Commands:
         supervisor = self.supervisor
         result: dict[str, Any] | None = None
         if verb == "send":
-            await self._send(Prompt(as_list(args.get("prompt")), "user", ident), args.get("when"))
+            self._send(Prompt(as_list(args.get("prompt")), "user", ident), args.get("when"))
         elif verb == "resume":
             self._resume(args, ident)
         elif verb == "cancel":
@@ -106,21 +107,35 @@ class Commands:
             supervisor.own("command_result", id=ident, ok=True)
         return result
 
-    async def _send(self, prompt: Prompt, when: Any) -> None:
+    def _send(self, prompt: Prompt, when: Any) -> None:
         supervisor = self.supervisor
         if when == "interrupt":
             supervisor.turns.interrupt_with(prompt)
             return
         if when == "steer" and supervisor.turns.running:
-            if await supervisor.turns.steer(prompt.blocks):
-                supervisor.own("steered", prompt=prompt.blocks, command_id=prompt.command_id)
-                supervisor.own("command_result", id=prompt.command_id, ok=True)
-                return
-            supervisor.own(
-                "warning",
-                message=f"{supervisor.spec.provider} takes no message in mid-turn:"
-                " queued for the next turn",
-            )
+            task = asyncio.get_running_loop().create_task(self._steer(prompt))
+            self._steering.add(task)
+            task.add_done_callback(self._steering.discard)
+            return
+        supervisor.want(prompt)
+
+    async def _steer(self, prompt: Prompt) -> None:
+        """Say a message into the running turn, or queue it where the agent does not take it. Not
+        awaited by whoever sent it: until its result is journaled it is owed."""
+        supervisor = self.supervisor
+        if await supervisor.turns.steer(prompt.blocks):
+            supervisor.own("steered", prompt=prompt.blocks, command_id=prompt.command_id)
+            supervisor.own("command_result", id=prompt.command_id, ok=True)
+            return
+        if supervisor.stopping is not None:
+            said = "the run was stopped"
+            supervisor.own("command_result", id=prompt.command_id, ok=False, error=said)
+            return
+        supervisor.own(
+            "warning",
+            message=f"{supervisor.spec.provider} did not take the message in mid-turn:"
+            " queued for the next turn",
+        )
         supervisor.want(prompt)
 
     def _resume(self, args: dict[str, Any], ident: str) -> None:

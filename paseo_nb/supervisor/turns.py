@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CANCEL_GRACE_S = 10.0
 TICK_S = 0.25
-STEER_S = 10.0
+STEER_S = 2.0  # after the end of a turn
 CONTINUE = (
     "You were interrupted in the middle of your last turn: your process was ended, and a command"
     " that was running was cut off. Look at the present state of the files, then go on with the"
@@ -75,13 +75,22 @@ class Turns:
         return self.queue.popleft() if self.queue else None
 
     async def steer(self, blocks: list[dict[str, Any]]) -> bool:
-        """Say something into the running turn; False where that is not possible."""
-        link = self.supervisor.link
+        """Say something into the running turn; False where the agent did not take it before the
+        turn was over. That may take as long as a tool that it runs."""
+        link, turn = self.supervisor.link, self.done
         if link is None or not self.running or self._cancelled_by is not None:
             return False
+        saying = asyncio.ensure_future(link.dialect.steer(blocks))
+        saying.add_done_callback(retrieved)
+        over = 0.0
+        while not saying.done() and over < STEER_S:
+            await asyncio.wait({saying}, timeout=TICK_S)
+            if not self.running or self.done != turn or self._cancelled_by is not None:
+                over += TICK_S
+        saying.cancel()
         try:
-            return await asyncio.wait_for(link.dialect.steer(blocks), STEER_S)
-        except (AgentProblem, TimeoutError):
+            return await saying
+        except (AgentProblem, asyncio.CancelledError):
             return False
 
     def interrupt_with(self, prompt: Prompt) -> None:

@@ -382,7 +382,7 @@ def test_steering_where_it_cannot_be_taken_is_queued(stage: Stage) -> None:
                          [BEGUN, says("second"), result()])  # fmt: skip
     stage.project.until(lambda: stage.history(run_id).text == "working", 20)
     stage.project.send(run_id, "left", when="steer")
-    assert stage.project.own(run_id, "warning")
+    stage.project.until(lambda: stage.project.own(run_id, "warning"), 10)
     stage.project.command(run_id, "set_agent_mode", value="plan")
     history = stage.ended(run_id, 2)
     assert [t.prompt for t in history.turns] == ["hello", "left"]
@@ -397,11 +397,11 @@ def test_steering_is_acknowledged_only_where_it_was_taken(stage: Stage, state: s
     )  # fmt: skip
     stage.project.until(lambda: stage.history(run_id).text == "working", 20)
     stage.project.send(run_id, "left", when="steer")
+    taken = state == "started"
+    history = stage.ended(run_id, 1 if taken else 2)
     said = [m for m in stage.got() if m["type"] == "user"][1]
     assert said["message"]["content"] == [{"type": "text", "text": "left"}]
-    taken = state == "started"
     assert len(stage.project.own(run_id, "steered")) == taken
-    history = stage.ended(run_id, 1 if taken else 2)
     assert [t.prompt for t in history.turns] == (["hello"] if taken else ["hello", "left"])
 
 
