@@ -46,10 +46,10 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ModelServer) -> Any:
     """Set up one CLI in a home of its own; returns that."""
 
-    def set_up(name: str) -> Path:
+    def set_up(name: str, **wishes: Any) -> Path:
         home = tmp_path / f"{name}-home"
         home.mkdir()
-        for key, value in recipes.RECIPES[name](home, server.url).items():
+        for key, value in recipes.RECIPES[name](home, server.url, **wishes).items():
             monkeypatch.setenv(key, value)
         folder = Path(executable(name)).parent
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -164,7 +164,7 @@ def test_a_failure_after_a_tool_call_is_an_error_too(
 def test_a_retry_is_an_event_and_no_word_of_the_models(
     repo: Path, server: ModelServer, set_up: Any, name: str
 ) -> None:
-    set_up(name)
+    set_up(name, **({"retries": True} if name == "pi" else {}))
     server.script = [Failure(500, "busy", 0.01), Failure(500, "busy", 0.01), "at last"]
     run = paseo.run(AGENTS[name], "try", mode="auto", timeout=120)
     assert run.text == "at last"
@@ -204,7 +204,7 @@ def test_an_mcp_server_that_would_be_left_out_is_refused_at_start(
     repo: Path, set_up: Any, name: str
 ) -> None:
     set_up(name)
-    wish = Wish(AGENTS[name], "hi", mcp=[{"name": "mine", "command": "x", "args": [], "env": []}])
+    wish = Wish(AGENTS[name], "hi", mcp={"mine": {"command": "sh"}})
     with pytest.raises(UsageProblem, match=r"would leave out 'mine' \(stdio\) without a word"):
         prepare(wish, Project(repo).host)
 
