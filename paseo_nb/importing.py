@@ -116,24 +116,32 @@ class _Lines:
             imported=str(session.path),
         )
         self._own(at, "session", session_id=session.session_id, how="imported")
-        outcome = None
+        ended: Told | None = None
         for one in told:
             line: Told = one
             at = max(at, line.t_us)
-            if line.prompt is not None:
+            prompt = [{"type": "text", "text": line.prompt}]
+            if line.prompt is not None and line.steers and self.turn:
+                self._own(at, "steered", prompt=prompt, command_id=None)
+            elif line.prompt is not None:
                 if self.turn:
-                    self._own(at, "turn_end", outcome=outcome or "end_turn", stop_reason=None)
+                    self._turn_end(at, ended)
                 self.turn += 1
-                outcome = None
-                prompt = [{"type": "text", "text": line.prompt}]
+                ended = None
                 self._own(at, "turn_start", origin="user", prompt=prompt, command_id=None)
             elif self.turn:
-                outcome = line.outcome or outcome
+                ended = line if line.outcome else ended
                 self._line(at, "in", line.kind, self._short(self.masker(line.raw)))
         if self.turn:
-            self._own(at, "turn_end", outcome=outcome or "end_turn", stop_reason=None)
+            self._turn_end(at, ended)
         self._own(at, "state", state="idle")
         self._own(at, "run_ended", reason="imported", state="idle")
+
+    def _turn_end(self, at: int, ended: Told | None) -> None:
+        outcome = ended and ended.outcome
+        problem = ended and ended.problem
+        facts = {} if problem is None else {"error": msgspec.to_builtins(problem)}
+        self._own(at, "turn_end", outcome=outcome or "end_turn", stop_reason=None, **facts)
 
     def _own(self, at: int, kind: str, **facts: Any) -> None:
         self._line(at, "own", kind, self.masker(encode(facts)))

@@ -225,10 +225,13 @@ def as_str(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+MOST = 2**53  # what JSON writes exactly; sums of it fit the tables' columns
+
+
 def as_int(value: Any) -> int | None:
-    """The value if it is a number, as an integer."""
+    """The value if it is a number that can be counted with, as an integer."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return int(value) if number else None
+    return int(value) if number and abs(value) <= MOST else None
 
 
 def blocks_text(blocks: list[Any]) -> str:

@@ -8,6 +8,7 @@ are book-keeping. The files have no cost of a turn.
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ _NOT_SAID = ("<local-command", "<task-notification", "<system-reminder", "<bash-
 _INTERRUPTED = "[Request interrupted by user"
 _COMMAND = "<command-name>"
 TITLE_CHARACTERS = 80
+DAY_S = 86_400
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -136,9 +138,9 @@ def _text(message: Json) -> str:
 
 
 def time_us(message: Json) -> int:
-    """When a line was written; 0 where it does not say."""
+    """When a line was written; 0 where it does not say, or says what cannot be."""
     try:
-        told = datetime.datetime.fromisoformat(str(message.get("timestamp")))
-    except ValueError:
+        told = datetime.datetime.fromisoformat(str(message.get("timestamp"))).timestamp()
+    except (ValueError, OverflowError):
         return 0
-    return int(told.timestamp() * 1_000_000)
+    return int(told * 1_000_000) if 0 < told < time.time() + DAY_S else 0

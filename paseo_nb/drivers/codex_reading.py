@@ -142,6 +142,8 @@ class CodexReading:
             return []
         if message.get("method") == "turn/started":
             self._turns.add(str(as_dict(params.get("turn")).get("id")))
+            if line.kind == "turn/started":  # no sub-agent's; a session's file has no prompts sent
+                self._speaking, self._compacted = None, False
         facts = self._facts(line.kind, message, params)
         if any(kind not in _SPEECH and kind not in _SILENT for kind, _ in facts):
             self._speaking = None
@@ -332,6 +334,7 @@ class CodexReading:
         grown = minus(now, self._kept.before.get(thread, Usage()))
         self._kept.before[thread] = now
         facts: list[Fact] = []
+        grown.source = as_str(params.get("source"))  # a session's file (`codex_sessions`)
         if str(params.get("turnId")) in self._turns and (grown.input_tokens or grown.output_tokens):
             self._usage = self._usage.plus(grown)
             call = {"message_id": None, "model": self._kept.model, "usage": grown}

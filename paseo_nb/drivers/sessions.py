@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import UsageProblem
-from ..model import Outcome
+from ..model import Outcome, Problem
 
 
 class Session(msgspec.Struct, kw_only=True):
@@ -32,14 +32,18 @@ class Session(msgspec.Struct, kw_only=True):
 
 
 class Told(msgspec.Struct):
-    """One line of a session for a run's journal: `prompt` begins a turn; `kind` and `raw` are a
-    line that the provider's reading understands; `outcome` is how the turn ended, if not well."""
+    """One line of a session for a run's journal: `prompt` begins a turn, or, with `steers`, is
+    said into the one that runs; `kind` and `raw` are a line that the provider's reading
+    understands; `outcome` is how the turn ended, if not well,
+    and `problem` why."""
 
     t_us: int
     prompt: str | None = None
     kind: str = ""
     raw: bytes = b""
     outcome: Outcome | None = None
+    problem: Problem | None = None
+    steers: bool = False
 
 
 class Sessions(Protocol):
@@ -54,7 +58,10 @@ class Sessions(Protocol):
         ...
 
 
-_SESSIONS = {"claude": ("claude_sessions", "ClaudeSessions")}
+_SESSIONS = {
+    "claude": ("claude_sessions", "ClaudeSessions"),
+    "codex": ("codex_sessions", "CodexSessions"),
+}
 
 
 def sessions_of(provider: str) -> Sessions:
