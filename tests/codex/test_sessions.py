@@ -147,7 +147,7 @@ def test_an_old_session_becomes_a_finished_run(home: Path, tmp_path: Path) -> No
     }  # fmt: skip
     assert "web_search" in calls["tool_name"].tolist()
     history = run.history()
-    told = {call.id: call for call in history.tool_calls.values()}
+    told = {call.tool_call_id: call for call in history.tool_calls.values()}
     first, patch = told["c1"], told["c2"]
     assert first.input == {"command": "ls -l", "cwd": "/somewhere/sub"}
     assert (first.finished_us or 0) - first.started_us == 2_000_000
