@@ -12,9 +12,9 @@ INSTALL = "npm install -g @openai/codex"
 
 # Launch: one process, one thread. The model, the effort, the sandbox and the MCP servers go by
 # messages. Sessions lie in CODEX_HOME (~/.codex), and any of them can be gone on with.
-# `codex_sessions` reads them: the way of writing with whole items (what 0.169.0 does by itself) and
-# the older one (`historyMode: legacy`), whose tokens are the same. Not read: compressed files, which
-# an experimental feature makes, archived ones, and the figures of sub-agents' own files.
+# `codex_sessions` reads them: whole items, as 0.169.0 writes by itself, and the older way
+# (`historyMode: legacy`). Not read: compressed files (an experimental feature), archived ones, and
+# the figures of sub-agents, which have files of their own.
 COMMAND = ["codex", "app-server"]
 DIALECT = "codex"
 

@@ -126,8 +126,7 @@ def test_an_old_session_becomes_a_finished_run(home: Path, tmp_path: Path) -> No
     made = paseo.import_sessions("codex")
     assert paseo.import_sessions("codex").empty, "each is loaded once"
     run = paseo.import_session("codex", "0199aaaa")
-    assert run.id == made["run_id"][0]
-    assert (run.state, run.session_id) == ("idle", OLD)
+    assert (run.id, run.state, run.session_id) == (made["run_id"][0], "idle", OLD)
     turns = run.turns()
     assert turns["prompt"].tolist() == ["list the files", "patch it\n[image]", "and now"]
     assert turns["outcome"].tolist() == ["end_turn", "end_turn", "cancelled"]
@@ -269,7 +268,7 @@ def plot(conversation: Conversation) -> Answer:
     """What the model does, by a word in the prompt."""
     prompt = conversation.prompt
     if "fail" in prompt:
-        return Failure(500, "told to fail")
+        return Failure(500)
     uses = {
         "write": Use("write", {"path": "hello.txt", "content": "hello\n"}),
         "patch": Use("shell", {"command": f"apply_patch <<'EOF'\n{PATCH}EOF\n"}),
@@ -322,8 +321,8 @@ def test_a_session_of_a_terminal_is_taken_over(server: ModelServer, model: str) 
     run = paseo.import_session("codex", row["session_id"][:18])
     usage = run.usage
     assert (usage.input_tokens, usage.output_tokens) == (told.input_tokens, told.output_tokens)
-    assert usage.cache_read_tokens == told.cached_tokens
-    assert usage.cache_write_tokens == told.cache_write_tokens
+    cached = (usage.cache_read_tokens, usage.cache_write_tokens)
+    assert cached == (told.cached_tokens, told.cache_write_tokens)
     assert usage.reasoning_tokens == told.reasoning_tokens
     assert usage.source == "session file"
     history = run.history()
@@ -353,3 +352,48 @@ def test_a_session_of_a_terminal_is_taken_over(server: ModelServer, model: str) 
     usage = run.usage
     assert (usage.input_tokens, usage.output_tokens) == (told.input_tokens, told.output_tokens)
     assert paseo.sessions("codex")["run_id"].tolist() == [run.id]
+
+
+@pytest.mark.real_agent
+def test_the_older_way_of_writing_says_the_same(server: ModelServer) -> None:
+    """The CLI still writes it for whom asks: plain messages, and calls as asked for and given."""
+    command = ["codex", "app-server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
+
+        def ask(method: str, until: str | None = None, **params: Any) -> Json:
+            assert agent.stdin is not None
+            assert agent.stdout is not None
+            message = {"id": method, "method": method, "params": params}
+            agent.stdin.write(json.dumps(message).encode())
+            agent.stdin.write(b"\n")
+            agent.stdin.flush()
+            answer: Json = {}
+            for raw in agent.stdout:
+                message = json.loads(raw)
+                answer = message.get("result", answer) if message.get("id") == method else answer
+                if (answer and until is None) or (until and message.get("method") == until):
+                    return answer
+            raise AssertionError(f"the agent ended before it answered {method}")
+
+        client = {"name": "tests", "version": "1"}
+        ask("initialize", clientInfo=client, capabilities={"experimentalApi": True})
+        free = {"approvalPolicy": "never", "sandbox": "danger-full-access"}
+        thread = ask("thread/start", historyMode="legacy", **free)["thread"]["id"]
+        for prompt in ("write it", "patch it", "break it"):
+            given = [{"type": "text", "text": prompt, "text_elements": []}]
+            ask("turn/start", "turn/completed", threadId=thread, input=given)
+        agent.communicate(timeout=30)
+    (file,) = Path(os.environ["CODEX_HOME"]).rglob(f"*{thread}.jsonl")
+    assert '"user_message"' in file.read_text()
+    run = paseo.import_session("codex", thread)
+    told, usage = server.spent(), run.usage
+    assert (usage.input_tokens, usage.output_tokens) == (told.input_tokens, told.output_tokens)
+    history = run.history()
+    shell, patch, broken = history.tool_calls.values()
+    assert (shell.tool_name, shell.outcome) == ("shell", "completed")
+    assert shell.input["cwd"] == str(Path.cwd())
+    assert ("alpha\nbeta\n", "alpha\nBETA\n") in [
+        (block["oldText"], block["newText"]) for block in patch.content
+    ]
+    assert (broken.outcome, broken.output) == ("failed", {"exit_code": 3, "output": "no\n"})
+    assert run.text.endswith("turn 3, break it")
