@@ -560,7 +560,10 @@ def raise_for(run: RunView) -> None:
     kind, what = errors.get(turn.outcome or "", (RunFailed, "failed"))
     if kind is RunInterrupted and not hint:
         hint = " Everything up to there is kept; resume() goes on in the agent's own session."
-    raise kind(f"{name} {what}{said}.{hint}".replace("..", "."), run)
+    error = kind(f"{name} {what}{said}.{hint}".replace("..", "."), run)
+    if problem is not None and problem.code == "timeout":
+        error.exit_code = RunTimeout.exit_code
+    raise error
 
 
 def _make(prepared: preparing.Prepared, host: LocalHost) -> Launch | str:

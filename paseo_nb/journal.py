@@ -188,11 +188,17 @@ def last_own(path: Path, *kinds: str) -> Line | None:
 
 
 def last_line(path: Path) -> Line | None:
-    """The last whole line."""
+    """The last whole line that is not damaged."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             end = data.rfind(b"\n")
-            return decode_line(data[data.rfind(b"\n", 0, end) + 1 : end]) if end > 0 else None
+            while end > 0:
+                begin = data.rfind(b"\n", 0, end)
+                line = decode_line(data[begin + 1 : end])
+                if line.seq >= 0:
+                    return line
+                end = begin
+            return None
     except (FileNotFoundError, ValueError):
         return None
 

@@ -37,6 +37,7 @@ def parser_for(verb: Verb, prog: str, *, without: Sequence[str] = ()) -> Parser:
         description=_for_a_reader(text),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=True,
+        allow_abbrev=False,
     )
     for name, parameter in inspect.signature(verb.function).parameters.items():
         if name not in HIDDEN and name not in without:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
-from .errors import UsageProblem
+from .errors import PaseoError, UsageProblem
 
 
 def json_schema(wanted: Any) -> dict[str, Any] | None:
@@ -41,9 +42,16 @@ def typed(value: Any, wanted: Any) -> Any:
     """A validated value as the type that was asked for; as it is where that was a schema."""
     if value is None or wanted is None or isinstance(wanted, (str, Mapping)):
         return value
-    if hasattr(wanted, "model_validate"):
-        return wanted.model_validate(value)
-    return msgspec.convert(value, wanted)
+    try:
+        if hasattr(wanted, "model_validate"):
+            return wanted.model_validate(value)
+        return msgspec.convert(value, wanted, strict=False)
+    except ValueError as error:
+        name = getattr(wanted, "__name__", wanted)
+        raise PaseoError(
+            f"the answer fits the schema and yet makes no {name}: {error}. The plain value is in"
+            " paseo.attach(run.id).value"
+        ) from error
 
 
 def _read(text: str) -> Any:
@@ -61,7 +69,8 @@ def _read(text: str) -> Any:
 
 
 def _of_type(wanted: Any) -> Any:
-    if not isinstance(wanted, type) and not hasattr(wanted, "__origin__"):
+    made_of_types = isinstance(wanted, types.UnionType) or hasattr(wanted, "__origin__")
+    if not isinstance(wanted, type) and not made_of_types:
         raise UsageProblem(
             f"schema={wanted!r} is no schema: give a JSON Schema, or a type (a pydantic model, a"
             " dataclass, a msgspec Struct, list[int], …)"

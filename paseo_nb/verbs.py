@@ -311,7 +311,15 @@ def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None
                 f"session {session!r} was started with {name}={getattr(spec, name)!r}; {name}="
                 f"{asked!r} takes another session name"
             )
-    for name in ("env", "budget", "timeout"):
+    for name, asked in (
+        ("schema", prepared.schema),
+        ("mcp", prepared.mcp or None),
+        ("rules", prepared.rules or None),
+    ):
+        if asked is not None and asked != getattr(spec, name):
+            what = "allow= and deny=" if name == "rules" else f"{name}="
+            raise UsageProblem(f"{what} count at the start of session {session!r} only")
+    for name in ("env", "budget", "timeout", "permission_timeout"):
         if getattr(wish, name) is not None:
             raise UsageProblem(f"{name}= counts at the start of session {session!r} only")
 

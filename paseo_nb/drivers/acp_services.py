@@ -142,10 +142,10 @@ class Services:
             raise RequestError(INVALID_PARAMS, "command must be text")
         if self.cancelled:
             raise RequestError(INTERNAL, "the turn was cancelled")
-        refused = self.seat.may_run()
+        argv = [command, *map(str, as_list(params.get("args")))]
+        refused = self.seat.may_run(" ".join(argv))
         if refused:
             raise RequestError(INTERNAL, refused)
-        argv = [command, *map(str, as_list(params.get("args")))]
         if len(argv) == 1 and " " in command and shutil.which(command) is None:
             argv = ["/bin/sh", "-c", command]  # some agents put a whole command line there
         pairs = [as_dict(pair) for pair in as_list(params.get("env"))]
@@ -233,6 +233,16 @@ def _read_text(path: str, params: Json) -> str:
 def _write_text(path: str, content: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     data = content.encode("utf-8", "replace")
-    with open(_open_file(path, os.O_WRONLY | os.O_CREAT), "wb") as file:
-        file.truncate()
-        file.write(data)
+    real = os.path.realpath(path)
+    with open(_open_file(real, os.O_WRONLY | os.O_CREAT), "rb", closefd=True) as before:
+        mode = stat.S_IMODE(os.fstat(before.fileno()).st_mode)
+    beside = f"{real}.{os.getpid()}.paseo"
+    try:
+        with open(beside, "wb") as file:  # a full disk must not cost the file that is there
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+        os.replace(beside, real)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise

@@ -114,8 +114,8 @@ class Seat(Protocol):
         """None if the policy lets the agent write there through us, else why not."""
         ...
 
-    def may_run(self) -> str | None:
-        """None if the policy lets the agent run commands through us, else why not."""
+    def may_run(self, command: str | None = None) -> str | None:
+        """None if the policy lets the agent run commands (this one, through us), else why not."""
         ...
 
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:

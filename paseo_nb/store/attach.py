@@ -182,6 +182,8 @@ def _explain(error: duckdb.Error, path: Path) -> Exception:
     if "database does not exist" in said:
         return FileNotFoundError(errno.ENOENT, said, str(path))
     broken = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+    if "cannot initialize database with storage version" in said:  # another tool made it
+        return IndexDamaged(f"{path} was made by another tool. Delete it: it is rebuilt.")
     if "not a valid DuckDB database file" in said or isinstance(error, broken):
         return IndexDamaged(f"{path} is damaged. Delete it: it is rebuilt from the journals.")
     return StorageProblem(f"the index cannot be opened: {said}")

@@ -40,6 +40,7 @@ Answer again with only the corrected JSON value, in a ```json block, valid again
 {schema}"""
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _DECODER = json.JSONDecoder()
+_NOTHING = object()
 
 
 def wish(schema: dict[str, Any]) -> dict[str, Any]:
@@ -105,16 +106,18 @@ class Judge:
     def judge(self, text: str, value: Any = None) -> tuple[Any, str | None]:
         """The value that an answer holds, or what is wrong with it: (value, None), (None, why).
         value: as the agent gave it apart from its text."""
-        candidates = [value] if value is not None else list(_values(text))
-        wrong = "it holds no JSON value"
-        for candidate in candidates:
-            found = self._wrong(candidate)
-            if found is None:
-                return candidate, None
-            wrong = found if candidate is candidates[0] else wrong
-        return None, wrong
+        if value is None:
+            value = next(_values(text), _NOTHING)
+        if value is _NOTHING:
+            return None, "it holds no JSON value"
+        wrong = self._wrong(value)
+        return (value, None) if wrong is None else (None, wrong)
 
     def _wrong(self, value: Any) -> str | None:
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:
+            return "it holds what is no text or no number: half of a character, NaN or Infinity"
         try:
             errors = sorted(self._validator.iter_errors(value), key=lambda error: len(error.path))
         except Exception as error:  # a $ref that leads nowhere, a pattern that is no expression

@@ -9,6 +9,7 @@ of such a secret its first two characters may be written, never more.
 from __future__ import annotations
 
 import json
+import os
 import re
 import string
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,12 @@ from typing import Any
 import msgspec
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
-NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(?:^|_)(?:PASS|PWD|AUTH)(?:$|_)",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"(?:FILE|PATH|DIR|FOLDER|SOCK)$", re.IGNORECASE)
+_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 MIN_LENGTH = 8
 MASK = "•••"
 _MASK = MASK.encode()
@@ -62,9 +68,16 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
     values = {
         value
         for name, value in environment.items()
-        if NAME.search(name) and len(value) >= MIN_LENGTH and not value.startswith("/")
+        if NAME.search(name) and not _is_path(name, value)
     }
+    values |= {word for value in environment.values() for word in _IN_URL.findall(value)}
+    values = {value for value in values if len(value) >= MIN_LENGTH}
     return sorted(values, key=len, reverse=True)
+
+
+def _is_path(name: str, value: str) -> bool:
+    """A key may begin with a slash too: what tells a path is its name, or that it is there."""
+    return value.startswith("/") and (_PLACE.search(name) is not None or os.path.exists(value))
 
 
 def _forms(value: str) -> set[str]:

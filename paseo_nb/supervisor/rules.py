@@ -1,12 +1,15 @@
 """Rules of the permission policy: what a user allows or denies by kind, command and path.
 
 A deny stands above every mode and every allow. An allow is narrow on purpose: a command passes only
-where it is one plain command, as a pattern like `pytest *` must not let `pytest; curl …` pass.
+where it is one plain command, as a pattern like `pytest *` must not let `pytest; curl …` pass. A
+deny is wide: its plain words are looked for anywhere in the command. No text rule can catch every
+way to write a command (`git -C . push`): to forbid commands for certain, deny `execute` itself.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
 from collections.abc import Sequence
@@ -16,6 +19,8 @@ from ..drivers.acp_reading import as_dict, as_list, as_str
 from ..model import Rule
 
 _OPERATORS = re.compile(r"[;&|`<>\n\r]|\$\(")
+_ESCAPED = re.compile(r"\[([*?[])\]")
+_NOISE = re.compile(r"[\"'\\(){};&|`$<>\s]+")
 _COMMAND_KEYS = ("command", "cmd", "commandLine", "command_line", "script")
 
 
@@ -53,9 +58,15 @@ def _denies(rule: Rule, tool_call: dict[str, Any], paths: Sequence[str], cwd: st
     if rule.pattern is None:
         return True
     command = command_of(tool_call) or as_str(tool_call.get("title")) or ""
-    parts = [command, *(part.strip(" ()\t") for part in _OPERATORS.split(command))]
-    return any(_fits(part, rule.pattern) for part in parts if part) or any(
-        _path_fits(path, rule.pattern, cwd) for path in paths
+    words = " ".join(_NOISE.sub(" ", command).split())
+    parts = [command, words, *(part.strip(" ()\t") for part in _OPERATORS.split(command))]
+    plain = " ".join(rule.pattern.rstrip("* ").split())
+    anywhere = rf"(?:^|[\s/]){re.escape(plain)}(?:\s|$)"
+    named = bool(plain) and not set("*?[") & set(plain) and re.search(anywhere, words) is not None
+    return (
+        (named and rule.kind == "execute")
+        or any(_fits(part, rule.pattern) for part in parts if part)
+        or any(_path_fits(path, rule.pattern, cwd) for path in paths)
     )
 
 
@@ -79,7 +90,8 @@ def _fits(text: str, pattern: str) -> bool:
 
 def _path_fits(path: str, pattern: str, cwd: str) -> bool:
     """Whether a path, its links resolved, fits; a relative pattern is meant from `cwd`."""
-    whole = os.path.join(os.path.realpath(cwd), os.path.expanduser(pattern))
+    pattern += "**" if pattern.endswith("/") else ""
+    whole = _resolved(os.path.join(glob.escape(os.path.realpath(cwd)), os.path.expanduser(pattern)))
     try:
         real = os.path.realpath(os.path.join(cwd, path))
     except ValueError:  # a NUL in it
@@ -87,3 +99,19 @@ def _path_fits(path: str, pattern: str, cwd: str) -> bool:
     return fnmatch.fnmatchcase(real, whole) or (
         real.startswith(whole.rstrip("/*") + os.sep) and (whole.endswith(("/", "/**")))
     )
+
+
+def _resolved(pattern: str) -> str:
+    """The pattern with the links of its plain beginning resolved."""
+    head, tail = pattern, ""
+    while glob.has_magic(_ESCAPED.sub("", head)) or not os.path.lexists(_unescaped(head)):
+        head, _, last = head.rpartition(os.sep)
+        tail = os.path.join(last, tail) if tail else last
+        if not head:
+            return pattern
+    whole = glob.escape(os.path.realpath(_unescaped(head)))
+    return os.path.join(whole, tail) if tail else whole
+
+
+def _unescaped(pattern: str) -> str:
+    return _ESCAPED.sub(r"\1", pattern)

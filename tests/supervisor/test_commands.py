@@ -346,3 +346,19 @@ def test_resume_goes_on_with_an_interrupted_turn_once(project: Project) -> None:
     project.command(run_id, "resume", prompt=BLOCKS)
     assert project.ended(run_id, turns=3).turns[2].prompt == "more"
     check_invariants(project, run_id)
+
+
+def test_a_damaged_last_line_does_not_begin_the_count_anew(project: Project) -> None:
+    run_id = project.start(script=[[{"say": "One."}], [{"say": "Two."}]])
+    project.ended(run_id)
+    project.command(run_id, "stop")
+    project.gone(run_id, 20)
+    last = project.lines(run_id)[-1].seq
+    with project.folder(run_id).journal.open("ab") as file:
+        file.write(b'{"seq":999,"garbage\n')
+    project.send(run_id, "again")
+    history = project.ended(run_id, turns=2)
+    assert [turn.prompt for turn in history.turns] == ["hello", "again"]
+    seqs = [line.seq for line in project.lines(run_id) if line.seq >= 0]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert len(seqs) > last

@@ -156,6 +156,13 @@ RULED = [
     ("execute", {"command": "git push origin"}, "deny"),
     ("execute", {"command": "pytest && git push -f"}, "deny"),
     ("execute", {"command": "(git push)"}, "deny"),
+    ("execute", {"command": "git  push"}, "deny"),
+    ("execute", {"command": "/usr/bin/git push"}, "deny"),
+    ("execute", {"command": "sudo git push origin"}, "deny"),
+    ("execute", {"command": "bash -c 'git push'"}, "deny"),
+    ("execute", {"command": "{ git push; }"}, "deny"),
+    ("execute", {"command": "\\git push"}, "deny"),
+    ("execute", {"command": "git pushed"}, "ask"),
     ("execute", {}, "ask"),
     ("fetch", {"url": "https://x"}, "deny"),
     ("edit", {"path": "docs/a/b.txt"}, "allow"),
@@ -180,6 +187,35 @@ def test_rules_stand_above_the_mode(tree: Path, kind: str, given: Any, verdict: 
     assert decided("auto") == ("deny" if verdict == "deny" else "allow")
     if kind != "read":
         assert decided("read") == "deny"
+
+
+@pytest.mark.parametrize("name", ["p [4] é x", "plain"])
+def test_paths_of_rules_in_folders_with_odd_names_and_links(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    (root / "real").mkdir(parents=True)
+    (root / "link").symlink_to(root / "real")
+
+    def verdict(path: str, rule: str) -> str:
+        call = {"kind": "edit", "rawInput": {"path": path}}
+        return decide("auto", call, [], str(root), [Rule("deny", "edit", rule)]).verdict
+
+    for path, rule in ((".env", ".env"), ("a/.env", "*.env"), ("real/x", "link/**"),
+                       ("link/x", "real/**"), ("link/x", "link/")):  # fmt: skip
+        assert verdict(path, rule) == "deny", (path, rule)
+    assert verdict("real.txt", "real/**") == "allow"
+
+
+def test_what_we_do_for_the_agent_obeys_the_rules_too(project: Project) -> None:
+    inside = str(project.root / "new.txt")
+    steps = [
+        {"$ask": {"method": "fs/write_text_file", "params": {"path": inside, "content": "x"}}},
+        {"$ask": {"method": "terminal/create", "params": {"command": "touch", "args": ["ran"]}}},
+    ]
+    run_id, command = start(project, *steps, mode="auto", rules=[Rule("deny", "*")])
+    project.ended(run_id)
+    assert answers(project, command) == [-32603, -32603]
+    assert not Path(inside).exists()
+    assert not (project.root / "ran").exists()
 
 
 def test_a_rule_decides_and_is_named(project: Project) -> None:

@@ -341,13 +341,17 @@ def test_which_variables_are_secret() -> None:
     environment = {
         "OPENAI_API_KEY": "a-long-value", "GH_TOKEN": "b-long-value", "db_password": "c-long-value",
         "SECRET": "short", "SSH_KEY_FILE": "/home/u/.ssh/id_rsa", "HOME": "/home/user", "EDITOR": "vim-or-emacs",
-        "CREDENTIALS": "d-long-value",
+        "CREDENTIALS": "d-long-value", "AWS_SECRET_ACCESS_KEY": "/e/long+value", "DB_PASS": "f-long-value",
+        "SSH_AUTH_SOCK": "/run/u/agent", "URL": "postgres://u:g-long-value@h/db", "BYPASS": "not-a-secret",
     }  # fmt: skip
     assert sorted(secrets_in(environment)) == [
+        "/e/long+value",
         "a-long-value",
         "b-long-value",
         "c-long-value",
         "d-long-value",
+        "f-long-value",
+        "g-long-value",
     ]
 
 

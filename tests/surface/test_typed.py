@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,35 @@ def test_schemas_come_from_types_texts_and_files(tmp_path: Path) -> None:
 def test_a_value_is_found_however_it_is_wrapped(text: str) -> None:
     assert SCHEMA is not None
     assert Judge(SCHEMA).judge(text) == (GOOD, None)
+
+
+@pytest.mark.parametrize("text", ['{"n": "\\ud800"}', '{"n": NaN}', '{"n": -Infinity}'])
+def test_what_is_no_text_or_number_is_no_answer(text: str) -> None:
+    value, wrong = Judge({"type": "object"}).judge(text)
+    assert value is None
+    assert "half of a character, NaN" in str(wrong)
+
+
+def test_prose_before_the_answer_is_not_the_answer() -> None:
+    text = 'Take [1] and {"n": 3}; no: {"n": "x"}'
+    value, wrong = Judge({"properties": {"n": {"type": "integer"}}}).judge(text)
+    assert (value, wrong) == (None, "$.n: 'x' is not of type 'integer'")
+
+
+def test_a_value_that_makes_no_such_type_is_an_error_of_ours(repo: Path, tmp_path: Path) -> None:
+    run = paseo.run(script(tmp_path, fenced("not a date")), "when?", schema=datetime.datetime)
+    with pytest.raises(paseo.PaseoError, match="makes no datetime"):
+        _ = run.value
+    assert paseo.attach(run.id).value == "not a date"
+
+
+def test_a_session_keeps_what_it_was_started_with(repo: Path, tmp_path: Path) -> None:
+    agent = script(tmp_path, fenced(GOOD), fenced(GOOD))
+    paseo.run(agent, "judge", session="s", schema=Verdict)
+    assert paseo.run(agent, "again", session="s", schema=Verdict).value == Verdict(True, 0.5, ["a"])
+    for more in ({"deny": ["execute"]}, {"schema": list[int]}, {"mcp": {"x": "sh"}}):
+        with pytest.raises(paseo.UsageProblem, match=r"count at the start of session 's' only"):
+            paseo.run(agent, "and", session="s", **more)
 
 
 def test_a_schema_fetches_nothing() -> None:
