@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -190,10 +189,13 @@ def test_a_runtime_folder_that_is_too_long(
         assert named(diagnose(project), "sockets").fix == f"chmod 700 {folder}"
 
 
-def obey_modes() -> None:
-    """Between fork and exec: root, too, may write only what modes allow it to."""
-    PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
-    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+# Root, too, may write only what modes allow it to, once this has been dropped and it has exec'd.
+OBEY_MODES = """
+import ctypes, os, sys
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
+"""
 
 
 def test_a_folder_that_cannot_be_written(project: Path) -> None:
@@ -203,7 +205,7 @@ def test_a_folder_that_cannot_be_written(project: Path) -> None:
     )
     project.chmod(0o500)
     done = subprocess.run(
-        [sys.executable, "-c", look, project], capture_output=True, text=True, preexec_fn=obey_modes
+        [sys.executable, "-c", OBEY_MODES, look, project], capture_output=True, text=True
     )
     assert f"{project} cannot be written" in done.stdout, done.stderr
 
