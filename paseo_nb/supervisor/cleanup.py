@@ -39,20 +39,21 @@ def boot_id() -> str:
 
 
 def parents() -> dict[int, int]:
-    """pid → parent pid of every living process (zombies left out)."""
+    """pid → parent pid of every living process. A zombie whose threads live on is alive: while it
+    lasts its children hang below it, and nowhere else."""
     if not _HAS_PROC:
         return _parents_by_ps()
     found: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             stat = _stat(int(name))
-            if stat is not None and stat[0] not in ("Z", "X"):
+            if stat is not None and (stat[0] not in ("Z", "X") or int(stat[17]) > 1):
                 found[int(name)] = int(stat[1])
     return found
 
 
 def _stat(pid: int) -> list[str] | None:
-    """/proc/PID/stat from the state on: state, ppid, …"""
+    """/proc/PID/stat from the state on: state, ppid, …, [17] threads, [19] start time."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].decode().split()
@@ -136,22 +137,26 @@ def end(
 ) -> bool:
     """Terminate what `find` finds, then kill it, again and again until nothing is found.
 
-    True when nothing is left. Newly forked processes are met by looking again.
+    True when nothing is left. Newly forked processes are met by looking again, and nothing is
+    believed to be left only when two looks say so: a process whose parent dies during a look hangs
+    nowhere in it.
     """
-    pids = find()
-    if not pids:
-        return True
-    if term_s > 0:
+
+    def left() -> list[int]:
+        return find() or find()
+
+    pids = left()
+    if pids and term_s > 0:
         kill(pids, signal.SIGTERM)
         deadline = time.monotonic() + term_s
         while time.monotonic() < deadline:
             time.sleep(0.01)
             if reaps:
                 reap()
-            if not find():
+            if not left():
                 return True
     deadline = time.monotonic() + wait_s
-    while pids := find():
+    while pids := left():
         if time.monotonic() > deadline:
             return False
         kill(pids, signal.SIGKILL)

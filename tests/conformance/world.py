@@ -107,7 +107,7 @@ class World:
     def waits_for_permission(self, run: Any) -> None:
         """Wait until it asks; an AssertionError if its turn ends without a question."""
         self.until(
-            lambda: run.pending() or (run.history().turns and not run.history().turn_open),
+            lambda: run.state == "waiting" or (run.history().turns and not run.history().turn_open),
             40,
             "it asks for permission",
         )
