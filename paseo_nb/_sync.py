@@ -291,7 +291,8 @@ def run(
         reuse=reuse,
         cell=cell,
     )
-    return made.wait(on_permission=on_permission)
+    with people.cancelling(made):
+        return made.wait(on_permission=on_permission)
 
 
 def start(

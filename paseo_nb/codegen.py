@@ -161,7 +161,8 @@ def generate() -> str:
         if name == "run":  # starts on the loop, waits here, where a person can be asked
             given = passed.replace("on_permission=on_permission, ", "")
             parts.append(f"    made = start({given})\n")
-            parts.append("    return made.wait(on_permission=on_permission)\n")
+            parts.append("    with people.cancelling(made):\n")
+            parts.append("        return made.wait(on_permission=on_permission)\n")
             continue
         call = f"_portal.call(verbs.{name}{', ' if passed else ''}{passed})"
         if "Run" in returns and "RunDiff" not in returns:

@@ -36,6 +36,16 @@ def holding(run: AsyncRun) -> Generator[None]:
         held.cancel()
 
 
+@contextlib.contextmanager
+def cancelling(run: Any) -> Generator[None]:
+    """End the turn of a run that is being launched where its launch is interrupted: ■, Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.cancel()
+        raise
+
+
 def wait(
     run: AsyncRun,
     timeout: float | None,

@@ -256,7 +256,12 @@ async def run(
         reuse=reuse,
         cell=cell,
     )
-    return await made.wait(on_permission=on_permission)
+    try:
+        return await made.wait(on_permission=on_permission)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await made.cancel()
+        raise
 
 
 verb(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -351,3 +352,27 @@ def test_runs_of_a_linked_worktree_are_the_repositorys(
     assert not (linked / ".paseo_nb").exists()
     monkeypatch.chdir(repo)
     assert [one.id for one in paseo.ls()] == [run.id]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "paseo.run('demo/slow', 'seconds=60')",
+        "asyncio.run(paseo.aio.run('demo/slow', 'seconds=60'))",
+    ],
+)
+def test_an_interrupted_launch_cancels_its_turn(repo: Path, call: str) -> None:
+    code = f"import asyncio, signal; import paseo_nb as paseo; from paseo_nb import aio; {call}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler); {code}"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (len(paseo.ls()) and paseo.ls()[0].state == "running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    run = paseo.ls()[0]
+    run.wait(30, check=False)
+    assert run.history().turns[0].outcome == "cancelled"
