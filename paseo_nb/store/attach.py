@@ -45,7 +45,11 @@ class IndexHeld(StorageProblem):
 
 
 class IndexDamaged(StorageProblem):
-    """The file is no DuckDB database any more."""
+    """The file is no index of ours any more."""
+
+
+class IndexFull(StorageProblem):
+    """There is no space to write the index; the journals answer meanwhile."""
 
 
 def database(home: Path) -> Path:
@@ -159,7 +163,7 @@ def attached(con: Any, path: Path, *, write: bool) -> Generator[None]:
             con.execute(f"ATTACH {literal(str(path))} AS {INDEX} ({options})")
             break
         except duckdb.Error as error:
-            problem = _explain(error, path)
+            problem = explain(error, path)
             if not isinstance(problem, IndexHeld) or time.monotonic() > deadline:
                 raise problem from error
             time.sleep(0.02)
@@ -167,13 +171,24 @@ def attached(con: Any, path: Path, *, write: bool) -> Generator[None]:
         if write:
             path.chmod(0o600)
         yield
-    finally:
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            con.execute(f"DETACH {INDEX}")
+        raise
+    try:
         con.execute(f"DETACH {INDEX}")
+    except duckdb.Error as error:  # it writes what is in the log, which may meet a full disk
+        raise explain(error, path) from error
 
 
-def _explain(error: duckdb.Error, path: Path) -> Exception:
-    """DuckDB's refusal to attach, as an error of ours."""
+def explain(error: duckdb.Error, path: Path) -> OSError:
+    """DuckDB's refusal, as an error of ours (or FileNotFoundError)."""
     said = str(error)
+    if os.strerror(errno.ENOSPC) in said or os.strerror(errno.EDQUOT) in said:
+        return IndexFull(
+            f"there is no space left to write the index {path}. Free some, then try again. Nothing"
+            " is lost: the journals hold it all."
+        )
     if "Conflicting lock" in said or "Could not set lock" in said:
         pid = re.search(r"PID (\d+)", said)
         return IndexHeld(path, f"PID {pid[1]}" if pid else "another process")
@@ -184,9 +199,10 @@ def _explain(error: duckdb.Error, path: Path) -> Exception:
     broken = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
     if "cannot initialize database with storage version" in said:  # another tool made it
         return IndexDamaged(f"{path} was made by another tool. Delete it: it is rebuilt.")
-    if "not a valid DuckDB database file" in said or isinstance(error, broken):
+    torn = "not a valid DuckDB database file" in said or "Could not read enough bytes" in said
+    if torn or isinstance(error, broken):
         return IndexDamaged(f"{path} is damaged. Delete it: it is rebuilt from the journals.")
-    return StorageProblem(f"the index cannot be opened: {said}")
+    return StorageProblem(f"the index {path} cannot be used: {said}")
 
 
 def literal(text: str) -> str:

@@ -40,7 +40,9 @@ def advance_soon(home: Path) -> None:
         if home in _running:
             _again.add(home)
             return
-        thread = threading.Thread(target=_work, args=(home,), name="paseo-index")
+        thread = threading.Thread(
+            target=_work, args=(home,), name="paseo-index", daemon=False
+        )  # said so: started by a worker thread, it would be a daemon as that is
         _running[home] = thread
     try:
         thread.start()

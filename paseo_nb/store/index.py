@@ -28,12 +28,13 @@ from .attach import (
     connection,
     database,
     exclusive_lock,
+    explain,
     lock_path,
     shared_lock,
     writers_turn,
 )
 from .fold import Carry, Fold, reading_tag
-from .migrations import migrate, missing, read_meta
+from .migrations import check_tables, migrate, missing, read_meta
 from .reader import RunReader, events_table
 from .rows import model_call_row, permission_row, run_row, tool_row, turn_row
 from .writer import Source, Writer, read_sources, stale_runs
@@ -90,7 +91,7 @@ def advance(
     except TimeoutError:  # of a reader who does not let go
         return None
     except duckdb.Error as error:
-        raise StorageProblem(f"the index could not be written: {error}") from error
+        raise explain(error, database(home)) from error
     finally:
         con.close()
 
@@ -167,6 +168,7 @@ class _Job:
                 meta = read_meta(self.con)
                 if missing(meta) or "complete" not in meta:
                     return False
+                check_tables(self.con, database(self.home))
                 self._generation = meta.get("generation")
                 self._learn()
                 return True
@@ -181,7 +183,9 @@ class _Job:
     def _attach(self, stack: contextlib.ExitStack) -> dict[str, str]:
         stack.enter_context(exclusive_lock(self.home))
         stack.enter_context(attached(self.con, database(self.home), write=True))
-        return migrate(self.con)
+        meta = migrate(self.con)
+        check_tables(self.con, database(self.home))
+        return meta
 
     def _enter(self, stack: contextlib.ExitStack) -> None:
         """Attach the index that `_look` has seen, for writing; _IndexChanged if it is another one:

@@ -7,6 +7,7 @@ Tables are made from the declared columns, so a migration for new ones calls
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,6 +15,8 @@ import duckdb
 from ..errors import StorageProblem
 from ..model import now_us
 from . import schema
+from .attach import IndexDamaged
+from .columns import FRAMES
 
 Migration = Callable[[Any], None]
 MIGRATIONS: dict[str, Migration] = {}
@@ -86,6 +89,16 @@ def write_meta(con: Any, key: str, value: str) -> None:
     """Say one thing about the index."""
     con.execute(f"DELETE FROM {schema.INDEX}.meta WHERE key = ?", [key])
     con.execute(f"INSERT INTO {schema.INDEX}.meta VALUES (?, ?)", [key, value])
+
+
+def check_tables(con: Any, path: Path) -> None:
+    """Raise IndexDamaged where an index that is up to date lacks a table or a column: somebody
+    else's tool dropped it."""
+    query = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ?"
+    found = set(con.execute(query, [schema.INDEX]).fetchall())
+    declared = {(name, column.name) for name, columns in FRAMES.items() for column in columns}
+    if declared - found or ("src", "run_id") not in found:
+        raise IndexDamaged(f"{path} lacks tables. Delete it: it is rebuilt from the journals.")
 
 
 def migrate(con: Any) -> dict[str, str]:

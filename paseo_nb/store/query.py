@@ -24,6 +24,7 @@ from . import background, disk, index
 from .attach import (
     READ_ONLY_ERRORS,
     IndexDamaged,
+    IndexFull,
     IndexHeld,
     attached,
     connection,
@@ -32,7 +33,7 @@ from .attach import (
 )
 from .columns import FRAMES
 from .fold import Carry
-from .migrations import missing, read_meta
+from .migrations import check_tables, missing, read_meta
 from .tails import StateOf, Tails
 from .views import make_views
 from .writer import Source, read_sources, stale_readings
@@ -138,7 +139,7 @@ class _Store:
         """Attach the index; False where the journals alone answer. Advances it where it must."""
         path = database(self.home)
         deadline = time.monotonic() + BUILD_WAIT_S
-        advanced = False
+        advanced, writable = False, True
         while True:
             if not path.exists():
                 self._moved_to(None)
@@ -161,12 +162,13 @@ class _Store:
                 if ready:
                     yield True
                     return
-            if time.monotonic() > deadline:
-                raise StorageProblem("another process has been building the index for very long")
-            if not self._advance():
+            if not writable:
                 self._moved_to(None)
                 yield False
                 return
+            if time.monotonic() > deadline:
+                raise StorageProblem("another process has been building the index for very long")
+            writable = self._advance()
             advanced = True
 
     def _all_live(self) -> bool:
@@ -179,6 +181,7 @@ class _Store:
         if missing(meta) or "complete" not in meta:
             return False
         if meta["generation"] != self._generation:
+            check_tables(self._con, database(self.home))
             if stale_readings(self._con):
                 return False
             self._moved_to(meta["generation"])
@@ -204,6 +207,9 @@ class _Store:
         cannot be written."""
         try:
             index.advance(self.home, wait_s=0.2)
+        except IndexFull as full:
+            warnings.warn(f"{full} This is read from the journals.", stacklevel=7)
+            return False
         except OSError as error:
             if isinstance(error, StorageProblem) or error.errno not in READ_ONLY_ERRORS:
                 raise

@@ -47,7 +47,7 @@ class Turns:
         self.supervisor = supervisor
         self.queue: collections.deque[Prompt] = collections.deque()
         self.running = False
-        self.problem: Problem | None = None
+        self.problem: Problem | None = None  # why the pair is ending, where something is wrong
         self.session_id = past.session_id or supervisor.spec.load_session_id
         self.cut_off = past.turn_open or past.cut_off
         self.unsent = past.unsent
@@ -180,7 +180,7 @@ class Turns:
         used_up = self._used_up()
         self.done += 1
         recorder.journal.turn = self.done
-        self._cancelled_by, self._limit, self.problem = None, None, None
+        self._cancelled_by, self._limit = None, None
         self.unsent = prompt.blocks
         self.running = True
         recorder.own(
@@ -194,7 +194,11 @@ class Turns:
         recorder.durable()
         if used_up is not None:
             recorder.own("limit", limit=used_up.code, message=used_up.message)
-        self._end(TurnResult("limit", None, used_up) if used_up else await self._play(prompt))
+            self._end(TurnResult("limit", None, used_up))
+        elif self.problem is not None:
+            self._end(TurnResult("error"))
+        else:
+            self._end(await self._play(prompt))
 
     async def _play(self, prompt: Prompt) -> TurnResult:
         from .main import EarlyExit

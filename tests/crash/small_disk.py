@@ -22,6 +22,10 @@ from paseo_nb.host.states import true_state
 SIZE = 3 << 20
 QUIET = [{"say": "I begin. "}, {"children": ["group", "session", "double"]}, {"sleep": 30}]
 SECOND = [{"say": "The second turn."}]
+COUNT = (
+    'import paseo_nb as p; n = p.sql("SELECT count(*) FROM events'
+    " WHERE kind = 'agent_message_chunk'\").iat[0, 0]; print(n)"
+)
 
 
 def main() -> None:
@@ -203,6 +207,39 @@ def both_dies(project: Project) -> None:
     project.until(lambda: not project.alive(run_id), 5 * SLACK)
     assert project.host.state(run_id) == "interrupted"
     _interrupted(project, run_id, [*pids.values(), *strays])
+
+
+def index_dies(project: Project) -> None:
+    """No space for the index: queries are answered from the journals, and it is whole once there
+    is space. No space from a run's first line on: the turn ends as the disk's fault."""
+    run_id = project.start(script=[[{"flood": 3000}], SECOND])
+    project.ended(run_id, within=30)
+    project.command(run_id, "stop")
+    project.gone(run_id, 10 * SLACK)
+    for leave in (0, 12 << 10, 64 << 10, 200 << 10):
+        for old in project.host.home.glob("paseo.duckdb*"):
+            old.unlink()
+        fill(project, leave=leave)
+        for _ in range(2):  # the second meets what the first left behind
+            asked = subprocess.run(
+                [sys.executable, "-c", COUNT], cwd=project.root, capture_output=True, text=True
+            )
+            assert asked.returncode == 0, asked.stderr
+            assert asked.stdout == "3000\n"
+        free(project)
+        asked = subprocess.run(
+            [sys.executable, "-W", "error", "-c", COUNT],
+            cwd=project.root, capture_output=True, text=True,
+        )  # fmt: skip
+        assert asked.stdout == "3000\n", asked.stderr
+    fill(project, leave=36 << 10)
+    late = project.start(script=[[{"flood": 900}], SECOND])
+    [turn] = project.ended(late, within=30).turns
+    assert turn.error is not None
+    assert (turn.outcome, turn.error.code) == ("error", "disk_full")
+    tree_gone(project, late, [])
+    free(project)
+    goes_on(project, late)
 
 
 def _interrupted(project: Project, run_id: str, pids: list[int]) -> None:

@@ -367,6 +367,24 @@ def test_a_damaged_index_file_is_set_aside_and_made_anew(project):
     assert (project.home / "paseo.duckdb.damaged").exists()
 
 
+@pytest.mark.parametrize(
+    "spoil", ["DROP TABLE turns", "DROP TABLE src", "ALTER TABLE runs DROP COLUMN model_asked"]
+)
+def test_an_index_that_another_tool_took_tables_from_is_made_anew(project, python, spoil):
+    run = project.run().turn().stop()
+    advance(project.home)
+    assert rows(project.home, "SELECT count(*) FROM events") == [(run.lines(),)]
+    with duckdb.connect(str(project.db)) as con:
+        con.execute(spoil)
+    code = (
+        "import sys; from pathlib import Path; from paseo_nb.store.query import rows\n"
+        "for table in ('events', 'turns', 'runs'):"
+        " print(rows(Path(sys.argv[1]), f'SELECT count(*) FROM {table}')[0][0])"
+    )
+    asked = python(code, project.home)
+    assert asked.communicate(timeout=60)[0].split() == [str(run.lines()), "1", "1"]
+
+
 def test_migrations_run_once_and_are_recorded(project, monkeypatch):
     project.run().turn().stop()
     advance(project.home)
@@ -457,12 +475,15 @@ def test_advance_soon_works_behind_the_callers_back(project):
     assert not [t for t in threading.enumerate() if t.name == "paseo-index"]
 
 
-def test_a_process_that_ends_finishes_what_it_indexes(project, python):
+@pytest.mark.parametrize("asker", ["main", "worker"])
+def test_a_process_that_ends_finishes_what_it_indexes(project, python, asker):
     run = project.run().turn().stop()
+    asks = "advance_soon(Path(sys.argv[1]))"
+    if asker == "worker":  # the thread of a synchronous verb, which is a daemon
+        asks = f"t = threading.Thread(target=lambda: {asks}, daemon=True); t.start(); t.join()"
     process = python(
-        "import sys; from pathlib import Path; import paseo_nb.store.frames;"
-        " from paseo_nb.store import advance_soon;"
-        " advance_soon(Path(sys.argv[1]))",
+        "import sys, threading; from pathlib import Path; import paseo_nb.store.frames;"
+        f" from paseo_nb.store import advance_soon; {asks}",
         project.home,
     )
     assert process.wait(timeout=60) == 0
