@@ -131,13 +131,12 @@ class Run(RunView):
         _portal.call(self._run.cancel)
         return self
 
-    def stop(
-        self,
-    ) -> Run:
+    def stop(self, *, force: bool = False) -> Run:
         """End the agent's processes; `resume` or `send` bring the run back. Returns when they
-        are gone.
+        are gone. `force` kills a pair that does not answer (a suspended one); the run is then
+        interrupted.
         """
-        _portal.call(self._run.stop)
+        _portal.call(self._run.stop, force=force)
         return self
 
     def resume(self, prompt: str | None = None) -> Run:
@@ -439,12 +438,13 @@ def cancel(run: str) -> Run:
     return _plain(_portal.call(verbs.cancel, run))
 
 
-def stop(run: str) -> Run:
+def stop(run: str, *, force: bool = False) -> Run:
     """End a run's agent processes; resume or send bring it back.
 
     run: an id, or any beginning of one that fits a single run
+    force: kill processes that do not answer; the run is then interrupted
     """
-    return _plain(_portal.call(verbs.stop, run))
+    return _plain(_portal.call(verbs.stop, run, force=force))
 
 
 def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> Run:

@@ -77,7 +77,7 @@ def usage() -> str:
 
 def _verb(words: list[str], as_json: bool) -> int:
     verb = known_verb(words[0])
-    values = vars(parser_for(verb, f"paseo-nb {verb.name}").parse_args(words[1:]))
+    values = parser_for(verb, f"paseo-nb {verb.name}").values(words[1:])
     if values.get("prompt") == "-":
         values["prompt"] = sys.stdin.read()
     positional, keywords = call_arguments(verb, values)

@@ -35,7 +35,7 @@ from .git.values import DiffSummary
 from .history import History
 from .host.base import Launch
 from .host.local import LocalHost
-from .journal import Journal, first_line, lock_held, read_journal, take_lock
+from .journal import first_line, lock_held, read_journal
 from .model import BUSY_STATES, Event, Permission, Problem, RunSpec, Usage, When, short_id
 from .typed import typed
 
@@ -343,10 +343,14 @@ class AsyncRun(RunView):
         await self.host.command(self.id, "cancel", {"by": "user"})
         return self
 
-    async def stop(self) -> AsyncRun:
+    async def stop(self, *, force: bool = False) -> AsyncRun:
         """End the agent's processes; `resume` or `send` bring the run back. Returns when they
-        are gone."""
+        are gone. `force` kills a pair that does not answer (a suspended one); the run is then
+        interrupted."""
         folder = self.host.folder(self.id)
+        if force and self.state == "unresponsive":
+            await anyio.to_thread.run_sync(self.host.kill, self.id)
+            return self
         await self.host.command(self.id, "stop")
         with anyio.move_on_after(30):
             while lock_held(folder.lock):
@@ -437,23 +441,12 @@ class AsyncRun(RunView):
         await self._put("unarchived")
         return self
 
-    async def _put(self, kind: str) -> None:
+    async def _put(self, kind: Literal["archived", "unarchived"]) -> None:
         if self.history().archived == (kind == "archived"):
             return
         if kind == "archived":
             await self.stop()
-        folder = self.host.folder(self.id)
-        await anyio.to_thread.run_sync(self.host.state, self.id)
-        lock = await anyio.to_thread.run_sync(take_lock, folder.lock, 2.0)
-        if lock is None:
-            raise UsageProblem(f"run {short_id(self.id)} is busy: stop it first")
-        folder.live_marker.touch(mode=0o600)
-        with lock:
-            journal = Journal(folder)
-            try:
-                journal.own(kind)
-            finally:
-                journal.close()
+        await anyio.to_thread.run_sync(self.host.put, self.id, kind)
 
     async def inspect(self) -> dict[str, Any]:
         """Everything known about it: identity, place, state, session, usage, processes."""

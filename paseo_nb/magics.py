@@ -75,7 +75,7 @@ class PaseoMagics(Magics):
     def _parse(self, line: str) -> dict[str, Any] | None:
         with short_errors():
             try:
-                values = vars(launch_parser().parse_args(split(line)))
+                values = launch_parser().values(split(line))
             except HelpShown:
                 return None
             values["cell"] = cells.current()
@@ -99,7 +99,7 @@ class PaseoMagics(Magics):
             verb = known_verb(words[0])
             parser = parser_for(verb, f"%paseo {verb.name}")
             try:
-                values = vars(parser.parse_args(words[1:]))
+                values = parser.values(words[1:])
             except HelpShown:
                 return None
             positional, keywords = call_arguments(verb, values)

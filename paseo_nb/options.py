@@ -18,6 +18,11 @@ SHORT = {"all": "-a", "tail": "-n"}
 class Parser(argparse.ArgumentParser):
     """Raises instead of leaving the process."""
 
+    def values(self, words: Sequence[str]) -> dict[str, Any]:
+        """The parsed words. What is no option may stand before and after options; the first such
+        word may be missing (a configured agent's name)."""
+        return vars(self.parse_intermixed_args(words))
+
     def error(self, message: str) -> NoReturn:
         raise UsageProblem(f"{self.prog}: {message}; `{self.prog} -h` shows its options")
 
@@ -57,7 +62,7 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
         parser.add_argument(name, nargs="*", metavar=name.upper(), help=meaning)
         return
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-        nargs = None if required else "?"
+        nargs = None if required and not note.endswith("| None") else "?"
         parser.add_argument(name, nargs=nargs, metavar=name.upper(), default=None, help=meaning)
         return
     flags = [SHORT[name]] if name in SHORT else []

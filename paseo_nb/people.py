@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import json
 import signal
+import sys
 import threading
 from collections.abc import Generator
 from typing import Any
@@ -58,6 +59,7 @@ def wait(
     A KeyboardInterrupt stops the waiting, not the run.
     """
     ask_here = on_permission == "wait" and cells.can_ask()
+    announced: set[str] = set()
     future = _portal.start_soon(
         run.wait, timeout, on_permission=on_permission, check=check, watch=watch
     )
@@ -70,9 +72,12 @@ def wait(
                 except concurrent.futures.TimeoutError:
                     if future.done():  # the run's own timeout, not ours
                         raise
-                if ask_here:
-                    for permission in run.pending():
+                for permission in run.pending() if watch is None or ask_here else ():
+                    if ask_here:
                         ask(run, permission)
+                    elif permission.id not in announced:
+                        announced.add(permission.id)
+                        print(announcement(run, permission), file=sys.stderr)
         except KeyboardInterrupt:
             future.cancel()
             raise
@@ -142,6 +147,15 @@ def _input(run: AsyncRun, permission: Permission) -> str | None:
         done.set()
         looking.join()
         signal.signal(signal.SIGINT, before)
+
+
+def announcement(run: AsyncRun, permission: Permission) -> str:
+    """What is said where nobody can be asked."""
+    ident, limit = short_id(run.id), run.spec.limits.permission_timeout_s
+    return (
+        f"{run.agent} ({ident}) asks: {printable(permission.title or 'permission')}. Answer with"
+        f" `paseo-nb allow {ident}` or `paseo-nb deny {ident}`; it is denied in {limit:g} s."
+    )
 
 
 def question(run: AsyncRun, permission: Permission) -> str:

@@ -62,8 +62,8 @@ class Wish(msgspec.Struct):
     env: Mapping[str, str] | None = None
     mcp: Mapping[str, Any] | None = None
     schema: Any = None
-    allow: Sequence[str] | str | None = None
-    deny: Sequence[str] | str | None = None
+    allow: Sequence[str] | None = None
+    deny: Sequence[str] | None = None
     attach: Sequence[str] | None = None
     budget: float | None = None
     timeout: float | None = None
@@ -89,15 +89,19 @@ class Prepared(msgspec.Struct):
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
     """Check a wish. UsageProblem, NotTrusted or GitProblem say what is wrong with it."""
-    if isinstance(wish.attach, str):
-        wish.attach = [wish.attach]
+    for name in ("attach", "allow", "deny"):
+        if isinstance(getattr(wish, name), str):
+            setattr(wish, name, [getattr(wish, name)])
     check_types(wish)
     prompt = checked_prompt(wish.prompt)
     root = project_of(host)
     settings = config.settings(root)
     agent = wish.agent or settings.agent
     if not agent:
-        raise UsageProblem("no agent named: write provider/model, for instance demo/fixer")
+        raise UsageProblem(
+            f"no agent named for the prompt {prompt[:40]!r}: write provider/model before it, as"
+            " demo/fixer, or set `agent` in the configuration (PASEO_NB_AGENT)"
+        )
     resolved = registry.resolve(agent, root, {**os.environ, **(wish.env or {})})
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
@@ -118,10 +122,10 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, schema, rules)
 
 
-def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | str | None) -> list[Rule]:
+def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | None) -> list[Rule]:
     """Rules from `KIND` or `KIND:PATTERN`, as `execute:pytest *` or `edit:docs/**`."""
     rules: list[Rule] = []
-    for text in [given] if isinstance(given, str) else given or ():
+    for text in given or ():
         kind, found, pattern = text.partition(":")
         kind, pattern = kind.strip(), pattern.strip()
         if kind not in (*TOOL_KINDS, "*") or (found and not pattern):
@@ -140,7 +144,9 @@ def project_of(host: LocalHost) -> Path:
 
 def checked_prompt(prompt: Any) -> str:
     """The prompt without the space around it; UsageProblem for one that cannot be sent."""
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str | None):
+        raise UsageProblem(f"the prompt must be text, not {type(prompt).__name__}")
+    if not (prompt and prompt.strip()):
         raise UsageProblem("the prompt is empty: write what the agent should do")
     try:
         prompt.encode()

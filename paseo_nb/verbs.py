@@ -418,12 +418,13 @@ async def cancel(run: str) -> AsyncRun:
 
 
 @verb
-async def stop(run: str) -> AsyncRun:
+async def stop(run: str, *, force: bool = False) -> AsyncRun:
     """End a run's agent processes; resume or send bring it back.
 
     run: an id, or any beginning of one that fits a single run
+    force: kill processes that do not answer; the run is then interrupted
     """
-    return await _run(run).stop()
+    return await _run(run).stop(force=force)
 
 
 @verb

@@ -38,13 +38,13 @@ def command() -> list[str]:
 
 
 def model_arguments(model: str) -> list[str]:
-    """`--model NAME`, or `--script FILE` for `script:FILE`. UsageProblem where there is no file."""
+    """`--model NAME`, with `--script FILE` for `script:FILE`. UsageProblem if it is not there."""
     if not model.startswith(SCRIPT):
         return ["--model", model]
     file = Path(model.removeprefix(SCRIPT)).expanduser().absolute()
     if not file.is_file():
         raise UsageProblem(f"demo/{model}: there is no file {file}")
-    return ["--script", str(file)]
+    return ["--script", str(file), "--model", model]
 
 
 # Differences from plain ACP: none, it is a full ACP agent; its own modes are default, acceptEdits,

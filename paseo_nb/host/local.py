@@ -6,12 +6,13 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import anyio
 import anyio.abc
@@ -22,6 +23,7 @@ from ..drivers.acp_reading import as_dict, decode
 from ..errors import PaseoError, StorageProblem, Unreachable, UsageProblem
 from ..hints import command
 from ..journal import (
+    Journal,
     RunFolder,
     decode_line,
     encode,
@@ -29,9 +31,11 @@ from ..journal import (
     lock_held,
     private_dir,
     read_lines,
+    take_lock,
     write_file_once,
 )
-from ..model import BUSY_STATES, Line, RunSpec
+from ..model import BUSY_STATES, Line, RunSpec, short_id
+from ..supervisor import cleanup
 from ..wire import socket_path
 from .base import Launch
 from .launch import launch
@@ -41,6 +45,7 @@ Json = dict[str, Any]
 ANSWER_S = 10.0
 PING_S = 2.0
 LEAVING_S = 15.0
+KILL_S = 6.0  # longer than a warden takes to end a tree
 _REFUSED_FS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -142,6 +147,46 @@ class LocalHost:
             settle(folder)
         return state
 
+    def put(self, run_id: str, kind: Literal["archived", "unarchived"]) -> None:
+        """Journal that a run without processes is put away, or back. UsageProblem where it has
+        some, StorageProblem where the project cannot be written."""
+        folder = self.folder(run_id)
+        self.state(run_id)  # closes the books of one that died
+        try:
+            lock = take_lock(folder.lock, 2.0)
+            if lock is None:
+                raise UsageProblem(f"run {short_id(run_id)} is busy: stop it first")
+            with lock:
+                folder.live_marker.touch(mode=0o600)
+                journal = Journal(folder)
+                try:
+                    journal.own(kind)
+                finally:
+                    journal.close()
+        except OSError as error:
+            raise storage_problem(error, self.home) from error
+
+    def kill(self, run_id: str) -> None:
+        """kill -9 of a run's supervisor, by the id in its journal: its warden, woken, ends the
+        agent's tree (killed too where it does not), and the books are closed.
+
+        Unreachable where those processes are not there, or not a pair of this run's."""
+        folder = self.folder(run_id)
+        pids = _pair(folder)
+        cleanup.kill(pids[1:], signal.SIGKILL)
+        cleanup.kill(pids[:1], signal.SIGCONT)
+        begun = time.monotonic()
+        while lock_held(folder.lock):
+            if not pids or time.monotonic() - begun > LEAVING_S:
+                raise Unreachable(
+                    f"the processes of run {short_id(run_id)} cannot be found on this machine; who"
+                    f" holds {folder.lock}?"
+                )
+            if time.monotonic() - begun > KILL_S:
+                cleanup.kill(pids, signal.SIGKILL)
+            time.sleep(0.02)
+        settle(folder)
+
     # ------------------------------------------------------------ commands
 
     async def command(
@@ -183,8 +228,9 @@ class LocalHost:
                     raise UsageProblem(str(error.get("message")))
                 await self._until(folder, held=False, at_most_s=LEAVING_S)
         raise Unreachable(
-            f"run {run_id} is alive but does not answer; it may be suspended."
-            f" {command(f'inspect {run_id}')} shows its processes."
+            f"run {short_id(run_id)} is alive but does not answer: its processes"
+            f" {_pair(folder)} may be suspended. Wake them with `kill -CONT PID …`, or end them"
+            f" with {command(f'stop {short_id(run_id)} --force')}; what it did so far is kept."
         )
 
     async def _until(self, folder: RunFolder, held: bool, at_most_s: float) -> None:
@@ -232,6 +278,17 @@ def control_path(folder: RunFolder) -> Path:
     started = last_own(folder.journal, "run_started")
     told = as_dict(decode(started.raw)).get("socket") if started is not None else None
     return Path(told) if isinstance(told, str) else socket_path(folder.path)
+
+
+def _pair(folder: RunFolder) -> list[int]:
+    """The pids of a run's warden and supervisor, where they are alive and really its own."""
+    started = last_own(folder.journal, "run_started")
+    facts = as_dict(decode(started.raw)) if started is not None else {}
+    told = [facts.get("warden_pid"), facts.get("pid")]
+    if facts.get("boot_id") != cleanup.boot_id():
+        return []
+    pids = [pid for pid in told if isinstance(pid, int)]
+    return [pid for pid in pids if str(folder.path) in cleanup.command_line(pid)]
 
 
 def _answers(folder: RunFolder) -> bool:

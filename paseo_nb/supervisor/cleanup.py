@@ -85,6 +85,18 @@ def marker_of(pid: int) -> str | None:
     return None
 
 
+def command_line(pid: int) -> str:
+    """How a process was started, its arguments with spaces between; "" where it is gone."""
+    if not _HAS_PROC:
+        ps = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+        return subprocess.run(ps, capture_output=True, text=True).stdout
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
 def descendants(root: int, run_id: str) -> list[int]:
     """The processes below `root`, nested runs and all below them spared."""
     children: dict[int, list[int]] = {}

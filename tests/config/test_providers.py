@@ -65,7 +65,7 @@ def test_demo_plays_a_script(project: Path) -> None:
     script = project / "a script.json"
     script.write_text('[[{"say": "hello"}]]')
     found = resolve(f"demo/script:{script}", project)
-    assert found.command[-2:] == ["--script", str(script)]
+    assert found.command[-4:-1] == ["--script", str(script), "--model"]
     initialize(found.command, project)
     with pytest.raises(UsageProblem, match="there is no file"):
         resolve("demo/script:/nowhere.json", project)

@@ -9,6 +9,10 @@ import time
 import pytest
 from kit import SLACK, Project, check_invariants, exists, kill_9
 
+from paseo_nb import Run
+from paseo_nb.errors import Unreachable
+from paseo_nb.handle import AsyncRun
+from paseo_nb.host import local
 from paseo_nb.host.states import true_state
 
 SCRIPT = [
@@ -56,6 +60,26 @@ def test_kill_in_mid_turn(project: Project, victim: str) -> None:
     assert history.turns[1].origin == "resume"
     assert history.turns[1].outcome == "end_turn"
     assert history.session_id == session
+    check_invariants(project, run_id)
+
+
+def test_a_suspended_pair_can_be_ended(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id, pids, strays = started(project)
+    for name in ("warden", "supervisor"):
+        os.kill(pids[name], signal.SIGSTOP)
+    run = Run(AsyncRun(project.host, run_id))
+    assert run.state == "unresponsive"
+    monkeypatch.setattr(local, "ANSWER_S", 1.0)
+    monkeypatch.setattr(local, "LEAVING_S", 1.0)
+    with pytest.raises(Unreachable, match=r"stop \w+ --force") as told:
+        run.stop()
+    assert f"{pids['warden']}, {pids['supervisor']}" in str(told.value)
+    monkeypatch.undo()
+    run.stop(force=True)
+    assert run.state == "interrupted"
+    project.until(lambda: not any(map(exists, [*strays, *pids.values()])), 5.0 * SLACK, "tree gone")
+    project.command(run_id, "resume")
+    assert project.ended(run_id, turns=2, within=60).turns[1].outcome == "end_turn"
     check_invariants(project, run_id)
 
 

@@ -200,13 +200,11 @@ def test_worktree_outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     run.stop()
 
 
-def test_a_read_only_project(repo: Path) -> None:
+@pytest.mark.parametrize("call", ["p.start('demo/echo','x')", "p.archive(p.ls()[0].id)"])
+def test_a_read_only_project(repo: Path, call: str) -> None:
     """Root may write anywhere, so the folder is put on a read-only mount of its own."""
-    code = (
-        "import paseo_nb as p\n"
-        "try: p.start('demo/echo','x')\n"
-        "except p.PaseoError as e: print('SAID', e)\n"
-    )
+    paseo.run("demo/echo", "x").stop()
+    code = f"import paseo_nb as p\ntry: {call}\nexcept p.PaseoError as e: print('SAID', e)\n"
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c",
          f"mount --bind . . && mount -o remount,ro,bind . && cd {repo} && {sys.executable} -c \"$0\"",
@@ -215,6 +213,15 @@ def test_a_read_only_project(repo: Path) -> None:
     )  # fmt: skip
     assert "SAID" in done.stdout, done.stderr
     assert "PASEO_NB_HOME" in done.stdout
+
+
+def test_a_question_that_nobody_can_be_asked_is_announced(repo: Path) -> None:
+    code = "import paseo_nb as p; p.run('demo/asker', 'x', permission_timeout=1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert "Answer with `paseo-nb allow" in done.stderr
+    assert done.stderr.count("denied in 1 s") == done.stderr.count(" asks: ") >= 1
 
 
 def test_a_resumed_run_names_a_missing_variable(

@@ -49,7 +49,8 @@ CODES = [
     (["run", "demo/asker", "x", "--on-permission", "raise"], 5, "asks for permission"),
     (["frobnicate"], 2, "no verb"),
     (["attach", "01ZZZ"], 2, "no run"),
-    (["run", "demo/echo"], 2, "PROMPT"),
+    (["run"], 2, "PROMPT"),
+    (["run", "demo/echo"], 2, "no agent named for the prompt 'demo/echo'"),
     (["run", "demo/echo", "x", "--budget", "lots"], 2, "budget"),
 ]
 
@@ -59,6 +60,14 @@ def test_exit_codes_tell_apart(repo: Path, words: list[str], code: int, said: st
     done = cli(*words)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_configured_agent_may_be_left_out(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "PASEO_NB_AGENT" in cli("run", "just a prompt").stderr
+    monkeypatch.setenv("PASEO_NB_AGENT", "demo/echo")
+    assert "just a prompt" in cli("run", "--label", "x", "just a prompt").stdout
+    named = cli("run", "demo/echo", "--label", "x", "a prompt", "--mode", "ask")
+    assert (named.returncode, "a prompt" in named.stdout) == (0, True)
 
 
 def test_errors_as_json(repo: Path) -> None:

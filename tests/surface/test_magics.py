@@ -119,6 +119,8 @@ def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) ->
         assert told.startswith("UsageError: "), told
         assert said in told
         assert told.count("\n") <= 2, told
+    kernel.run("%env PASEO_NB_AGENT=demo/echo")
+    assert "the default one" in kernel.run("%%paseo\nthe default one").displays[-1]["text/plain"]
     failed = kernel.run("%%paseo demo/crash\nx")
     assert failed.error is not None
     assert failed.error[0] == "RunFailed"

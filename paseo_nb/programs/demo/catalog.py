@@ -26,9 +26,11 @@ class Catalog:
     def __init__(self, model: str | None = None, script: str | None = None) -> None:
         self._script = None if script is None else read_script(script)
         self.models = {scenario.name: scenario.line for scenario in SCENARIOS}
-        if self._script is not None:
-            self.models = {SCRIPT: "The turns of the given script, one by one"} | self.models
         self._by_name = {scenario.name: scenario for scenario in SCENARIOS}
+        # The script goes by the name that it was asked for by: `script`, `script:FILE`.
+        self._scripts = model if model and model.startswith(SCRIPT) else SCRIPT
+        if self._script is not None:
+            self.models = {self._scripts: "The turns of the given script, one by one"} | self.models
         self.default = model or (DEFAULT if self._script is None else SCRIPT)
         self.check(self.default)
 
@@ -41,7 +43,7 @@ class Catalog:
     def steps(self, name: str, prompt: Prompt, turn: int) -> list[Step]:
         """The steps of a turn (which counts from 1). Raises `BadScript` for an unknown name."""
         self.check(name)
-        if name == SCRIPT and self._script is not None:
+        if name == self._scripts and self._script is not None:
             if turn <= len(self._script):
                 return list(self._script[turn - 1])
             return [{"say": f"Scripted demo: the script has no turn {turn}."}]
