@@ -129,6 +129,8 @@ class Control:
                 await self._one(client, line)
         except (ConnectionError, ValueError):  # ValueError: a line over MAX_LINE
             pass
+        except asyncio.CancelledError:  # the loop is ending: asyncio would log it as a mistake
+            pass
         finally:
             self.clients.discard(client)
             writer.close()

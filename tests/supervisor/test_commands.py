@@ -106,6 +106,16 @@ def test_hello_ping_watch_and_what_is_no_command(project: Project) -> None:
     check_invariants(project, run_id)
 
 
+def test_a_pair_leaves_in_silence_while_a_front_end_watches(project: Project) -> None:
+    run_id = project.start(script=BUSY)
+    project.until(lambda: "Working" in project.history(run_id).text, 20)
+    watching = Wire(project, run_id)
+    project.command(run_id, "stop")
+    project.gone(run_id, 10 * SLACK)
+    assert project.folder(run_id).log.read_text() == ""
+    watching.sock.close()
+
+
 def test_a_removed_socket_is_made_again(project: Project) -> None:
     run_id = busy(project)
     path = socket_path(project.folder(run_id).path)
