@@ -1,94 +1,159 @@
 """Sessions that agents keep by themselves, brought over as finished runs with their turns, tool
 calls and usage; `send` and `resume` go on with them by the agent's own session.
 
-Called by the verbs `sessions`, `import_session` and `import_sessions`. Starts nothing.
+Called by the verbs `sessions`, `import_session` and `import_sessions`. Starts nothing itself:
+files are read, or the agent is asked (`acp_sessions`).
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from . import __version__
+from .acp_sessions import AcpSessions
 from .drivers import registry
-from .drivers.sessions import Session, Told, sessions_of
+from .drivers.provider import Provider
+from .drivers.sessions import CannotList, Session, Told, kept_in_files
 from .drivers.transport import BLOB_BYTES, LongLine
 from .errors import NotTrusted, StorageProblem, UsageProblem
-from .host.local import LocalHost, storage_problem
-from .journal import RunFolder, encode, write_file_once
-from .model import RunSpec, new_run_id
+from .host.local import LocalHost, make_home, storage_problem
+from .journal import RunFolder, encode, take_lock, write_file_once
+from .model import RunSpec, new_run_id, now_us
+from .preparing import environment
 from .supervisor.masking import Masker, secrets_in
 
-
-def listed(provider: str, since_us: int | None, environment: Mapping[str, str]) -> list[Session]:
-    """A provider's sessions, the latest first; since_us: those that went on after it."""
-    sessions = sessions_of(provider).found(environment)
-    kept = [one for one in sessions if since_us is None or one.finished_us >= since_us]
-    return sorted(kept, key=lambda one: one.finished_us, reverse=True)
+LOCK_S = 60.0
 
 
-def find(provider: str, session_id: str, environment: Mapping[str, str]) -> Session:
-    """The session with that id, or an unambiguous beginning of it. UsageProblem."""
-    wanted = session_id.strip().lower()
-    found = [
-        one for one in sessions_of(provider).found(environment) if one.session_id.startswith(wanted)
-    ]
-    if wanted and len(found) == 1:
-        return found[0]
-    fits = f"fits {len(found)} sessions: write more of it" if wanted and found else "is none of"
-    hint = "" if found and wanted else f" the sessions of {provider}: see sessions({provider!r})"
-    raise UsageProblem(f"{session_id!r} {fits}{hint}")
+class Source:
+    """One provider's own sessions. UsageProblem where they cannot be had."""
 
+    def __init__(self, agent: str, project: Path) -> None:
+        self.provider = agent.strip().partition("/")[0]
+        known = registry.providers(project)
+        if self.provider not in known:
+            raise UsageProblem(registry.unknown_provider(self.provider, known))
+        provider = known[self.provider]
+        files = kept_in_files(provider.extends)
+        try:
+            self.resolved = registry.resolve(agent, project)
+        except (UsageProblem, NotTrusted):
+            if files is None:
+                raise
+            self.resolved = _unresolved(provider)  # no program: its files are read all the same
+        self.environment = environment(self.resolved.env)
+        self.sessions = files or AcpSessions(self.resolved, Path.cwd())
 
-def bring_over(host: LocalHost, session: Session, project: Path) -> str:
-    """A finished run of a session; its id. The journal is written before the spec, so that nobody
-    meets half of it. StorageProblem."""
-    spec = _spec(session, project)
-    folder = host.folder(spec.run_id)
-    masker = Masker(secrets_in(os.environ))
-    try:
-        folder.path.mkdir(parents=True, mode=0o700)
-        lines = _Lines(folder, masker)
-        lines.write(session, sessions_of(session.provider).told(session))
-        if not write_file_once(folder.journal, b"".join(lines.parts)):
-            raise StorageProblem(f"{folder.journal} is there already")
-    except OSError as error:
-        raise storage_problem(error, host.home) from error
-    host.make(spec)
-    return spec.run_id
+    def listed(self, since_us: int | None = None) -> list[Session]:
+        """The sessions, the latest first; since_us: those that went on after it, or may have."""
+        kept = [
+            msgspec.structs.replace(one, provider=self.provider)
+            for one in self.sessions.found(self.environment)
+            if since_us is None or one.finished_us is None or one.finished_us >= since_us
+        ]
+        return sorted(kept, key=lambda one: one.finished_us or 0, reverse=True)
 
-
-def _spec(session: Session, project: Path) -> RunSpec:
-    try:
-        resolved = registry.resolve(session.provider, project)
-    except (UsageProblem, NotTrusted):  # the program is not here: it can be read all the same
-        provider = registry.providers(project)[session.provider]
-        resolved = registry.Resolved(
-            agent=session.provider,
-            provider=session.provider,
-            model=None,
-            command=[*provider.command, *provider.args],
-            env={},
-            env_names=[],
-            dialect=provider.dialect,
-            old_session=provider.old_session,
-            model_by=provider.model_by,
-            extends=provider.extends,
+    def find(self, session_id: str) -> Session:
+        """The session with that id, or an unambiguous beginning of it. UsageProblem."""
+        wanted, name = session_id.strip().lower(), self.provider
+        if not wanted:
+            raise UsageProblem(f"no session named: see sessions({name!r})")
+        try:
+            listed = self.listed()
+        except CannotList:
+            unlisted = self.sessions.unlisted(session_id.strip())
+            if unlisted is None:
+                raise
+            return unlisted
+        found = [one for one in listed if one.session_id.lower().startswith(wanted)]
+        exact = [one for one in found if one.session_id == session_id.strip()]
+        if len(exact or found) == 1:
+            return (exact or found)[0]
+        if found:
+            raise UsageProblem(f"{session_id!r} fits {len(found)} sessions: write more of it")
+        raise UsageProblem(
+            f"{session_id!r} is none of the sessions of {name}: see sessions({name!r})"
         )
+
+    def bring_over(self, host: LocalHost, session: Session, after: str) -> tuple[str, int]:
+        """A finished run of a session: its id, and how many turns it has. after: a run id; where a
+        run was made of the session since, by somebody else, it is that one. UsageProblem where the
+        agent does not tell it, StorageProblem."""
+        told = list(self.sessions.told(session, self.environment))
+        turns = sum(one.prompt is not None and not one.steers for one in told)
+        if not turns:
+            raise UsageProblem(f"nothing was said in session {session.session_id}")
+        if session.started_us is None:
+            session = msgspec.structs.replace(session, started_us=told[0].t_us)
+        try:
+            make_home(host.home)
+            lock = take_lock(host.home / "import.lock", LOCK_S)
+        except OSError as error:
+            raise storage_problem(error, host.home) from error
+        if lock is None:
+            raise StorageProblem(f"{host.home / 'import.lock'} has been held for too long")
+        with lock:
+            return _made_since(host, session, after) or self._write(host, session, told), turns
+
+    def _write(self, host: LocalHost, session: Session, told: list[Told]) -> str:
+        """The journal is written before the spec, so that nobody meets half of it."""
+        spec = _spec(session, self.resolved)
+        folder = host.folder(spec.run_id)
+        try:
+            folder.path.mkdir(parents=True, mode=0o700)
+            lines = _Lines(folder, Masker(secrets_in(self.environment)))
+            lines.write(session, told)
+            if not write_file_once(folder.journal, b"".join(lines.parts)):
+                raise StorageProblem(f"{folder.journal} is there already")
+        except OSError as error:
+            raise storage_problem(error, host.home) from error
+        host.make(spec)
+        return spec.run_id
+
+
+def _made_since(host: LocalHost, session: Session, after: str) -> str | None:
+    """The run that another process has made of a session just now."""
+    for run_id in reversed(host.list()):
+        if run_id < after:
+            break
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            if host.folder(run_id).read_spec().load_session_id == session.session_id:
+                return run_id
+    return None
+
+
+def _unresolved(provider: Provider) -> registry.Resolved:
+    return registry.Resolved(
+        agent=provider.name,
+        provider=provider.name,
+        model=None,
+        command=[*provider.command, *provider.args],
+        env={},
+        env_names=[],
+        dialect=provider.dialect,
+        old_session=provider.old_session,
+        model_by=provider.model_by,
+        extends=provider.extends,
+    )
+
+
+def _spec(session: Session, resolved: registry.Resolved) -> RunSpec:
     return RunSpec(
         run_id=new_run_id(),
-        created_us=session.started_us,
+        created_us=session.started_us or now_us(),
         provider=resolved.provider,
         command=resolved.launched(session.session_id),
         cwd=session.cwd,
         dialect=resolved.dialect,
         model=session.model,
         model_by=resolved.model_by,
+        auth_method=resolved.auth_method,
+        extends=resolved.extends,
         title=session.title,
         env_names=sorted(resolved.env),
         write_roots=[session.cwd],
@@ -106,14 +171,14 @@ class _Lines:
 
     def write(self, session: Session, told: Any) -> None:
         """All of a session."""
-        at = session.started_us
+        at = session.started_us or now_us()
         self._own(
             at,
             "run_started",
             run_id=self.folder.run_id,
             host=socket.gethostname(),
             versions={"paseo_nb": __version__},
-            imported=str(session.path),
+            imported=str(session.path or session.session_id),
         )
         self._own(at, "session", session_id=session.session_id, how="imported")
         ended: Told | None = None
@@ -129,8 +194,8 @@ class _Lines:
                 self.turn += 1
                 ended = None
                 self._own(at, "turn_start", origin="user", prompt=prompt, command_id=None)
-            elif self.turn:
-                ended = line if line.outcome else ended
+            elif self.turn or line.head:
+                ended = line if line.outcome or line.usage or line.model else ended
                 self._line(at, "in", line.kind, self._short(self.masker(line.raw)))
         if self.turn:
             self._turn_end(at, ended)
@@ -140,6 +205,10 @@ class _Lines:
     def _turn_end(self, at: int, ended: Told | None) -> None:
         outcome = ended and ended.outcome
         problem = ended and ended.problem
+        if ended and ended.usage is not None:
+            self._own(at, "usage", **msgspec.to_builtins(ended.usage))
+        if ended and ended.model is not None:
+            self._own(at, "model", answered=ended.model)
         facts = {} if problem is None else {"error": msgspec.to_builtins(problem)}
         self._own(at, "turn_end", outcome=outcome or "end_turn", stop_reason=None, **facts)
 

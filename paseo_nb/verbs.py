@@ -27,7 +27,7 @@ from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
 from .handle import AsyncRun, OnPermission, RunDiff, RunView, launch
 from .hints import command
 from .host.local import LocalHost
-from .model import BUSY_STATES, When
+from .model import BUSY_STATES, When, new_run_id
 from .preparing import Cell, Wish, find_run
 
 if TYPE_CHECKING:
@@ -619,10 +619,14 @@ async def trust(path: str) -> str:
 async def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
-    provider: the agent's provider, as claude
+    provider: the agent's provider, as claude; where it keeps no files that we read it is started
+        for a moment and asked (no model is)
     since: only those that went on after this moment: 2h (ago), a date, or a time
+
+    Columns: session_id, cwd, title, started, finished, turns, model (NULL where it does not tell),
+    run_id (the run that has it, if one does).
     """
-    found = await _listed(provider, since)
+    _, found = await _listed(provider, since)
     known = await _imported()
     rows = [
         {
@@ -646,14 +650,19 @@ async def import_session(provider: str, session_id: str) -> AsyncRun:
     """Take over one of an agent's own sessions as a run: what was said is read, send() goes on.
 
     provider: the agent's provider, as claude
-    session_id: its id, or any beginning of one that fits a single session
+    session_id: its id, or any beginning of one that fits a single session; all of it where the
+        agent has no list of them, in the folder that it worked in
     """
     host = current_host()
+    now = new_run_id()
     known = await _imported()
-    session = await anyio.to_thread.run_sync(importing.find, provider, session_id, os.environ)
-    run_id = known.get(session.session_id) or await anyio.to_thread.run_sync(
-        importing.bring_over, host, session, preparing.project_of(host)
-    )
+    if session_id.strip() in known:
+        return AsyncRun(host, known[session_id.strip()])
+    source = await anyio.to_thread.run_sync(importing.Source, provider, preparing.project_of(host))
+    session = await anyio.to_thread.run_sync(source.find, session_id)
+    run_id = known.get(session.session_id)
+    if run_id is None:
+        run_id, _ = await anyio.to_thread.run_sync(source.bring_over, host, session, now)
     return AsyncRun(host, run_id)
 
 
@@ -663,25 +672,35 @@ async def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
 
     provider: the agent's provider, as claude
     since: only those that went on after this moment: 2h (ago), a date, or a time
+
+    Columns: run_id, session_id, title, turns, problem (why one could not be loaded; NULL else).
     """
     host = current_host()
+    now = new_run_id()
     known = await _imported()
     rows: list[dict[str, Any]] = []
-    for session in await _listed(provider, since):
-        if session.session_id not in known:
-            run_id = await anyio.to_thread.run_sync(
-                importing.bring_over, host, session, preparing.project_of(host)
+    source, found = await _listed(provider, since)
+    for session in found:
+        if session.session_id in known:
+            continue
+        row: dict[str, Any] = {"session_id": session.session_id, "title": session.title}
+        try:
+            row["run_id"], row["turns"] = await anyio.to_thread.run_sync(
+                source.bring_over, host, session, now
             )
-            told = {"session_id": session.session_id, "title": session.title}
-            rows.append({"run_id": run_id, **told, "turns": session.turns})
-    return _table(rows, ("run_id", "session_id", "title", "turns"))
+        except UsageProblem as error:  # this one; the others are loaded all the same
+            row["problem"] = str(error)
+        rows.append(row)
+    return _table(rows, ("run_id", "session_id", "title", "turns", "problem"))
 
 
-async def _listed(provider: str, since: Any) -> list[Session]:
+async def _listed(provider: str, since: Any) -> tuple[importing.Source, list[Session]]:
     from .store.filters import moment
 
     after = None if since is None else int(moment(since, "since").timestamp() * 1_000_000)
-    return await anyio.to_thread.run_sync(importing.listed, provider, after, os.environ)
+    project = preparing.project_of(current_host())
+    source = await anyio.to_thread.run_sync(importing.Source, provider, project)
+    return source, await anyio.to_thread.run_sync(source.listed, after)
 
 
 async def _imported() -> dict[str, str]:
@@ -691,14 +710,17 @@ async def _imported() -> dict[str, str]:
     return {row["session_id"]: row["run_id"] for row in rows if isinstance(row["session_id"], str)}
 
 
-def _moment(us: int) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(us / 1_000_000, datetime.UTC)
+def _moment(us: int | None) -> datetime.datetime | None:
+    return None if us is None else datetime.datetime.fromtimestamp(us / 1_000_000, datetime.UTC)
 
 
 def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(columns))
+    made = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    kinds = {"started": "datetime64[us, UTC]", "finished": "datetime64[us, UTC]", "turns": "Int64"}
+    told = {name: kinds[name] for name in columns if name in kinds}
+    return cast(Any, made).astype(told)
 
 
 # ---------------------------------------------------------------- frames

@@ -47,8 +47,13 @@ class ClaudeSessions:
             if session is not None:
                 yield session
 
-    def told(self, session: Session) -> Iterator[Told]:
+    def unlisted(self, session_id: str) -> Session | None:
+        """See `sessions.Sessions.unlisted`."""
+        return None
+
+    def told(self, session: Session, environment: Mapping[str, str]) -> Iterator[Told]:
         """See `sessions.Sessions.told`."""
+        assert session.path is not None
         files = [session.path, *session.path.with_suffix("").glob("subagents/*.jsonl")]
         lines = [line for file in files for line in _lines(file)]
         for message, raw in sorted(lines, key=lambda pair: time_us(pair[0])):

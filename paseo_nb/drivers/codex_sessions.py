@@ -59,8 +59,13 @@ class CodexSessions:
             if session is not None:
                 yield session
 
-    def told(self, session: Session) -> Iterator[Told]:
+    def unlisted(self, session_id: str) -> Session | None:
+        """See `sessions.Sessions.unlisted`."""
+        return None
+
+    def told(self, session: Session, environment: Mapping[str, str]) -> Iterator[Told]:
         """See `sessions.Sessions.told`."""
+        assert session.path is not None
         listed = _lines(session.path, _LISTED)
         whole = any(prompt_of(line, True) is not None for _, line in listed)
         rollout = _Rollout(session, whole)

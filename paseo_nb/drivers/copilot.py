@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
+from ..model import Usage
 from .acp_reading import as_dict, as_int, as_str
 from .differing import Account, Differences, Json, Record, home_of, model_problem
 from .provider import Capabilities, Provider
@@ -50,12 +53,42 @@ def read_record(entries: list[Json]) -> Account:
     return Account(problem=problem, model=model)
 
 
+def place(entry: Json) -> bool | None:
+    """See `differing.Record`."""
+    kind = str(entry.get("type"))
+    return kind == "user.message" or (False if kind.startswith(_OF_A_TURN) else None)
+
+
+def read_past(entries: list[Json]) -> Account:
+    """The same with the sum over its model calls, which the protocol tells of a running turn."""
+    usage: Usage | None = None
+    for entry in entries:
+        if entry.get("type") == USED:
+            told = _usage(as_dict(as_dict(entry.get("data")).get("usage")))
+            usage = told if usage is None else usage.plus(told)
+    return msgspec.structs.replace(read_record(entries), usage=usage)
+
+
+def _usage(told: Json) -> Usage:
+    return Usage(
+        input_tokens=as_int(told.get("inputTokens")),
+        output_tokens=as_int(told.get("outputTokens")),
+        cache_read_tokens=as_int(told.get("cacheReadTokens")),
+        cache_write_tokens=as_int(told.get("cacheWriteTokens")),
+        reasoning_tokens=as_int(told.get("reasoningTokens")),
+        source="session file",
+        scope="turn",
+    )
+
+
+USED = "session.usage_record"
+_OF_A_TURN = ("assistant.", "tool.", "permission.", "session.error", USED)
 DIFFERENCES = Differences(
     input_includes_cache=True,
     cumulative=True,
     retry=re.compile(r"Info: Request failed due to .* Retrying\.\.\."),
     failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
-    record=Record(find_record, read_record),
+    record=Record(find_record, read_record, place, read_past),
 )
 NOTES = "takes no MCP server over stdio"
 

@@ -34,10 +34,14 @@ class Record(msgspec.Struct, frozen=True):
 
     find: its path, from the session's id and the agent's environment; None where there is none.
     read: what the lines that a turn has added say.
+    place: whether a line begins a turn (True), is part of one (False) or neither (None).
+    read_past: `read` for a turn of which the agent tells no more (a session that is brought over).
     """
 
     find: Callable[[str, Mapping[str, str]], Path | None]
     read: Callable[[list[Json]], Account]
+    place: Callable[[Json], bool | None]
+    read_past: Callable[[list[Json]], Account]
 
     def size(self, session_id: str | None, environment: Mapping[str, str]) -> int:
         """Where the next turn's lines will begin."""
@@ -49,6 +53,23 @@ class Record(msgspec.Struct, frozen=True):
 
     def since(self, size: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
         """What was added after `size`; None where the record cannot be read."""
+        entries = self._entries(size, session_id, environment)
+        return None if entries is None else self.read(entries)
+
+    def turns(self, session_id: str, environment: Mapping[str, str]) -> list[list[Json]]:
+        """The lines of each turn, the prompt's own first; none where there is no record."""
+        turns: list[list[Json]] = []
+        for entry in self._entries(0, session_id, environment) or ():
+            begins = self.place(entry)
+            if begins:
+                turns.append([entry])
+            elif begins is not None and turns:
+                turns[-1].append(entry)
+        return turns
+
+    def _entries(
+        self, size: int, session_id: str, environment: Mapping[str, str]
+    ) -> list[Json] | None:
         try:
             path = self.find(session_id, environment)
             if path is None:
@@ -66,7 +87,7 @@ class Record(msgspec.Struct, frozen=True):
                 continue
             if isinstance(entry, dict):
                 entries.append(cast(Json, entry))
-        return self.read(entries)
+        return entries
 
 
 class Differences(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +102,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     effort_as_modes: its modes are levels of thinking.
     offer_files: whether it works by way of our files where they are offered.
     mend_session: called before the agent is launched to load a session, and after it was loaded.
+    not_said: a message of the user's, in a session that it replays, that is none.
     replays_on_s: it goes on replaying after its answer to `session/load`, until it has been quiet
     for so long.
     """
@@ -95,6 +117,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     effort_as_modes: bool = False
     offer_files: bool = True
     mend_session: Callable[[str, Mapping[str, str]], None] | None = None
+    not_said: re.Pattern[str] | None = None
     replays_on_s: float = 0.0
 
 

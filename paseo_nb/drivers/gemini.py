@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +33,8 @@ SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true"}
 # Differences from plain ACP: where files are offered it reads a new one by `fs/read` before it
 # writes it, and takes "not found" for a failure (its check wants an Error, the answer is none), so
 # they are not offered; an approved write gave only a
-# `tool_call_update`, no `tool_call`; session/resume is unknown to it (-32601), session/load works.
+# `tool_call_update`, no `tool_call`; session/resume is unknown to it (-32601), session/load works,
+# for a session of the folder that it runs in; session/list is unknown to it.
 # It writes into no folder that it does not trust: GEMINI_CLI_TRUST_WORKSPACE=true is the user's to
 # set. It goes on replaying after its answer to session/load.
 # A load makes a further file of the session, named by the minute: within the minute of an earlier
@@ -89,7 +91,11 @@ def usage_of(result: Json) -> Usage:
 
 
 DIFFERENCES = Differences(
-    usage_of=usage_of, offer_files=False, mend_session=mend_session, replays_on_s=0.3
+    usage_of=usage_of,
+    offer_files=False,
+    mend_session=mend_session,
+    not_said=re.compile(r"<session_context>.*|\[Function Response: [^\]]*\]", re.DOTALL),
+    replays_on_s=0.3,
 )
 NOTES = "tells no cached tokens"
 

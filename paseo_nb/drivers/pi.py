@@ -52,6 +52,12 @@ def read_record(entries: list[Json]) -> Account:
     return Account(usage, problem)
 
 
+def place(entry: Json) -> bool | None:
+    """See `differing.Record`."""
+    role = as_dict(entry.get("message")).get("role")
+    return None if role in (None, "system") else role == "user"
+
+
 def _usage(told: Json) -> Usage:
     read, written = as_int(told.get("cacheRead")), as_int(told.get("cacheWrite"))
     tokens = as_int(told.get("input"))
@@ -84,7 +90,7 @@ DIFFERENCES = Differences(
         r"Retrying \(attempt (?P<attempt>\d+)/(?P<most>\d+), waiting \d+s\)\.\.\."
         r"|Retrying\.\.\.|Retry finished, resuming\."
     ),
-    record=Record(find_record, read_record),
+    record=Record(find_record, read_record, place, read_record),
     effort_as_modes=True,
 )
 NOTES = "never asks for permission; takes no MCP servers"

@@ -68,8 +68,8 @@ def test_sessions_are_listed(kept: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert row["model"] == "claude-opus-5-5"
     assert str(row["started"]) == "2026-03-01 10:00:01+00:00"
     assert paseo.sessions("claude", since="2026-04-01").empty
-    with pytest.raises(paseo.UsageProblem, match="claude"):
-        paseo.sessions("demo")
+    with pytest.raises(paseo.UsageProblem, match="no provider 'cloud'"):
+        paseo.sessions("cloud")
     with pytest.raises(paseo.UsageProblem, match="cccc"):
         paseo.import_session("claude", "cccc")
 
