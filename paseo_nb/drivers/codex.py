@@ -13,8 +13,8 @@ INSTALL = "npm install -g @openai/codex"
 # Launch: one process, one thread. The model, the effort, the sandbox and the MCP servers go by
 # messages. Sessions lie in CODEX_HOME (~/.codex), and any of them can be gone on with.
 # `codex_sessions` reads them: whole items, as 0.169.0 writes by itself, and the older way
-# (`historyMode: legacy`). Not read: compressed files (an experimental feature), archived ones, and
-# the figures of sub-agents, which have files of their own.
+# (`historyMode: legacy`). A sub-agent's file counts in its parent's turn. Not read: compressed
+# files (an experimental feature) and archived ones.
 COMMAND = ["codex", "app-server"]
 DIALECT = "codex"
 

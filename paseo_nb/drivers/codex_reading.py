@@ -143,6 +143,7 @@ class CodexReading:
         if message.get("method") == "turn/started":
             self._turns.add(str(as_dict(params.get("turn")).get("id")))
             if line.kind == "turn/started":  # no sub-agent's; a session's file has no prompts sent
+                self._kept.thread = self._kept.thread or as_str(params.get("threadId"))
                 self._speaking, self._compacted = None, False
         facts = self._facts(line.kind, message, params)
         if any(kind not in _SPEECH and kind not in _SILENT for kind, _ in facts):

@@ -4,8 +4,10 @@
 There are two ways of writing. Today's (`history_mode` paginated) has each turn's items whole, as
 `item_completed` in the core's own spelling. Older ones have plain messages as events, and the tool
 calls only as what the model asked for and was given (`codex_rollouts`). Tokens come as the thread's
-totals in both. The very first versions told no folder and cannot be gone on with: passed over. So
-are sub-agents, which have files of their own.
+totals in both. The very first versions told no folder and cannot be gone on with: passed over.
+A sub-agent has a file of its own that names its parent. It is no session of the user's: its tokens
+count in the turn of its parent that they fall into, as they do in a run, and what it said is left
+out; its answer stands in the parent's file.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ..model import Outcome
 from .acp_reading import Json, as_dict, as_list, as_str
 from .claude_sessions import TITLE_CHARACTERS, time_us
 from .codex_items import LIMITING, REFUSING, TOOLS, error_info, turn_problem
+from .codex_lines import SUBAGENT
 from .codex_rollouts import Calls, camel, camel_word, item_of, prompt_of
 from .sessions import Session, Told
 from .transport import decode
@@ -49,14 +52,28 @@ def sessions_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("CODEX_HOME") or own).expanduser() / "sessions"
 
 
+class _SubAgent(msgspec.Struct):
+    """The file of a sub-agent."""
+
+    ident: str
+    parent: str
+    path: Path
+
+
 class CodexSessions:
-    """See `sessions.Sessions`."""
+    """See `sessions.Sessions`. `told` knows the sub-agents that `found` has met."""
+
+    def __init__(self) -> None:
+        self._subagents: list[_SubAgent] = []
 
     def found(self, environment: Mapping[str, str]) -> Iterator[Session]:
         """See `sessions.Sessions.found`."""
+        self._subagents.clear()
         for path in sessions_folder(environment).rglob("rollout-*.jsonl"):
             session = _session(path)
-            if session is not None:
+            if isinstance(session, _SubAgent):
+                self._subagents.append(session)
+            elif session is not None:
                 yield session
 
     def unlisted(self, session_id: str) -> Session | None:
@@ -72,7 +89,20 @@ class CodexSessions:
         for at, line in _lines(session.path):
             rollout.read(at, line)
         rollout.end()
+        for one in self._below(session.session_id):
+            for at, line in _lines(one.path, _LISTED):
+                rollout.read_subagent(at, one.ident, line)
         yield from sorted(rollout.told, key=lambda told: told.t_us)
+
+    def _below(self, session_id: str) -> list[_SubAgent]:
+        """A session's sub-agents, and theirs."""
+        known, found = {session_id}, list[_SubAgent]()
+        while more := [
+            one for one in self._subagents if one.parent in known and one.ident not in known
+        ]:
+            found += more
+            known |= {one.ident for one in more}
+        return found
 
 
 def _lines(path: Path, wanted: frozenset[str] | None = None) -> Iterator[tuple[int, Json]]:
@@ -127,7 +157,15 @@ class _Turns:
 ENDS = frozenset({"task_complete", "turn_complete", "turn_aborted"})
 
 
-def _session(path: Path) -> Session | None:
+def _parent_of(meta: Json) -> str | None:
+    """The thread that started this one, if it is a sub-agent; "" where it does not say which."""
+    subagent = as_dict(meta.get("source")).get("subagent")
+    told = as_dict(as_dict(subagent).get("thread_spawn")).get("parent_thread_id")
+    parent = as_str(meta.get("parent_thread_id")) or as_str(told)
+    return parent or (None if subagent is None else "")
+
+
+def _session(path: Path) -> Session | _SubAgent | None:
     meta: Json = {}
     turns = {whole: _Turns(whole) for whole in (True, False)}
     prompts: dict[bool, list[str]] = {True: [], False: []}
@@ -137,8 +175,9 @@ def _session(path: Path) -> Session | None:
         payload = as_dict(line.get("payload"))
         if line.get("type") == "session_meta":
             meta = meta or payload  # a fork has its origin's too, after its own
-            if not isinstance(meta.get("source", ""), str):
-                return None  # a sub-agent
+            parent = _parent_of(meta)
+            if parent is not None:
+                return _SubAgent(as_str(meta.get("id")) or "", parent, path)
         elif line.get("type") == "turn_context":
             model = as_str(payload.get("model")) or model
         started, finished = started or at, at
@@ -210,6 +249,17 @@ class _Rollout:
             case _:
                 pass
 
+    def read_subagent(self, at: int, ident: str, line: Json) -> None:
+        """A line of a sub-agent's file: when its turns began, and its tokens."""
+        payload = as_dict(line.get("payload"))
+        kind = payload.get("type") if line.get("type") == "event_msg" else None
+        about: Json = {"threadId": ident, "turnId": ident}
+        if kind in ("task_started", "turn_started"):
+            raw = encode({"method": "turn/started", "params": {**about, "turn": {"id": ident}}})
+            self.told.append(Told(at, None, SUBAGENT + "turn/started", raw))
+        elif kind == "token_count":
+            self._tokens(at, as_dict(payload.get("info")), about)
+
     def end(self) -> None:
         """The file has ended."""
         for at, item in self._calls.left():
@@ -246,7 +296,8 @@ class _Rollout:
         outcome: Outcome | None = None,
         **params: Any,
     ) -> None:
-        if method != "turn/started" and self._turns.ident not in (None, self._begun):
+        ours = params.get("threadId") in (None, self._session.session_id)
+        if ours and method != "turn/started" and self._turns.ident not in (None, self._begun):
             self._begin(at)
         whole = {"threadId": self._session.session_id, "turnId": self._begun, **params}
         try:
@@ -294,13 +345,14 @@ class _Rollout:
             if told is not None:
                 self._item(told[0], at, told[1])
 
-    def _tokens(self, at: int, info: Json) -> None:
+    def _tokens(self, at: int, info: Json, about: Json | None = None) -> None:
         total, last = info.get("total_token_usage"), info.get("last_token_usage")
         if total:
             size = info.get("model_context_window")
             usage: Json = {"total": camel(total), "last": camel(last), "modelContextWindow": size}
             method = "thread/tokenUsage/updated"
-            self._say(at, method, "usage_update", tokenUsage=usage, source=FROM_FILE)
+            said: Json = {"tokenUsage": usage, "source": FROM_FILE, **(about or {})}
+            self._say(at, method, "usage_update", **said)
 
     def _ended(self, at: int, kind: str, payload: Json) -> None:
         error = as_dict(payload.get("error")) or self._failure

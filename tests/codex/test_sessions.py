@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import paseo_nb as paseo
 from tests.agents import recipes
 from tests.agents.install import executable
 from tests.modelserver import Failure, ModelServer, Reply, Use, nth_usage
-from tests.modelserver.conversation import Answer, Conversation
+from tests.modelserver.conversation import Answer, Conversation, ToolCall
 
 Json = dict[str, Any]
 OLD, NEW = "0199aaaa-0000-7000-8000-000000000001", "019aaaaa-0000-7000-8000-000000000002"
@@ -195,6 +196,29 @@ def test_a_turn_that_never_ended_and_one_that_failed(home: Path) -> None:
     assert problems == [None, "context_window", "rate_limit", None]
     assert [item.text for item in run.history().items if item.title == "steer"] == ["into it"]
     assert run.history().model_answered == "gpt-6.1-sol"
+
+
+def test_a_sub_agent_is_part_of_its_parents_turn(home: Path) -> None:
+    ids = [f"019aaaaa-0000-7000-8000-0000000000{n:02}" for n in range(4)]
+    spawned = {"subagent": {"thread_spawn": {"parent_thread_id": ids[1], "depth": 2}}}
+    old_spelling = response(3, "function_call", name="spawn_agent", arguments="{}", call_id="c1")
+    write(home, ids[0], meta(ids[0], source="cli"), event(1, "task_started", turn_id="t1"),
+          event(1, "user_message", message="delegate"), tokens(2, 1), old_spelling,
+          event(6, "task_complete", turn_id="t1"), event(7, "task_started", turn_id="t2"),
+          event(7, "user_message", message="more"), tokens(8, 2))  # fmt: skip
+    write(home, ids[1], meta(ids[1], source={"subagent": "review"}, parent_thread_id=ids[0]),
+          event(3, "task_started", turn_id="s1"), event(3, "user_message", message="look around"),
+          tokens(4, 1), tokens(4, 3))  # fmt: skip
+    write(home, ids[2], meta(ids[2], source=spawned),
+          event(3, "task_started", turn_id="s2"), tokens(5, 2))  # fmt: skip
+    write(home, ids[3], meta(ids[3], source={"custom": "editor"}),
+          event(1, "user_message", message="of another client"))  # fmt: skip
+    assert sorted(paseo.sessions("codex")["session_id"]) == [ids[0], ids[3]]
+    run = paseo.import_session("codex", ids[0])
+    turns = run.turns()
+    assert turns["prompt"].tolist() == ["delegate", "more"]
+    assert turns["input_tokens"].tolist() == [100 + 300 + 200, 100]
+    assert not any("look around" in item.text for item in run.history().items)
 
 
 HOSTILE: dict[str, list[str | bytes]] = {
@@ -397,3 +421,37 @@ def test_the_older_way_of_writing_says_the_same(server: ModelServer) -> None:
     ]
     assert (broken.outcome, broken.output) == ("failed", {"exit_code": 3, "output": "no\n"})
     assert run.text.endswith("turn 3, break it")
+
+
+@pytest.mark.real_agent
+def test_a_session_with_a_sub_agent_is_one_run_with_all_its_tokens(server: ModelServer) -> None:
+    def script(conversation: Conversation) -> Answer:
+        given, prompt = conversation.results, conversation.prompt
+        if "look around" in prompt:
+            return "looked"
+        if "<subagent_notification>" in prompt:
+            return "all done"
+        if not given:
+            ask = {"message": "look around"}
+            return Reply(calls=(ToolCall("c1", "spawn_agent", ask, namespace="multi_agent_v1"),))
+        wait = {"targets": [json.loads(given[0].text)["agent_id"]], "timeout_ms": 20_000}
+        return Reply(calls=(ToolCall("c2", "wait_agent", wait, namespace="multi_agent_v1"),))
+
+    server.script = script
+    command = ["codex", "exec", "--dangerously-bypass-approvals-and-sandbox", "delegate it"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, timeout=90, check=True, capture_output=True)
+    told = server.spent()
+    assert len(list((Path(os.environ["CODEX_HOME"]) / "sessions").rglob("*.jsonl"))) == 2
+    made = paseo.import_sessions("codex")
+    assert (made["title"].tolist(), made["turns"].tolist()) == (["delegate it"], [1])
+    run = paseo.attach(made["run_id"][0])
+    assert (run.text, run.history().turns[0].outcome) == ("all done", "end_turn")
+    assert run.tool_calls()["tool_name"].tolist() == ["spawn_agent", "wait"]
+    usage = run.usage
+    assert (usage.input_tokens, usage.output_tokens) == (told.input_tokens, told.output_tokens)
+    files = (Path(os.environ["CODEX_HOME"]) / "sessions").rglob("*.jsonl")
+    gauges = [
+        re.findall(r'"last_token_usage":.*?"total_tokens":(\d+)', f.read_text()) for f in files
+    ]
+    parent = max(gauges, key=len)
+    assert usage.context_used == int(parent[-1]), "the parent's own context"
