@@ -544,13 +544,13 @@ def install(*agents: str) -> Any:
 def providers(*names: str, ask: bool = False) -> pd.DataFrame:
     """The ways to get an agent: one row per provider, with what it is and what it can do.
 
-    names: only these, started for a moment and asked for their modes and models
+    names: only these, started for a moment and asked: modes, models, commands, who is signed in
     ask: start and ask all of them
 
     Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
-    modes, models, returns (resume; load replays), steer, images, mcp (kinds of server), asks (for
-    permission by itself), permissions (kinds of answer), effort, usage (in words), sessions (where
-    it keeps them), notes, next_step. None: not known, or not asked.
+    modes, models, commands, returns (resume; load replays), steer, images, mcp (kinds of server),
+    asks (for permission by itself), permissions (kinds of answer), effort, usage (in words),
+    sessions (where it keeps them), notes, next_step. None: not known, or not asked.
     """
     return _portal.call(verbs.providers, *names, ask=ask)
 
@@ -566,8 +566,12 @@ def trust(path: str) -> str:
 def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
-    provider: the agent's provider, as claude
+    provider: the agent's provider, as claude; where it keeps no files that we read it is started
+        for a moment and asked (no model is)
     since: only those that went on after this moment: 2h (ago), a date, or a time
+
+    Columns: session_id, cwd, title, started, finished, turns, model (NULL where it does not tell),
+    run_id (the run that has it, if one does).
     """
     return _portal.call(verbs.sessions, provider, since=since)
 
@@ -576,7 +580,8 @@ def import_session(provider: str, session_id: str) -> Run:
     """Take over one of an agent's own sessions as a run: what was said is read, send() goes on.
 
     provider: the agent's provider, as claude
-    session_id: its id, or any beginning of one that fits a single session
+    session_id: its id, or any beginning of one that fits a single session; all of it where the
+        agent has no list of them, in the folder that it worked in
     """
     return _plain(_portal.call(verbs.import_session, provider, session_id))
 
@@ -586,6 +591,8 @@ def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
 
     provider: the agent's provider, as claude
     since: only those that went on after this moment: 2h (ago), a date, or a time
+
+    Columns: run_id, session_id, title, turns, problem (why one could not be loaded; NULL else).
     """
     return _portal.call(verbs.import_sessions, provider, since=since)
 

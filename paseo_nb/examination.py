@@ -160,7 +160,7 @@ def _agent(provider: Provider, facts: AgentFacts) -> Check:
         return Check(name, True, "comes with us, needs no model")
     tested = {True: "tested", False: "not the tested version", None: ""}[facts.tested]
     parts = [f"{facts.version} ({facts.found})" if facts.version else str(facts.found), tested]
-    if provider.keys:
+    if provider.keys or facts.signed_in:
         parts.append(
             f"signed in: {facts.signed_in}" if facts.signed_in else "no key, not signed in"
         )
@@ -169,9 +169,26 @@ def _agent(provider: Provider, facts: AgentFacts) -> Check:
     if facts.models:
         more = f" and {len(facts.models) - 8} more" if len(facts.models) > 8 else ""
         parts.append(f"models: {', '.join(facts.models[:8])}{more}")
+    parts.append(_abilities(facts))
     parts += [facts.notes, f"sessions: {facts.sessions}" if facts.sessions else ""]
     ok = None if facts.next_step else True
     return Check(name, ok, "; ".join(part for part in parts if part), facts.next_step)
+
+
+def _abilities(facts: AgentFacts) -> str:
+    """What it can do, and what it cannot, in a line. Nothing where nobody knows."""
+    able = {"images": facts.images, "steer": facts.steer, "effort": facts.effort}
+    parts = [
+        f"goes on by {facts.returns}" if facts.returns else "",
+        *(name for name, can in able.items() if can),
+        *(f"no {name}" for name, can in able.items() if can is False),
+        f"MCP {facts.mcp}" if facts.mcp else "",
+        f"{len(facts.commands)} commands" if facts.commands else "",
+        f"permissions {facts.permissions}" if facts.permissions else "",
+        f"usage: {facts.usage}" if facts.usage else "",
+    ]
+    said = ", ".join(part for part in parts if part)
+    return f"can: {said}" if said else ""
 
 
 # ---------------------------------------------------------------- settings

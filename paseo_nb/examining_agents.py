@@ -1,37 +1,33 @@
 """What there is to know of each agent on this machine: found, version, signed in, able to do what.
 
-From the provider's own file and a look at the disk; `ask` starts the agent over ACP for what only
-it can tell (its modes, its models, what it announces). Called by the doctor and by `providers()`.
+From the provider's own file and a look at the disk; `ask` starts the agent for what only it can
+tell (`asking_agents`). Called by the doctor and by `providers()`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from . import __version__
+from .asking_agents import ASK_S
+from .asking_agents import ask as ask_agent
 from .drivers import registry
-from .drivers.acp_choosing import Offer
-from .drivers.acp_reading import Json, as_dict, as_list, problem_of
+from .drivers.jsonrpc import RequestError
 from .drivers.provider import Provider
 from .errors import PaseoError, UsageProblem
 from .installing import bin_folder
 from .pinned import AGENTS, version_in
+from .preparing import environment
 
 VERSION_S = 5.0
-ASK_S = 30.0
-MAX_LINE = 64 << 20
 
 
 class AgentFacts(msgspec.Struct, kw_only=True):
@@ -46,6 +42,7 @@ class AgentFacts(msgspec.Struct, kw_only=True):
     problem: str | None = None
     modes: list[str] | None = None
     models: list[str] | None = None
+    commands: list[str] | None = None
     returns: str | None = None
     steer: bool | None = None
     images: bool | None = None
@@ -113,8 +110,8 @@ def _facts(provider: Provider, project: Path, ask: bool) -> AgentFacts:
     if not provider.scripted:
         _look_at_version(facts, provider, {**os.environ, **resolved.env})
         facts.signed_in = _signed_in(provider, {**os.environ, **resolved.env})
-    if ask and facts.problem is None and resolved.dialect == "acp":
-        _ask(facts, resolved)
+    if ask and facts.problem is None:
+        _ask(facts, provider, resolved)
     if facts.problem is None and not facts.next_step and provider.keys and not facts.signed_in:
         facts.next_step = f"sign in: {provider.sign_in}"
     return facts
@@ -186,77 +183,29 @@ def told_version(command: list[str], env: Mapping[str, str]) -> str | None:
 # ---------------------------------------------------------------- asking the agent
 
 
-def _ask(facts: AgentFacts, resolved: registry.Resolved) -> None:
-    """Take what the agent says of itself; what was measured of it stands where it says nothing."""
+def _ask(facts: AgentFacts, provider: Provider, resolved: registry.Resolved) -> None:
+    """Take what the agent says of itself; what was measured of it stands where that says more: an
+    agent may announce what it then does not do."""
     try:
-        with tempfile.TemporaryDirectory(prefix="paseo-ask-") as folder:
-            announced, session = asyncio.run(_exchange(resolved, folder))
+        told = ask_agent(resolved, environment(resolved.env))
     except TimeoutError:
-        facts.problem = f"no answer over ACP in {ASK_S:g} s"
+        facts.problem = f"no answer in {ASK_S:g} s"
         return
-    except (OSError, EOFError) as error:
-        facts.problem = f"cannot be asked: {str(error) or 'it ended before it answered'}"
+    except (OSError, EOFError, RequestError) as error:
+        facts.problem = f"cannot be asked: {error}"
         return
-    can = as_dict(announced.get("agentCapabilities"))
-    if facts.images is None:
-        facts.images = bool(as_dict(can.get("promptCapabilities")).get("image"))
-    if facts.mcp is None:
-        kinds = as_dict(can.get("mcpCapabilities"))
-        facts.mcp = " ".join(["stdio", *(kind for kind in ("http", "sse") if kinds.get(kind))])
-    if facts.returns is None:
-        resume = as_dict(can.get("sessionCapabilities")).get("resume") not in (None, False)
-        facts.returns = "resume" if resume else "load" if can.get("loadSession") else None
-    if "error" in session:
-        problem = problem_of(session["error"])
-        facts.problem, facts.next_step = problem.message, problem.hint or facts.next_step
-        return
-    told = as_dict(session.get("result"))
-    offer = Offer(
-        as_dict(told.get("modes")), as_dict(told.get("models")), as_list(told.get("configOptions"))
-    )
-    facts.modes = offer.values("agent_mode") or None
-    facts.models = offer.values("model") or facts.models
-    facts.effort = bool(offer.values("effort")) or facts.effort
-
-
-async def _exchange(resolved: registry.Resolved, folder: str) -> tuple[Json, Json]:
-    """`initialize` and `session/new` in an empty folder: (what it announced, its second answer)."""
-    process = await asyncio.create_subprocess_exec(
-        *resolved.command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd=folder,
-        env={**os.environ, **resolved.env},
-        limit=MAX_LINE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(ASK_S):
-            hello = {
-                "protocolVersion": 1,
-                "clientCapabilities": {},
-                "clientInfo": {"name": "paseo_nb", "version": __version__},
-            }
-            announced = as_dict((await _call(process, 0, "initialize", hello)).get("result"))
-            if resolved.auth_method:
-                await _call(process, 1, "authenticate", {"methodId": resolved.auth_method})
-            new: Json = {"cwd": folder, "mcpServers": []}
-            return announced, await _call(process, 2, "session/new", new)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-
-
-async def _call(process: Any, ident: int, method: str, params: Json) -> Json:
-    message = {"jsonrpc": "2.0", "id": ident, "method": method, "params": params}
-    process.stdin.write(msgspec.json.encode(message) + b"\n")
-    while True:
-        line: bytes = await process.stdout.readline()
-        if not line:
-            raise EOFError
-        with contextlib.suppress(msgspec.DecodeError):
-            answer = as_dict(msgspec.json.decode(line))
-            if answer.get("id") == ident and "method" not in answer:
-                return answer
+    for name in ("images", "returns"):
+        if getattr(facts, name) is None:
+            setattr(facts, name, getattr(told, name))
+    if facts.mcp is None and told.mcp is not None:
+        facts.mcp = " ".join(told.mcp)
+    facts.modes, facts.commands = told.modes, told.commands
+    facts.models = told.models or facts.models
+    facts.effort = told.effort or facts.effort
+    if told.signed_in is not None:
+        facts.signed_in = told.signed_in or None
+        if not told.signed_in and provider.sign_in:
+            steps = (f"sign in: {provider.sign_in}", facts.next_step)
+            facts.next_step = "; ".join(step for step in steps if step)
+    if told.problem is not None:
+        facts.problem, facts.next_step = told.problem, told.hint or facts.next_step

@@ -581,13 +581,13 @@ async def install(*agents: str) -> Any:
 async def providers(*names: str, ask: bool = False) -> pd.DataFrame:
     """The ways to get an agent: one row per provider, with what it is and what it can do.
 
-    names: only these, started for a moment and asked for their modes and models
+    names: only these, started for a moment and asked: modes, models, commands, who is signed in
     ask: start and ask all of them
 
     Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
-    modes, models, returns (resume; load replays), steer, images, mcp (kinds of server), asks (for
-    permission by itself), permissions (kinds of answer), effort, usage (in words), sessions (where
-    it keeps them), notes, next_step. None: not known, or not asked.
+    modes, models, commands, returns (resume; load replays), steer, images, mcp (kinds of server),
+    asks (for permission by itself), permissions (kinds of answer), effort, usage (in words),
+    sessions (where it keeps them), notes, next_step. None: not known, or not asked.
     """
     import pandas as pd
 

@@ -59,7 +59,14 @@ NOTES = "our own agent for any model endpoint"
 
 # Capabilities
 CAPABILITIES = Capabilities(
-    images=True, mcp=("stdio", "http"), returns="resume", asks=True, effort=True
+    images=True,
+    mcp=("stdio", "http"),
+    returns="resume",
+    asks=True,
+    permissions=("allow_once", "allow_always", "reject_once", "reject_always"),
+    effort=True,
+    steer=True,
+    usage="tokens per model call and turn with cache and reasoning; cost where the model is priced",
 )
 
 # Usage: per turn, the sum of its model calls, input excluding cached tokens; per call in

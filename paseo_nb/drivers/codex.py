@@ -36,7 +36,14 @@ NOTES = "asks for each command and edit; agent_mode SANDBOX/on-request is its ow
 
 # Capabilities
 CAPABILITIES = Capabilities(
-    images=True, mcp=("stdio", "http"), returns="resume", asks=True, effort=True
+    images=True,
+    mcp=("stdio", "http"),
+    returns="resume",
+    asks=True,
+    permissions=("allow_once", "allow_always", "reject_once"),
+    effort=True,
+    steer=True,
+    usage="tokens per model call and turn with cache and reasoning, sub-agents included; no cost",
 )
 
 # Usage: `thread/tokenUsage/updated` after each model call, as the thread's total (over resumes too)
