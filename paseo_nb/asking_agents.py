@@ -41,29 +41,33 @@ class Told(msgspec.Struct, kw_only=True):
     hint: str | None = None
 
 
-def ask(resolved: Resolved, environment: Mapping[str, str]) -> Told:
-    """Start the agent in an empty folder and ask it, 30 s at most. TimeoutError; OSError, EOFError
-    or RequestError where it cannot be asked."""
-    way = {"acp": _acp, "claude": _claude, "codex": _codex}[resolved.dialect]
+def ask(resolved: Resolved, environment: Mapping[str, str], *, opens: bool = True) -> Told:
+    """Start the agent in an empty folder and ask it, 30 s at most. opens: whether a session may be
+    opened. TimeoutError; OSError, EOFError or RequestError where it cannot be asked."""
+    way = {"acp": _acp if opens else _acp_introduced, "claude": _claude, "codex": _codex}
     header: Json | None = {} if resolved.dialect == "codex" else None
 
     async def visit(folder: str) -> Told:
         async with visiting.visiting(resolved.launched(), environment, folder, header) as there:
-            return await way(there, resolved, folder)
+            return await way[resolved.dialect](there, resolved, folder)
 
     with tempfile.TemporaryDirectory(prefix="paseo-ask-") as folder:
         return visiting.run(visit(folder), ASK_S)
 
 
-async def _acp(visit: Visit, resolved: Resolved, folder: str) -> Told:
+async def _acp_introduced(visit: Visit, resolved: Resolved, folder: str) -> Told:
     can, _ = await visiting.introduce(visit, resolved)
     kinds = as_dict(can.get("mcpCapabilities"))
     resume = as_dict(can.get("sessionCapabilities")).get("resume") not in (None, False)
-    told = Told(
+    return Told(
         images=bool(as_dict(can.get("promptCapabilities")).get("image")),
         mcp=["stdio", *(kind for kind in ("http", "sse") if kinds.get(kind))],
         returns="resume" if resume else "load" if can.get("loadSession") else None,
     )
+
+
+async def _acp(visit: Visit, resolved: Resolved, folder: str) -> Told:
+    told = await _acp_introduced(visit, resolved, folder)
     updates: list[Json] = []
 
     def hear(message: Json, line: bytes) -> None:

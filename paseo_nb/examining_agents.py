@@ -187,7 +187,8 @@ def _ask(facts: AgentFacts, provider: Provider, resolved: registry.Resolved) -> 
     """Take what the agent says of itself; what was measured of it stands where that says more: an
     agent may announce what it then does not do."""
     try:
-        told = ask_agent(resolved, environment(resolved.env))
+        opens = not provider.wants_model or resolved.model is not None
+        told = ask_agent(resolved, environment(resolved.env), opens=opens)
     except TimeoutError:
         facts.problem = f"no answer in {ASK_S:g} s"
         return

@@ -85,6 +85,7 @@ def provider() -> Provider:
         model_args=["--model", "{model}"],
         install=INSTALL,
         packages=list(PACKAGES),
+        wants_model=True,
         notes=NOTES,
         extends=NAME,
         capabilities=CAPABILITIES,

@@ -45,6 +45,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     `session` has the supervisor choose it in the session. `models` empty: any name goes. `needs` is
     the binary to look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is
     given.
+    wants_model: no session can be opened before a model is named.
     `switches` are variables that the agent gets unless the environment has them already.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
     or of the files `signed_in` (path, a word that is in it then) lets it work; `sign_in` is what to
@@ -69,6 +70,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     auth_needs: str | None = None
     install: str = ""
     scripted: bool = False
+    wants_model: bool = False
     source: Source = "built-in"
     needs: str | None = None
     version_of: str | None = None

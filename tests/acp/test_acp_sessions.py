@@ -234,6 +234,27 @@ def test_what_the_demo_agent_did_elsewhere_is_taken_over(project: Project) -> No
     assert paseo.sessions("demo")["run_id"].tolist() == [taken.id]
 
 
+def test_what_our_api_agent_did_elsewhere_is_taken_over(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASEO_API_HOME", str(tmp_path / "api-sessions"))
+    with ModelServer(usage=nth_usage) as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        server.enqueue(behaviours.write("made.txt", "x\n"), "I made it.", "And on.")
+        run = paseo.run("api/claude-sonnet-4-5", "make a file", mode="auto", timeout=60)
+        run.stop()
+        project.gone(run.id, 30)
+        ident = run.session_id
+        os.rename(project.root / ".paseo_nb", project.root / "elsewhere")
+        row = paseo.sessions("api").iloc[0]
+        assert (row["session_id"], row["cwd"]) == (ident, str(project.root))
+        taken = paseo.import_session("api", str(ident))
+        assert [turn.text for turn in taken.history().turns] == ["I made it."]
+        assert [one.outcome for one in taken.history().tool_calls.values()] == ["completed"]
+        taken.send("go on").wait(60)
+        assert (taken.text, taken.session_id) == ("And on.", ident)
+
+
 def test_two_that_import_at_once_get_one_run(project: Project) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

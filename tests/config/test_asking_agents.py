@@ -132,6 +132,11 @@ def test_an_agent_that_wants_a_sign_in_says_so(project: Path) -> None:
     assert (facts.returns, facts.mcp) == ("load", "stdio http")
 
 
+def test_our_api_agent_is_asked_without_a_model(project: Path) -> None:
+    facts = facts_of(project, "api")
+    assert (facts.problem, facts.returns, facts.images) == (None, "resume", True)
+
+
 @pytest.mark.parametrize("base", ["acp", "claude", "codex"])
 def test_one_that_does_not_answer_is_ended_with_all_it_started(
     project: Path, monkeypatch: pytest.MonkeyPatch, base: str
