@@ -60,6 +60,7 @@ def test_the_recorded_exchange(project: Project) -> None:
     assert codex.ended(3).text == "echo: 3 user messages; first='create it [[write]]'"
     for turn, steers in ((4, False), (5, True)):
         project.send(codex.run_id, "slow")
+        project.until(lambda: len(codex.history().turns) >= turn, 20)  # noqa: B023
         project.until(lambda: codex.history().turns[-1].text, 20)
         assert len(codex.history().turns) == turn
         if steers:
