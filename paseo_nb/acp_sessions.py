@@ -18,7 +18,7 @@ import msgspec
 from . import visiting
 from .drivers.acp_reading import PRESENT, Json, as_dict, as_list, as_str, content_text, problem_of
 from .drivers.claude_sessions import TITLE_CHARACTERS, time_us
-from .drivers.differing import Record, differences_of
+from .drivers.differing import Lines, differences_of
 from .drivers.jsonrpc import RequestError
 from .drivers.registry import Resolved
 from .drivers.sessions import CannotList, Session, Told
@@ -110,7 +110,7 @@ class AcpSessions:
         record = self._differs.record
         replay = _Replay(session.finished_us or now_us(), self._differs.not_said)
         replay.read(lines)
-        if record is not None:
+        if isinstance(record, Lines):
             replay.compare(record, record.turns(session.session_id, environment))
         return replay.told
 
@@ -202,7 +202,7 @@ class _Replay:
         if text:
             self.told.append(Told(self._at, text))
 
-    def compare(self, record: Record, turns: list[list[Json]]) -> None:
+    def compare(self, record: Lines, turns: list[list[Json]]) -> None:
         """Give each turn what the agent's own record says of it: when, tokens, why it failed. Only
         where both have as many turns."""
         begins = [at for at, told in enumerate(self.told) if told.prompt is not None]

@@ -46,7 +46,7 @@ _CANCELLED = {
     "interrupt": "Cancelled for the next prompt.",
     "stopped": "Cancelled as the run was stopped.",
 }
-FOLD_VERSION = 2  # raise it when the same lines fold into something else: the index is read anew
+FOLD_VERSION = 3  # raise it when the same lines fold into something else: the index is read anew
 
 
 class History:
@@ -346,6 +346,9 @@ class History:
     def _on_compaction(self, line: Line, data: dict[str, Any]) -> None:
         text = as_str(data.get("message")) or "the agent shortened its context"
         self._add(line, "system", "note", text, title="compaction")
+
+    def _on_notice(self, line: Line, data: dict[str, Any]) -> None:
+        self._add(line, "system", "note", as_str(data.get("message")) or "", title="notice")
 
     def _on_prompt_result(self, line: Line, data: dict[str, Any]) -> None:
         if self.turn_open:

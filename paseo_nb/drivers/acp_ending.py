@@ -37,7 +37,7 @@ class Ending:
         """A turn begins: remember where its part of the agent's record will."""
         record = self.differences.record
         if record is not None:
-            self._begins = record.size(session_id, self.seat.environment)
+            self._begins = record.mark(session_id, self.seat.environment)
 
     async def judge(
         self, result: Json, session_id: str | None, last_text: str, cancelled: bool

@@ -36,11 +36,14 @@ NOT_UPDATES = frozenset(
         "request",
         "model_call",
         "retry",
+        "notice",
         "compaction",
         "warning",
     }
 )
 _decode = msgspec.json.decode
+
+TAIL = 64_000  # characters of a running command's output that are kept of deltas
 
 SESSION_RESULTS = {
     "session/new:result",
@@ -76,11 +79,12 @@ _chunk_decoder = msgspec.json.Decoder(_Chunk)
 class AcpReading:
     """ACP, with what differs by provider."""
 
-    version = 2
+    version = 3
 
     def __init__(self, provider: str = "") -> None:
         self.differences = differences_of(provider)
         self._before = Usage()
+        self._outputs: dict[str, str] = {}
         self._read: tuple[Line | None, Json] = (None, {})
 
     def memory(self) -> Any:
@@ -102,8 +106,12 @@ class AcpReading:
             return None
         content = update.content
         text = content.text if content and content.type == "text" else None
-        retry = self.differences.retry
-        return None if text is not None and retry is not None and retry.fullmatch(text) else text
+        differs = self.differences
+        if text is not None and any(
+            p and p.fullmatch(text) for p in (differs.retry, differs.notice)
+        ):
+            return None
+        return text
 
     def _message(self, line: Line) -> Json:
         """The line's message; decoded once for `facts` and `event` of the same line."""
@@ -115,6 +123,8 @@ class AcpReading:
         """See `reading.Reading.facts`."""
         kind = line.kind
         if line.dir != "in" or kind.startswith("replay/"):
+            if kind == "session/prompt":
+                self._outputs.clear()
             return []
         message = self._message(line)
         params = as_dict(message.get("params"))
@@ -155,16 +165,33 @@ class AcpReading:
         return []
 
     def _update(self, kind: str, update: Json) -> tuple[str, Json]:
-        """An update as a fact: a retry that is told as text is a retry."""
-        pattern = self.differences.retry
-        if pattern is not None and kind == "agent_message_chunk":
+        """An update as a fact: a retry or a notice that is told as text is no text."""
+        if kind in ("tool_call", "tool_call_update"):
+            return kind, self._with_output(update)
+        retry, notice = self.differences.retry, self.differences.notice
+        if kind == "agent_message_chunk" and (retry or notice):
             text = content_text(update.get("content"))
-            found = pattern.fullmatch(text)
+            found = retry.fullmatch(text) if retry else None
             if found is not None:
                 told = {k: int(v) for k, v in found.groupdict().items() if v is not None}
                 attempt, most = told.get("attempt"), told.get("most")
                 return "retry", {"attempt": attempt, "max_attempts": most, "message": text}
+            if notice is not None and notice.fullmatch(text):
+                return "notice", {"message": text}
         return kind, update
+
+    def _with_output(self, update: Json) -> Json:
+        """A tool call's update with the command's output so far: some agents tell what is new of it
+        in `_meta.terminal_output` (for a terminal that the client shows and they feed)."""
+        meta = as_dict(update.get("_meta"))
+        new = as_str(as_dict(meta.get("terminal_output")).get("data"))
+        call_id = as_str(update.get("toolCallId"))
+        if new is None or call_id is None:
+            return update
+        shown = self._outputs[call_id] = (self._outputs.get(call_id, "") + new)[-TAIL:]
+        text: Json = {"type": "text", "text": shown}
+        blocks = [{"type": "content", "content": text}, *as_list(update.get("content"))]
+        return {**update, "content": blocks}
 
     def event(self, line: Line) -> Event:
         """See `reading.Reading.event`."""

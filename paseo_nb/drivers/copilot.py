@@ -10,7 +10,7 @@ import msgspec
 
 from ..model import Usage
 from .acp_reading import as_dict, as_int, as_str
-from .differing import Account, Differences, Json, Record, home_of, model_problem
+from .differing import Account, Differences, Json, Lines, home_of, model_problem
 from .provider import Capabilities, Provider
 
 NAME = "copilot"
@@ -26,8 +26,9 @@ MODEL_ARGS = ["--model", "{model}"]
 SWITCHES = {"COPILOT_AUTO_UPDATE": "false"}
 
 
-# Differences from plain ACP: a failed model request ends the turn as `end_turn`; its retries and
-# its error are text chunks of their own. What really happened stands in its own record of the
+# Differences from plain ACP: a failed model request ends the turn as `end_turn`; its retries,
+# its error and what it says of itself (“Info: …”, “Warning: …”) are text chunks of their own, whole
+# sentences (a model's come by the word). What really happened stands in its own record of the
 # session. Its modes are URLs (…#agent, #plan, #autopilot). session/resume is unknown to it
 # (-32601), session/load works. Its event channel is bounded: where a client reads too slowly it
 # loses events and says "cancelled".
@@ -86,9 +87,10 @@ _OF_A_TURN = ("assistant.", "tool.", "permission.", "session.error", USED)
 DIFFERENCES = Differences(
     input_includes_cache=True,
     cumulative=True,
-    retry=re.compile(r"Info: Request failed due to .* Retrying\.\.\."),
+    retry=re.compile(r"Info: .* [Rr]etrying\.\.\."),
+    notice=re.compile(r"(Info|Warning): [^\n]+[.!…]"),
     failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
-    record=Record(find_record, read_record, place, read_past),
+    record=Lines(find_record, read_record, place, read_past),
 )
 NOTES = "takes no MCP server over stdio"
 

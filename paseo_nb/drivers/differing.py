@@ -7,9 +7,10 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -29,8 +30,20 @@ class Account(msgspec.Struct):
     model: str | None = None
 
 
-class Record(msgspec.Struct, frozen=True):
-    """The file of JSON lines in which an agent keeps its session.
+class Record(Protocol):
+    """An agent's own record of a session, read after each turn."""
+
+    def mark(self, session_id: str | None, environment: Mapping[str, str]) -> int:
+        """Where the part of the turn that begins now will begin."""
+        ...
+
+    def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
+        """What was added after that; None where the record cannot be read."""
+        ...
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """A record that is one file of JSON lines, which only grows.
 
     find: its path, from the session's id and the agent's environment; None where there is none.
     read: what the lines that a turn has added say.
@@ -43,17 +56,17 @@ class Record(msgspec.Struct, frozen=True):
     place: Callable[[Json], bool | None]
     read_past: Callable[[list[Json]], Account]
 
-    def size(self, session_id: str | None, environment: Mapping[str, str]) -> int:
-        """Where the next turn's lines will begin."""
+    def mark(self, session_id: str | None, environment: Mapping[str, str]) -> int:
+        """See `Record.mark`: its size."""
         try:
             path = self.find(session_id, environment) if session_id else None
             return path.stat().st_size if path else 0
         except OSError:
             return 0
 
-    def since(self, size: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
-        """What was added after `size`; None where the record cannot be read."""
-        entries = self._entries(size, session_id, environment)
+    def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
+        """See `Record.since`."""
+        entries = self._entries(mark, session_id, environment)
         return None if entries is None else self.read(entries)
 
     def turns(self, session_id: str, environment: Mapping[str, str]) -> list[list[Json]]:
@@ -68,26 +81,35 @@ class Record(msgspec.Struct, frozen=True):
         return turns
 
     def _entries(
-        self, size: int, session_id: str, environment: Mapping[str, str]
+        self, mark: int, session_id: str, environment: Mapping[str, str]
     ) -> list[Json] | None:
         try:
             path = self.find(session_id, environment)
             if path is None:
                 return None
             with path.open("rb") as file:
-                file.seek(size)
-                lines = file.read(MAX_RECORD).splitlines()
+                file.seek(mark)
+                return entries_of(file.read(MAX_RECORD))
         except OSError:
             return None
-        entries: list[Json] = []
-        for line in lines:
-            try:
-                entry: Any = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
-                entries.append(cast(Json, entry))
-        return entries
+
+
+def entries_of(lines: bytes) -> list[Json]:
+    """The objects among JSON lines; what is none (a torn line) is passed over."""
+    entries: list[Json] = []
+    for line in lines.splitlines():
+        try:
+            entry: Any = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            entries.append(cast(Json, entry))
+    return entries
+
+
+def now_ms() -> int:
+    """The mark of a record whose entries have times."""
+    return time.time_ns() // 1_000_000
 
 
 class Differences(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +119,9 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     go up over the session's process. scope: what its counts cover. usage_of: reads them where they
     are not in the answer's `usage`.
     retry: a text chunk that is no text of the model's but tells of a retry; it may have the groups
-    `attempt` and `most`. failure: one that tells why the turn failed, though it ends well.
-    record: its own file of the session, read after each turn.
+    `attempt` and `most`. notice: one that the agent says itself, about itself. failure: one that
+    tells why the turn failed, though it ends well.
+    record: its own record of the session, read after each turn.
     effort_as_modes: its modes are levels of thinking.
     offer_files: whether it works by way of our files where they are offered.
     mend_session: called before the agent is launched to load a session, and after it was loaded.
@@ -112,6 +135,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope = "turn"
     usage_of: Callable[[Json], Usage] | None = None
     retry: re.Pattern[str] | None = None
+    notice: re.Pattern[str] | None = None
     failure: re.Pattern[str] | None = None
     record: Record | None = None
     effort_as_modes: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import msgspec
 
 from ..model import Usage
 from .acp_reading import as_dict, as_int, as_list, decode
-from .differing import Differences, Json, home_of
+from .differing import MAX_RECORD, Account, Differences, Json, entries_of, home_of, now_ms
 from .provider import Capabilities, Provider
 
 NAME = "gemini"
@@ -23,11 +23,12 @@ INSTALL = "paseo-nb install gemini"
 
 # Launch: it offers no choice of model in the session. The one agent that wants `authenticate`
 # with an API key; without one it uses its own sign-in. Unless told otherwise it starts itself once
-# more, to give node more memory: 6 processes that outlive a kill -9.
+# more, to give node more memory: 6 processes that outlive a kill -9. What a command printed it
+# tells only where it runs it without a terminal (else it keeps a screen, and leaves that out).
 COMMAND = ["gemini", "--acp"]
 MODEL_ARGS = ["--model", "{model}"]
 AUTH_METHOD, AUTH_NEEDS = "gemini-api-key", "GEMINI_API_KEY"
-SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true"}
+SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_PTY_INFO": "child_process"}
 
 
 # Differences from plain ACP: where files are offered it reads a new one by `fs/read` before it
@@ -42,16 +43,19 @@ SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true"}
 def mend_session(session_id: str, environment: Mapping[str, str]) -> None:
     """Keep a session's history from that: remove its empty files, and name a file of this minute
     after an earlier one."""
-    base = environment.get("GEMINI_CLI_HOME")
-    home = Path(base) if base else home_of(environment)
-    name = f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"
-    files = {file: _history_of(file, session_id) for file in home.glob(name)}
+    files = {file: _history_of(file, session_id) for file in _files(session_id, environment)}
     for file, has in files.items():
         with contextlib.suppress(OSError):  # then it is loaded as it is
             if has is False and any(files.values()):
                 file.unlink()
             elif has:
                 _name_earlier(file)
+
+
+def _files(session_id: str, environment: Mapping[str, str]) -> list[Path]:
+    base = environment.get("GEMINI_CLI_HOME")
+    home = Path(base) if base else home_of(environment)
+    return list(home.glob(f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"))
 
 
 def _history_of(file: Path, session_id: str) -> bool | None:
@@ -82,7 +86,7 @@ def _name_earlier(file: Path) -> None:
 
 
 def usage_of(result: Json) -> Usage:
-    """What stands in `_meta.quota.token_count` of a prompt's answer."""
+    """What stands in `_meta.quota.token_count` of a prompt's answer; it leaves the thoughts out."""
     quota = as_dict(as_dict(as_dict(result.get("_meta")).get("quota")).get("token_count"))
     return Usage(
         input_tokens=as_int(quota.get("input_tokens")),
@@ -90,14 +94,72 @@ def usage_of(result: Json) -> Usage:
     )
 
 
+class Chats(msgspec.Struct, frozen=True):
+    """Its files of a session, and those of the agents below it. A turn's messages are known by
+    their times, as files are made anew and named anew."""
+
+    def mark(self, session_id: str | None, environment: Mapping[str, str]) -> int:
+        """See `differing.Record.mark`: the time."""
+        return now_ms()
+
+    def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
+        """See `differing.Record.since`: the sum over the model calls."""
+        files = _files(session_id, environment)
+        folders = {file.parent / session_id for file in files}
+        files += [file for folder in folders for file in folder.glob("*.jsonl")]
+        calls: dict[tuple[str, str], Json] = {}  # a message is written again where it changes
+        try:
+            for file in files:
+                with file.open("rb") as lines:
+                    for message in _messages(entries_of(lines.read(MAX_RECORD))):
+                        if message.get("tokens") and _ms(message.get("timestamp")) >= mark:
+                            calls[file.stem[-8:], str(message.get("id"))] = message
+        except OSError:
+            return None
+        if not calls:
+            return Account()
+        usage = Usage()
+        for message in calls.values():
+            usage = usage.plus(_usage(as_dict(message.get("tokens"))))
+        return Account(msgspec.structs.replace(usage, source="session file", scope="turn"))
+
+
+def _messages(entries: list[Json]) -> Iterator[Json]:
+    for entry in entries:
+        changed = as_list(as_dict(entry.get("$set")).get("messages"))
+        yield from (as_dict(message) for message in (entry, *changed))
+
+
+def _ms(timestamp: object) -> int:
+    try:
+        return int(datetime.fromisoformat(str(timestamp)).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
+def _usage(told: Json) -> Usage:
+    """One call's: `input` has the cached tokens in it, `output` not the thoughts."""
+    numbers = {
+        name: as_int(told.get(name)) or 0 for name in ("input", "tool", "output", "thoughts")
+    }
+    return Usage(
+        input_tokens=numbers["input"] + numbers["tool"],
+        output_tokens=numbers["output"] + numbers["thoughts"],
+        cache_read_tokens=as_int(told.get("cached")),
+        reasoning_tokens=as_int(told.get("thoughts")),
+        total_tokens=as_int(told.get("total")),
+    )
+
+
 DIFFERENCES = Differences(
     usage_of=usage_of,
+    record=Chats(),
     offer_files=False,
     mend_session=mend_session,
     not_said=re.compile(r"<session_context>.*|\[Function Response: [^\]]*\]", re.DOTALL),
     replays_on_s=0.3,
 )
-NOTES = "tells no cached tokens"
+NOTES = "runs commands without a terminal, as it tells no output of one"
 
 # Capabilities
 CAPABILITIES = Capabilities(
@@ -108,11 +170,12 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=False,
     steer=False,
-    usage="tokens in and out per turn; no cache, reasoning or cost",
+    usage="from its session file: tokens per turn with cached and reasoning ones; no cost",
 )
 
 # Usage: none in `PromptResponse.usage`; `_meta.quota.token_count` has input (cached ones included)
-# and output; no `usage_update`, no cost.
+# and output without the thoughts; no `usage_update`, no cost. Its own session file has every model
+# call's, with cached tokens and thoughts; a call that was broken off has none.
 
 # Measured: 0.61.0. Ready in 1.3-1.4 s, 413-423 MB; cancel 0.01 s; HTTP 500 from the model: silent
 # for more than 120 s; does not leave on stdin's end while it retries; kill -9 leaves 6 processes.

@@ -4,8 +4,14 @@ reads `opencode/anthropic/claude-sonnet-4-5`."""
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from pathlib import Path
 
-from .differing import Differences
+import msgspec
+
+from ..model import Usage
+from .acp_reading import as_dict, as_int, decode
+from .differing import Account, Differences, Json, home_of, now_ms
 from .provider import Capabilities, Provider
 
 NAME = "opencode"
@@ -28,8 +34,71 @@ SWITCHES = {
 
 # Differences from plain ACP: permissions default to "allow", so it asks for nothing unless its own
 # configuration says so: OPENCODE_PERMISSION='{"edit":"ask","bash":"ask"}'. `fs/write` is used only
-# after an approved edit in that mode. A cancelled turn's usage is zeros.
-DIFFERENCES = Differences(scope="last model call")
+# after an approved edit in that mode. A cancelled turn's usage is zeros. The usage of every model
+# call stands in its database, `$XDG_DATA_HOME/opencode/opencode.db`.
+_CALLS = """
+    with recursive mine(id) as (
+        select ?1 union select session.id from session join mine on session.parent_id = mine.id
+    )
+    select data from message where session_id in (select id from mine) and time_created >= ?2
+"""
+
+
+class Database(msgspec.Struct, frozen=True):
+    """Its database, read only: messages of a session and of the agents below it, with times."""
+
+    def mark(self, session_id: str | None, environment: Mapping[str, str]) -> int:
+        """See `differing.Record.mark`: the time."""
+        return now_ms()
+
+    def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
+        """See `differing.Record.since`: the sum over the model calls."""
+        try:
+            import sqlite3  # 2 MB that no other agent's supervisor needs
+        except ImportError:
+            return None
+        base = environment.get("XDG_DATA_HOME")
+        data = Path(base) if base else home_of(environment) / ".local" / "share"
+        path = data / "opencode" / (environment.get("OPENCODE_DB") or "opencode.db")
+        try:
+            database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2.0)
+            try:
+                rows = database.execute(_CALLS, (session_id, mark)).fetchall()
+            finally:
+                database.close()
+        except (sqlite3.Error, ValueError):
+            return None
+        usage: Usage | None = None
+        for (text,) in rows:
+            message = as_dict(decode(msgspec.Raw(str(text).encode())))
+            told = _usage(message) if message.get("role") == "assistant" else None
+            if told is not None:
+                usage = told if usage is None else usage.plus(told)
+        return Account(usage)
+
+
+def _usage(message: Json) -> Usage | None:
+    """One call's; None where it was broken off, for which it keeps zeros."""
+    tokens, cost = as_dict(message.get("tokens")), message.get("cost")
+    names = ("input", "output", "reasoning")
+    fresh, out, thoughts = (as_int(tokens.get(name)) for name in names)
+    read, written = (as_int(as_dict(tokens.get("cache")).get(name)) for name in ("read", "write"))
+    if fresh is None or out is None or not any((fresh, out, read, written)):
+        return None
+    return Usage(
+        input_tokens=fresh + (read or 0) + (written or 0),
+        output_tokens=out + (thoughts or 0),
+        cache_read_tokens=read,
+        cache_write_tokens=written or None,  # it keeps 0 where an endpoint tells none
+        reasoning_tokens=thoughts,
+        total_tokens=as_int(tokens.get("total")),
+        cost_usd=float(cost) if isinstance(cost, (int, float)) else None,
+        source="session file",
+        scope="turn",
+    )
+
+
+DIFFERENCES = Differences(scope="last model call", record=Database())
 NOTES = "asks for permission only where its own configuration says so"
 
 # Capabilities
@@ -41,12 +110,12 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=None,
     steer=False,
-    usage="tokens of the last model call with cache and reasoning; cost per turn",
+    usage="from its database: tokens per turn with cache and reasoning, cost",
 )
 
 # Usage: `PromptResponse.usage` is the last model call's only, excluding cached tokens: after more
-# than one call a turn has no counts. `usage_update` has the context's gauge, and the session's cost
-# in USD so far.
+# than one call a turn has no counts, were it not for its database. `usage_update` has the context's
+# gauge, and the session's cost in USD so far.
 
 # Measured: 1.18.33. Ready in 1.8-2.1 s, 615-750 MB; a turn after session/load 5-10 s; cancel
 # 0.2-0.3 s; a shell child survives killpg; model error: RequestError after 5 s.

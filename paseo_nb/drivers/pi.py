@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..model import Problem, Usage
 from .acp_reading import as_dict, as_int, as_str
-from .differing import Account, Differences, Json, Record, home_of, model_problem
+from .differing import Account, Differences, Json, Lines, home_of, model_problem
 from .provider import Capabilities, Provider
 
 NAME = "pi"
@@ -90,7 +90,7 @@ DIFFERENCES = Differences(
         r"Retrying \(attempt (?P<attempt>\d+)/(?P<most>\d+), waiting \d+s\)\.\.\."
         r"|Retrying\.\.\.|Retry finished, resuming\."
     ),
-    record=Record(find_record, read_record, place, read_record),
+    record=Lines(find_record, read_record, place, read_record),
     effort_as_modes=True,
 )
 NOTES = "never asks for permission; takes no MCP servers"

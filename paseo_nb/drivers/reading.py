@@ -9,7 +9,8 @@ models, config_options}`, `prompt_result {stop_reason, usage, value?}`, `prompt_
 `permission_request {request_id, tool_call, options}`, `request {method, params}`, `model_call
 {message_id, model, usage, stop_reason, problem}` (what is told of one call so far: a later fact of
 the same id takes its place), `retry {attempt, max_attempts, delay_s, status, message}`,
-`compaction {message}`, `warning {message}`.
+`compaction {message}`, `notice {message}` (what the agent says of itself, and no model said),
+`warning {message}`.
 
 The journal's `kind` of a line is chosen by the acting half when it is written: ACP's word where the
 line is such a thing in any dialect (`agent_message_chunk`, `agent_thought_chunk`, `tool_call`,

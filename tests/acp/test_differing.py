@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from acp_samples import INITIALIZED, Tape, result, update
 
-from paseo_nb.drivers import copilot, gemini, pi
+from paseo_nb.drivers import copilot, gemini, opencode, pi
 from paseo_nb.drivers.differing import NONE, differences_of
 from paseo_nb.model import RunSpec, Usage
 
@@ -40,13 +41,13 @@ def test_copilots_record_tells_why_a_turn_failed_and_which_model_answered(tmp_pa
     written(file, failed)
     record = copilot.DIFFERENCES.record
     assert record is not None
-    size = record.size("s1", env)
+    size = record.mark("s1", env)
     assert size == file.stat().st_size
     written(file, failed, answered)
     later = record.since(size, "s1", env)
     assert later is not None
     assert (later.problem, later.model) == (None, "gpt-4.1"), "it answered after all"
-    size = record.size("s1", env)
+    size = record.mark("s1", env)
     written(file, answered, failed)
     last = record.since(size, "s1", env)
     assert last is not None
@@ -121,3 +122,111 @@ def test_geminis_empty_files_go_and_one_of_this_minute_is_named_earlier(tmp_path
     left[0].unlink()
     gemini.mend_session(ident, env)
     assert empty.exists(), "the only file of a session is never removed"
+
+
+def test_what_copilot_says_of_itself_is_a_note_and_no_text() -> None:
+    tape = Tape().put("in", "initialize:result", INITIALIZED).begin()
+    compacting = "Info: The conversation exceeded the limit. Compacting history and retrying..."
+    tape.take(spoken(compacting), spoken("Warning: The policy has changed."))
+    tape.take(spoken("Info"), spoken(": so it is."))
+    history = tape.end(answer=result(2, stopReason="end_turn")).history("copilot")
+    assert history.text == "Info: so it is."
+    notes = [(item.title, item.text) for item in history.items if item.kind == "note"]
+    assert notes == [
+        ("retry", f"retry: {compacting}"), ("notice", "Warning: The policy has changed."),
+    ]  # fmt: skip
+
+
+def test_what_a_command_prints_is_told_piece_by_piece() -> None:
+    """As pi-acp tells it: for a terminal that the client shows and the agent feeds."""
+
+    def piece(text: str, **more: Any) -> dict[str, Any]:
+        meta = {"terminal_output": {"terminal_id": "c1", "data": text}}
+        return update("tool_call_update", toolCallId="c1", _meta=meta, **more)
+
+    terminal = [{"type": "terminal", "terminalId": "c1"}]
+    tape = Tape().put("in", "initialize:result", INITIALIZED).begin()
+    tape.take(update("tool_call", toolCallId="c1", kind="execute", content=terminal))
+    tape.take(piece("one\n"), piece("two\n", status="in_progress"))
+    [item] = [i for i in tape.history("pi").items if i.kind == "tool_call"]
+    assert item.text == "one\ntwo\n", "while it runs"
+    tape.take(piece("three", status="completed"))
+    tape.end(answer=result(2, stopReason="end_turn"))
+    tape.begin("again").take(update("tool_call", toolCallId="c1"), piece("new")).end()
+    first, second = [i for i in tape.history("pi").items if i.kind == "tool_call"]
+    assert (first.text, first.outcome) == ("one\ntwo\nthree", "completed")
+    assert second.text == "new", "ids may be used again"
+    tape.begin("much").take(*(piece("x" * 10_000) for _ in range(50))).end()
+    assert len(tape.history("pi").items[-1].text) < 100_000
+
+
+def test_geminis_chats_are_summed_over_the_turns_model_calls(tmp_path: Path) -> None:
+    env = {"GEMINI_CLI_HOME": str(tmp_path)}
+    chats = tmp_path / ".gemini" / "tmp" / "repo" / "chats"
+    ident = "ac0f32b5-e312-4e78-9340-9a05e4ed6d42"
+
+    def call(name: str, when: str, tokens: int) -> dict[str, Any]:
+        told = {"input": tokens, "output": 5, "cached": 7, "thoughts": 2, "tool": 1, "total": 99}
+        return {"id": name, "timestamp": when, "type": "gemini", "tokens": told}
+
+    record = gemini.DIFFERENCES.record
+    assert record is not None
+    early, late = "2026-11-21T13:45:52.293Z", "2026-11-21T13:45:53.001Z"
+    mark = int(datetime.fromisoformat("2026-11-21T13:45:52.900Z").timestamp() * 1000)
+    file = written(
+        chats / "session-2026-11-21T13-45-ac0f32b5.jsonl", {"sessionId": ident},
+        call("a", early, 1000), {"id": "b", "type": "gemini", "timestamp": late},
+        call("b", late, 10), call("b", late, 20), {"$set": {"messages": [call("b", late, 20)]}},
+    )  # fmt: skip
+    written(chats / ident / "helper.jsonl", call("c", late, 300))
+    account = record.since(mark, ident, env)
+    assert account is not None
+    assert account.usage == Usage(
+        input_tokens=322, output_tokens=14, cache_read_tokens=14, reasoning_tokens=4,
+        total_tokens=198, source="session file", scope="turn",
+    )  # fmt: skip
+    nothing = record.since(mark + 10_000, ident, env)
+    assert nothing is not None
+    assert nothing.usage is None, "a call that was broken off is not zero"
+    file.write_bytes(b'{"torn')
+    assert record.since(mark, "no-such-session", env) is not None
+
+
+def test_opencodes_database_is_summed_over_the_turns_model_calls(tmp_path: Path) -> None:
+    env = {"XDG_DATA_HOME": str(tmp_path)}
+    record = opencode.DIFFERENCES.record
+    assert record is not None
+    assert record.since(0, "s1", env) is None, "no database"
+    path = tmp_path / "opencode" / "opencode.db"
+    path.parent.mkdir()
+
+    def call(fresh: int, write: int = 0) -> str:
+        tokens = {"input": fresh, "output": 5, "reasoning": 2, "cache": {"read": 7, "write": write}}
+        return json.dumps({"role": "assistant", "tokens": {**tokens, "total": 9}, "cost": 0.5})
+
+    zeros = {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}}
+    broken_off = json.dumps({"role": "assistant", "tokens": zeros, "cost": 0})
+    with sqlite3.connect(path) as database:
+        database.execute("create table session (id text, parent_id text)")
+        database.execute("create table message (session_id text, time_created int, data text)")
+        pairs = [("s1", None), ("below", "s1"), ("deeper", "below"), ("other", None)]
+        database.executemany("insert into session values (?, ?)", pairs)
+        database.executemany(
+            "insert into message values (?, ?, ?)",
+            [
+                ("s1", 100, call(90_000)), ("s1", 200, '{"role": "user"}'), ("s1", 201, call(10)),
+                ("s1", 202, broken_off), ("s1", 203, "odd"), ("deeper", 204, call(20)),
+                ("other", 205, call(80_000)),
+            ],
+        )  # fmt: skip
+    account = record.since(200, "s1", env)
+    assert account is not None
+    assert account.usage == Usage(
+        input_tokens=44, output_tokens=14, cache_read_tokens=14, reasoning_tokens=4,
+        total_tokens=18, cost_usd=1.0, source="session file", scope="turn",
+    )  # fmt: skip
+    nothing = record.since(300, "s1", env)
+    assert nothing is not None
+    assert nothing.usage is None
+    path.write_bytes(b"no database at all" * 100)
+    assert record.since(0, "s1", env) is None

@@ -65,8 +65,8 @@ def test_a_real_agent_mends_the_sample(
         assert "OK" in done.stderr
         kinds = set(paseo.tool_traces(run=run)["kind"])
         assert "edit" in kinds or "other" in kinds, kinds
-        assert run.usage.source == "agent"
-        assert (run.usage.input_tokens is None) == (name == "opencode")
+        assert run.usage.source == "session file"
+        assert run.usage.input_tokens == server.spent().input_tokens
         assert paseo.runs(run=run)["agent_version"][0]
         assert len(server.requests) >= 5
         run.stop()
@@ -75,11 +75,12 @@ def test_a_real_agent_mends_the_sample(
         project.until(lambda: not project.left(run.id), 25, "nothing left of the agent")
 
 
-def test_opencode_tells_no_more_than_its_last_model_call(
+def test_opencode_without_its_database_tells_no_more_than_its_last_model_call(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ModelServer(scripts.shell("echo hi")) as server:
         agent = environment("opencode", server.url, tmp_path, monkeypatch)
+        monkeypatch.setenv("OPENCODE_DB", ":memory:")
         run = paseo.run(agent, "two calls", mode="auto", timeout=120)
         server.script = "one call"
         run.send("again").wait(120)
