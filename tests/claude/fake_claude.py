@@ -1,7 +1,8 @@
 """A program that speaks stream-json as its script says: `fake_claude.py SCRIPT.json [arguments]`.
 
 SCRIPT: `{"start": [...], "turns": [[...], ...]}`, lists of what to do: an object with `type` is a
-line to print (`$uuid` is the prompt's id, `$session` the session's, `$steer` of what was awaited); `{"raw": text}` prints the
+line to print (`$uuid` is the prompt's id, `$session` the session's, `$steer` of what was awaited,
+`$hook` the id of the first hook); `{"raw": text}` prints the
 text; `{"sleep": s}`; `{"await": type}` reads until such a line comes; `{"flood": [n, line]}`;
 `{"stderr": text}`; `{"exit": code}`. `initialize` is answered unless `start` says `{"mute": true}`.
 What it gets is kept in SCRIPT.json.got, a line each; its arguments in SCRIPT.json.argv.
@@ -37,6 +38,8 @@ def hear() -> dict[str, Any]:
     got.write(line)
     message: dict[str, Any] = json.loads(line)
     request = message.get("request", {})
+    for hooks in (request.get("hooks") or {}).values():
+        names["$hook"] = hooks[0]["hookCallbackIds"][0]
     if message["type"] == "control_request" and not mute:
         ident = message["request_id"]
         answer: dict[str, Any] = {"subtype": "success", "request_id": ident, "response": {}}
@@ -77,7 +80,7 @@ do(script.get("start", []))
 for turn in script.get("turns", []):
     while (heard := hear())["type"] != "user":
         pass
-    names["$uuid"] = heard["uuid"]
+    names["$uuid"] = heard.get("uuid", "")
     do(turn)
 while True:
     hear()
