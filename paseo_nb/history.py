@@ -464,6 +464,9 @@ class History:
         calls = [call.usage for call in self.model_calls.values() if call.turn == turn.turn]
         if calls and turn.usage.input_tokens is None and turn.usage.output_tokens is None:
             self._used(functools.reduce(Usage.plus, calls))
+        costs = [usage.cost_usd for usage in calls if usage != Usage()]
+        if turn.usage.cost_usd is None and costs and None not in costs:
+            turn.usage.cost_usd = sum(cost for cost in costs if cost is not None)
         left = "interrupted" if outcome == "interrupted" else "cancelled"
         for key, call in self.tool_calls.items():
             if call.turn == turn.turn and call.outcome is None:

@@ -160,6 +160,8 @@ class AcpReading:
             return [("model_call", model_call(params))]
         if kind == "_paseo_nb/retry":
             return [("retry", retry(params))]
+        if kind == "_paseo_nb/compaction":
+            return [("compaction", {"message": as_str(params.get("message"))})]
         if "method" in message:
             return [("request", {"method": kind, "params": params})]
         return []
@@ -327,11 +329,14 @@ def usage_of(result: Json, *, includes_cache: bool = False) -> Usage:
 def model_call(told: Json) -> Json:
     """What our own agents tell of a model call, which ACP has no word for, by the notification
     `_paseo_nb/model_call`: first that it began, then its end; `usage` as in a prompt's answer."""
-    error = told.get("error")
+    error, cost = told.get("error"), told.get("costUsd")
+    usage = usage_of(told)
+    if isinstance(cost, (int, float)) and not isinstance(cost, bool):
+        usage.cost_usd = float(cost)
     return {
         "message_id": as_str(told.get("messageId")),
         "model": as_str(told.get("model")),
-        "usage": usage_of(told),
+        "usage": usage,
         "stop_reason": as_str(told.get("stopReason")),
         "problem": problem_of(error) if error else None,
     }

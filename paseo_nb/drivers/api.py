@@ -54,7 +54,8 @@ def check(agent: str, model: str | None, environment: Mapping[str, str]) -> None
 # Differences from plain ACP: none. Its modes are ask, edit, plan and auto; it asks for edits, for
 # commands, for MCP tools and for what lies outside its folder. A failed model call is an error of
 # `session/prompt` whose `data.cause` names the cause; `_paseo_nb/model_call` and `_paseo_nb/retry`
-# tell of each call and of each repeated one.
+# tell of each call and of each repeated one, `_paseo_nb/compaction` of what the model no longer
+# sees where its context was nearly full (by the library's list of windows, else by its refusal).
 NOTES = "our own agent for any model endpoint"
 
 # Capabilities
@@ -70,8 +71,8 @@ CAPABILITIES = Capabilities(
 )
 
 # Usage: per turn, the sum of its model calls, input excluding cached tokens; per call in
-# `_paseo_nb/model_call`, in the same form. `usage_update` has the session's context where the
-# model's window is known, and its cost where the address is the vendor's own and the model priced.
+# `_paseo_nb/model_call`, in the same form, with its cost where the address is the vendor's own and
+# the model priced. `usage_update` has the session's context where the model's window is known.
 
 # Measured: see docs/dependencies.md.
 

@@ -181,6 +181,7 @@ MODEL_CALLS = [
     _count("seq", "The event that first told of it"),
     _text("model", "The model that answered"),
     *USAGE,
+    Column("cost_usd", "DOUBLE", "USD", "What it cost, where the agent tells that by the call"),
     _text("stop_reason", "Why the model stopped, in its own word"),
     _text("error", "What went wrong"),
     _time("started_at", "When it was first told of"),

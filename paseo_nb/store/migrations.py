@@ -55,6 +55,12 @@ def m004_value(con: Any) -> None:
     schema.add_missing_columns(con)
 
 
+@migration
+def m005_cost_of_model_calls(con: Any) -> None:
+    """What a model call cost, where that is told by the call."""
+    schema.add_missing_columns(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

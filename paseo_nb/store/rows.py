@@ -199,6 +199,7 @@ def model_call_row(run_id: str, call: ModelCall) -> Row:
         call.seq,
         call.model,
         *_used(call.usage),
+        call.usage.cost_usd,
         call.stop_reason,
         call.error,
         call.started_us,

@@ -84,3 +84,29 @@ def test_cost_is_the_sessions_and_a_turn_gets_its_share() -> None:
     assert shares[3] is None, "other money is no dollars"
     assert history.usage.cost_usd == pytest.approx(0.09)
     assert (history.usage.context_used, history.usage.context_size) == (100, 200)
+
+
+def test_the_cost_of_each_call_is_the_turns_where_all_were_priced() -> None:
+    """As our own agent tells it; without a context window there is no `usage_update` to tell it."""
+
+    def call(ident: str, cost: float | None) -> dict[str, Any]:
+        told = {"messageId": ident, "usage": USAGE} | ({} if cost is None else {"costUsd": cost})
+        return {"jsonrpc": "2.0", "method": "_paseo_nb/model_call", "params": told}
+
+    tape = Tape().put("in", "initialize:result", INITIALIZED)
+    for costs in ([0.25, 0.5], [0.25, None]):
+        tape.begin()
+        for number, cost in enumerate(costs):
+            tape.put("in", "_paseo_nb/model_call", call(f"m{tape.turn}{number}", cost))
+        tape.end(answer=result(2, stopReason="end_turn", usage=USAGE))
+    history = tape.history("api")
+    assert [turn.usage.cost_usd for turn in history.turns] == [0.75, None]
+    assert [c.usage.cost_usd for c in history.model_calls.values()] == [0.25, 0.5, 0.25, None]
+
+
+def test_room_that_was_made_is_a_note() -> None:
+    said = "The model no longer sees the output of 3 older tool calls."
+    message = {"jsonrpc": "2.0", "method": "_paseo_nb/compaction", "params": {"message": said}}
+    tape = Tape().begin().put("in", "_paseo_nb/compaction", message).end()
+    [note] = [item for item in tape.history("api").items if item.kind == "note"]
+    assert (note.title, note.text) == ("compaction", said)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.modelserver import ModelServer, behaviours, scripts
-from tests.modelserver.conversation import Reply, ToolCall, Usage, nth_usage
+from tests.modelserver.conversation import Conversation, Reply, ToolCall, Usage, nth_usage
 
 if TYPE_CHECKING:
     from .conftest import Launch
@@ -351,3 +351,63 @@ def test_a_write_by_the_common_script(launch: Launch, repo: Path, server: ModelS
     api.start(repo)
     api.prompt("write")
     assert server.conversations[-1].results[-1].text == "hi\n"
+
+
+def test_room_is_made_where_the_endpoint_says_that_it_is_too_much(
+    launch: Launch, repo: Path, server: ModelServer
+) -> None:
+    """A model whose window nobody knows: it is found out by its refusals."""
+    big = r"head -c 20000 /dev/zero | tr '\0' x"
+    limit = 60_000  # characters that this model takes
+
+    def script(seen: Conversation) -> Any:
+        sent = sum(len(m.text) + sum(len(r.text) for r in m.tool_results) for m in seen.messages)
+        if sent > limit:
+            return behaviours.overflow()
+        return uses("shell", command=big) if len(seen.results) < 2 else "ok"
+
+    api = launch()
+    api.start(repo)
+    api.call("session/set_mode", sessionId=api.session, modeId="auto")
+    server.script = script
+    for number in range(5):
+        answer = api.prompt(f"task {number}")
+        assert answer["result"]["stopReason"] == "end_turn", answer
+    told = [m["params"] for m in api.messages if m.get("method") == "_paseo_nb/compaction"]
+    assert told
+    assert "output of" in told[0]["message"]
+    last = server.conversations[-1].messages
+    assert [m.text for m in last if m.role == "user"] == [f"task {n}" for n in range(5)]
+    left_out = [r for m in last for r in m.tool_results if "left out" in r.text]
+    assert left_out, "the model learns of it"
+
+    again = launch()
+    again.initialize()
+    again.call("session/resume", sessionId=api.session, cwd=str(repo), mcpServers=[])
+    again.session = api.session
+    server.script = scripts.echo()
+    assert again.prompt("and now")["result"]["stopReason"] == "end_turn"
+    resumed = server.conversations[-1].messages
+    assert resumed[: len(last)] == last, "what was left out stays left out"
+
+
+def test_room_is_made_before_a_known_window_is_full(launch: Launch, repo: Path) -> None:
+    """Sonnet 4.5 takes 200,000 or 1,000,000 tokens, by the library's list; the server counts."""
+    with ModelServer(
+        usage=Usage(input_tokens=990_000, cached_tokens=0, output_tokens=10)
+    ) as server:
+        model, env = endpoints(server.url)["anthropic"]
+        api = launch(model=model, env=env)
+        api.start(repo)
+        api.call("session/set_mode", sessionId=api.session, modeId="auto")
+        steps = [uses("shell", command=f"printf '%d-{'y' * 3_000}' {n}") for n in range(8)]
+        server.enqueue(*steps, "done")
+        assert api.prompt("work")["result"]["stopReason"] == "end_turn"
+        told = [m["params"]["message"] for m in api.messages
+                if m.get("method") == "_paseo_nb/compaction"]  # fmt: skip
+        assert told
+        assert "of 1,000,000 tokens were used" in told[0] or "of 200,000 tokens" in told[0]
+        last = server.conversations[-1]
+        assert len(last.results) < 8
+        assert "steps of this turn were left out" in last.prompt
+        assert "7-yyy" in last.results[-1].text, "the latest stays"

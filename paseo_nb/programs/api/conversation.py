@@ -25,7 +25,8 @@ from pydantic_ai.messages import (
 
 from ..common.errors import RpcError
 from ..common.value import as_dict
-from .sessions import Asked, Returned, Said, Session
+from .compacting import compact, used_tokens
+from .sessions import Asked, Returned, Said, Session, Shortened
 from .tools import Done
 
 _NO_ANSWER = "[This turn was interrupted before there was an answer.]"
@@ -41,6 +42,8 @@ class Conversation:
         for record in list(session.spoken):
             if isinstance(record, Asked):
                 self._ask(record.prompt)
+            elif isinstance(record, Shortened):
+                self.messages = ModelMessagesTypeAdapter.validate_json(bytes(record.messages))
             else:
                 for message in ModelMessagesTypeAdapter.validate_json(bytes(record.message)):
                     self._add(message)
@@ -73,6 +76,20 @@ class Conversation:
         request = ModelRequest([part])
         self._session.append(Returned(_raw(request)))
         self._add(request)
+
+    def used(self) -> int:
+        """How many tokens of the model's context it takes, as far as that is known."""
+        return used_tokens(self.messages)
+
+    def shorten(self, share: float) -> str:
+        """Cut it to this share of its size, or as near as can be; what was left out, in words."""
+        made = compact(self.messages, share)
+        if made is None:
+            return ""
+        raw = ModelMessagesTypeAdapter.dump_json(made.messages)
+        self._session.append(Shortened(msgspec.Raw(raw)))
+        self.messages = made.messages
+        return made.left_out
 
     def _ask(self, blocks: list[dict[str, Any]]) -> None:
         lost = [

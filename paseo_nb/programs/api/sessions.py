@@ -58,17 +58,25 @@ class Returned(msgspec.Struct, tag_field="k", tag="returned"):
     message: msgspec.Raw
 
 
+class Shortened(msgspec.Struct, tag_field="k", tag="shortened"):
+    """Room was made: from here on the model sees these messages in place of all before."""
+
+    messages: msgspec.Raw
+
+
 class Told(msgspec.Struct, tag_field="k", tag="told"):
     """A `session/update`, for the replay; text that was streamed is told here in one piece."""
 
     update: dict[str, Any]
 
 
-Spoken = Asked | Said | Returned
-Record = Opened | Chose | Asked | Said | Returned | Told
+Spoken = Asked | Said | Returned | Shortened
+Record = Opened | Chose | Asked | Said | Returned | Shortened | Told
 _decoder = msgspec.json.Decoder(Record)
 _encode = msgspec.json.Encoder().encode
-_LONG = tuple(b'{"k":"%b"' % kind for kind in (b"said", b"returned", b"told", b"asked"))
+_LONG = tuple(
+    b'{"k":"%b"' % kind for kind in (b"said", b"returned", b"told", b"asked", b"shortened")
+)
 
 
 class Session:
@@ -108,6 +116,8 @@ class Session:
             self.always |= record.always or {}
         elif isinstance(record, Told):
             self.tool_calls += record.update.get("sessionUpdate") == "tool_call"
+        elif isinstance(record, Shortened):
+            self.spoken = [record]
         elif isinstance(record, Asked | Said | Returned):
             self.spoken.append(record)
             self.turns += isinstance(record, Asked)

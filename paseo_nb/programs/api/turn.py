@@ -11,8 +11,10 @@ import msgspec
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
+from ..common.errors import RpcError
 from ..common.value import as_dict
 from .calls import Broken, Calls
+from .compacting import FULL, ROOM
 from .conversation import Conversation, prompt_content
 from .failures import failure
 from .instructions import instructions
@@ -96,10 +98,9 @@ class Turn:
         for number in range(1, self._max_requests + 1):
             self.take_steered()
             message_id = f"msg_{self.session.turns}_{number}"
+            self._make_room(calls)
             try:
-                response = await calls.call(
-                    self._conversation.messages, prompt, definitions, message_id
-                )
+                response = await self._call(calls, prompt, definitions, message_id)
             except Broken as broken:
                 if broken.response is not None:
                     self._conversation.break_off(broken.response)
@@ -114,6 +115,35 @@ class Turn:
                 except Cancelled:
                     return "cancelled"
         return "max_turn_requests"
+
+    async def _call(
+        self, calls: Calls, prompt: str, definitions: list[ToolDefinition], message_id: str
+    ) -> ModelResponse:
+        """A model call. Where the endpoint says that it is too much, with less of it: half, a
+        quarter, as long as that leaves anything out."""
+        while True:
+            messages = self._conversation.messages
+            try:
+                return await calls.call(messages, prompt, definitions, message_id)
+            except RpcError as error:
+                if as_dict(error.data).get("cause") != "context_overflow":
+                    raise
+                left_out = self._conversation.shorten(ROOM)
+                if not left_out:
+                    raise
+                self._tell_room(f"{calls.endpoint.model} said that it was too long", left_out)
+
+    def _make_room(self, calls: Calls) -> None:
+        """Before the model's window is full, where it is known."""
+        used, window = self._conversation.used(), calls.model.context_window
+        if window is not None and used > window * FULL:
+            left_out = self._conversation.shorten(window * ROOM / used)
+            if left_out:
+                self._tell_room(f"{used:,} of {window:,} tokens were used", left_out)
+
+    def _tell_room(self, why: str, left_out: str) -> None:
+        said = f"The model no longer sees {left_out}, to make room in its context: {why}."
+        self.extension("_paseo_nb/compaction", {"message": said})
 
     def _count(self, calls: Calls, response: ModelResponse) -> None:
         cost = calls.cost_usd(response)
