@@ -12,6 +12,7 @@ import json
 import mimetypes
 import os
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -221,8 +222,10 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         )
         cwd, branch = tree.path, tree.branch
     try:
-        base = snapshots.snapshot(cwd, ref=f"refs/paseo/{run_id}/base")
-        branch = branch or worktrees.current_branch(cwd)
+        with ThreadPoolExecutor(1) as beside:
+            on = None if branch else beside.submit(worktrees.current_branch, cwd)
+            base = snapshots.snapshot(cwd, ref=f"refs/paseo/{run_id}/base")
+            branch = on.result() if on is not None else branch
     except GitProblem:
         if wish.worktree:
             raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 MAX_LINE = 64 << 20
@@ -21,7 +20,11 @@ def runtime_dir() -> Path:
     temporary folder. PermissionError if somebody else made it."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if not (base and os.path.isdir(base) and os.stat(base).st_uid == os.getuid()):
-        base = tempfile.gettempdir()
+        base = os.path.abspath(os.environ.get("TMPDIR") or "/tmp")
+        if not (os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK)):
+            import tempfile  # looks further; a supervisor starts without its many imports
+
+            base = tempfile.gettempdir()
     path = Path(base) / f"paseo-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
     info = path.lstat()

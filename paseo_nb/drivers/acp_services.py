@@ -12,7 +12,6 @@ import contextlib
 import io
 import os
 import re
-import shutil
 import signal
 import stat
 from collections.abc import Callable
@@ -146,6 +145,8 @@ class Services:
         refused = self.seat.may_run(" ".join(argv))
         if refused:
             raise RequestError(INTERNAL, refused)
+        import shutil  # a supervisor starts without it
+
         if len(argv) == 1 and " " in command and shutil.which(command) is None:
             argv = ["/bin/sh", "-c", command]  # some agents put a whole command line there
         pairs = [as_dict(pair) for pair in as_list(params.get("env"))]

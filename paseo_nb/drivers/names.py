@@ -6,7 +6,6 @@ Exact id, the agent's own alias or display name, then the same in another spelli
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 
@@ -33,6 +32,8 @@ def resolve_name(what: str, wanted: str, offered: Mapping[str, str]) -> str:
             return fits[0]
         if fits:
             raise _problem(what, f"{wanted!r} fits several: {', '.join(fits[:8])}", "Name one.")
+    import difflib  # a supervisor starts without it
+
     near = difflib.get_close_matches(wanted, offered, n=5, cutoff=0.3) or list(offered)[:8]
     said = f"the agent knows no {what.replace('_', ' ')} {wanted!r}"
     raise _problem(what, said, f"Nearest: {', '.join(near)}.")

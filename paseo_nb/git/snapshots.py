@@ -7,6 +7,7 @@ private ref that the caller asks for. Called when a run is prepared; the supervi
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .commands import Repository
@@ -28,11 +29,13 @@ def snapshot(path: str | os.PathLike[str], ref: str | None = None) -> str:
     GitProblem outside a repository.
     """
     repository = Repository(Path(path))
-    with repository.temporary_index() as index:
-        repository.stage(index, "--all")
-        tree = repository.line("write-tree", index=index)
-    head = repository.commit("HEAD")
-    if head is not None and repository.line("rev-parse", f"{head}^{{tree}}") == tree:
+    with ThreadPoolExecutor(1) as beside:  # git takes its time: HEAD is looked at meanwhile
+        present = beside.submit(_head, repository)
+        with repository.temporary_index() as index:
+            repository.stage(index, "--all")
+            tree = repository.line("write-tree", index=index)
+        head, its_tree = present.result()
+    if head is not None and its_tree == tree:
         commit = head
     else:
         parent = ["-p", head] if head is not None else []
@@ -40,3 +43,9 @@ def snapshot(path: str | os.PathLike[str], ref: str | None = None) -> str:
     if ref is not None:
         repository.run("update-ref", ref, commit)
     return commit
+
+
+def _head(repository: Repository) -> tuple[str | None, str | None]:
+    """HEAD's commit and its tree; None where there is no commit yet."""
+    head = repository.commit("HEAD")
+    return head, head and repository.line("rev-parse", f"{head}^{{tree}}")

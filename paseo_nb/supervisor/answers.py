@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +57,8 @@ async def judged(
     children: Children, schema: dict[str, Any], text: str, value: Any
 ) -> tuple[Any, str | None]:
     """`Judge.judge` in a process of its own, ended after `JUDGE_S`."""
+    import tempfile
+
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
         question.write(json.dumps([schema, text, value]).encode("utf-8", "surrogatepass"))
         question.seek(0)

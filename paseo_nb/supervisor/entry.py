@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
     os.umask(0o077)
     environments: dict[str, dict[str, str]] = json.loads(sys.stdin.buffer.read() or b"{}")
     if len(arguments) > 1:
+        _without_ssl()
         importlib.import_module("paseo_nb.supervisor.main")  # import once, fork many
     for run_dir in arguments:
         if os.fork() == 0:
@@ -32,6 +33,12 @@ def main(arguments: list[str]) -> None:
                 code = _warden(run_dir, environments.get(run_dir, dict(os.environ)))
             finally:
                 os._exit(code)
+
+
+def _without_ssl() -> None:
+    """asyncio does without it where it is not there: 5 ms and 1 MB that a supervisor has no use
+    for, as it speaks over pipes and a local socket only."""
+    sys.modules["ssl"] = None  # pyright: ignore[reportArgumentType]
 
 
 def _warden(run_dir: str, environment: dict[str, str]) -> int:
@@ -55,6 +62,7 @@ def _warden(run_dir: str, environment: dict[str, str]) -> int:
         os.close(keep_open)
         try:
             agent = early.sweep_and_launch(run_dir, environment)
+            _without_ssl()
             from .main import supervise
 
             code = supervise(run_dir, environment, warden_gone, agent)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import platform
 import signal
 import socket
 import subprocess
@@ -24,7 +23,7 @@ from .. import __version__
 from ..drivers.filling import filled, variables
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
-from ..journal import Journal, RunFolder, fsync_dir
+from ..journal import Journal, RunFolder
 from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Mode, Problem, Rule, RunSpec
 from ..wire import socket_path
 from . import cleanup
@@ -133,13 +132,11 @@ class Supervisor:
             warden_pid=os.getppid(),
             socket=str(self.control.path),
             protocol=PROTOCOL_VERSION,
-            versions={"paseo_nb": __version__, "python": platform.python_version()},
+            versions={"paseo_nb": __version__, "python": sys.version.split()[0]},
             resumed=resumed,
         )
         if not self.state:
             self.set_state("starting")
-        self.recorder.durable()
-        fsync_dir(self.folder.path)
 
     async def _work(self) -> str:
         """Turn after turn; why it ended."""

@@ -191,7 +191,6 @@ class Turns:
         )
         if prompt.command_id is not None:
             recorder.own("command_result", id=prompt.command_id, ok=True)
-        recorder.durable()
         if used_up is not None:
             recorder.own("limit", limit=used_up.code, message=used_up.message)
             self._end(TurnResult("limit", None, used_up))
@@ -226,6 +225,7 @@ class Turns:
         if self._cancelled_by is not None:
             return TurnResult("cancelled")
         supervisor.set_state("running")
+        supervisor.recorder.durable()  # before the agent is told: no power cut prompts it twice
         self._started = time.monotonic()
         if supervisor.spec.schema is None:
             return await self._converse(link, prompt.blocks)
