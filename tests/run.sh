@@ -13,6 +13,7 @@ fi
 shift
 
 "$py" tests/agents/install.py || exit 1
+"$py" -m pip install --quiet --disable-pip-version-check --group "$root/pyproject.toml:vendor" || exit 1
 duckdb=1.5 # the older of the two that we support, beside the one in .venv
 if [ ! -e "$root/.venv/duckdb-$duckdb/stamp" ]; then
     "$py" -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
