@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         Unreachable,
         UsageProblem,
     )
+    from .model import Allow, Deny, Permission
 
     db_path: Path
 
@@ -88,14 +89,18 @@ _WHERE = {
         ),
         ".errors",
     ),
+    **dict.fromkeys(("Allow", "Deny", "Permission"), ".model"),
     "register_provider": ".drivers.registry",
 }  # fmt: skip
 
 __all__ = [
+    "Allow",
+    "Deny",
     "GitProblem",
     "InstallProblem",
     "NotTrusted",
     "PaseoError",
+    "Permission",
     "PermissionNeeded",
     "ReplayMiss",
     "Run",

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
-from .handle import AsyncRun, OnPermission, RunDiff, RunView, Watch
+from .answering import Answer, OnPermission
+from .handle import AsyncRun, RunDiff, RunView, Watch
 from .model import Event, When
 from .preparing import Cell
 
@@ -96,6 +97,9 @@ class Run(RunView):
         Raises RunTimeout after `timeout` seconds (the run goes on), PermissionNeeded where the
         agent asks and `on_permission="raise"`, and with `check` RunFailed, RunInterrupted or
         RunCancelled for a turn that did not end well. `watch` is called about every 30 ms.
+        `on_permission` may also be a function: it is called with each question, once, and returns
+        `Allow(…)`, `Deny(…)`, True, False, a reason to deny, or None to leave it to others; while
+        it thinks, the permission's time does not run out.
 
         Where a person can be asked (`input()`), permissions are asked for here.
         """
@@ -150,16 +154,37 @@ class Run(RunView):
         self,
         permission: str | None = None,
         *,
+        always: bool = False,
         option: str | None = None,
+        input: Any = None,
         message: str | None = None,
     ) -> Run:
-        """Allow what waits (the oldest, or the one named); `option` picks one of its choices."""
-        _portal.call(self._run.allow, permission, option=option, message=message)
+        """Allow what waits: the oldest question, or the one named.
+
+        always: not only this once, as far as the agent offers that. option: the id of one of its
+        own options instead. input: the tool's whole input as it shall be used in place of the
+        agent's own; an agent whose protocol cannot take it (all but claude) is told no, and to do
+        it in that form: in mid-turn where it can hear, else by the next prompt. UsageProblem.
+        """
+        _portal.call(
+            self._run.allow, permission, always=always, option=option, input=input, message=message
+        )
         return self
 
-    def deny(self, permission: str | None = None, message: str | None = None) -> Run:
-        """Deny what waits; the reason is kept."""
-        _portal.call(self._run.deny, permission, message)
+    def deny(
+        self, permission: str | None = None, message: str | None = None, *, cancel: bool = False
+    ) -> Run:
+        """Deny what waits. `message`, the reason, is kept, and told to an agent that can hear in
+        mid-turn; `cancel` ends the turn, too.
+        """
+        _portal.call(self._run.deny, permission, message, cancel=cancel)
+        return self
+
+    def answer(self, answer: Answer, permission: str | None = None, *, by: str = "user") -> Run:
+        """Answer what waits (the oldest question, or the one named) with `Allow(…)` or `Deny(…)`.
+        by: who does, as the permissions frame tells it.
+        """
+        _portal.call(self._run.answer, answer, permission, by=by)
         return self
 
     def set_mode(self, mode: str) -> Run:
@@ -261,7 +286,9 @@ def run(
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
     reuse: give the finished run of the same content back instead of starting one
-    on_permission: what to do when the agent asks: wait for an answer, or raise
+    on_permission: what to do when the agent asks: wait for an answer, or raise (in Python also a
+        function that is given each question and returns `Allow(…)`, `Deny(…)`, True, False, a
+        reason to deny, or None)
 
     Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where the turn did not end
     well; the run is kept, and the error's `.run` is its handle. Also what `start` raises.
@@ -482,24 +509,39 @@ def inspect(run: str) -> dict[str, Any]:
     return _portal.call(verbs.inspect, run)
 
 
-def allow(run: str, permission: str | None = None, *, option: str | None = None) -> Run:
+def allow(
+    run: str,
+    permission: str | None = None,
+    *,
+    always: bool = False,
+    option: str | None = None,
+    input: Any = None,
+) -> Run:
     """Allow what a run asks for.
 
     run: an id, or any beginning of one that fits a single run
     permission: the question's id (default: the oldest one that waits)
+    always: not only this once, as far as the agent offers that
     option: the id of one of the answers that the agent offers (default: allow once)
+    input: the tool's whole input as it shall be used in place of the agent's own, an object or its
+        JSON; an agent that cannot take it (all but claude) is told no, and to do it in that form
     """
-    return _plain(_portal.call(verbs.allow, run, permission, option=option))
+    return _plain(
+        _portal.call(verbs.allow, run, permission, always=always, option=option, input=input)
+    )
 
 
-def deny(run: str, permission: str | None = None, message: str | None = None) -> Run:
+def deny(
+    run: str, permission: str | None = None, message: str | None = None, *, cancel: bool = False
+) -> Run:
     """Deny what a run asks for.
 
     run: an id, or any beginning of one that fits a single run
     permission: the question's id (default: the oldest one that waits)
-    message: the reason, which is kept
+    message: the reason, which is kept, and told to an agent that can hear in mid-turn
+    cancel: end the turn, too
     """
-    return _plain(_portal.call(verbs.deny, run, permission, message))
+    return _plain(_portal.call(verbs.deny, run, permission, message, cancel=cancel))
 
 
 def diff(run: str) -> RunDiff:

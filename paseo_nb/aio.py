@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .handle import AsyncRun as Run
 from .handle import RunDiff
+from .model import Allow, Deny, Permission
 from .verbs import (
     RunList,
     allow,
@@ -39,6 +40,9 @@ from .verbs import (
 )
 
 __all__ = [
+    "Allow",
+    "Deny",
+    "Permission",
     "Run",
     "RunDiff",
     "RunList",

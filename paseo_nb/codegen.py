@@ -28,7 +28,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
-from .handle import AsyncRun, OnPermission, RunDiff, RunView, Watch
+from .answering import Answer, OnPermission
+from .handle import AsyncRun, RunDiff, RunView, Watch
 from .model import Event, When
 from .preparing import Cell
 

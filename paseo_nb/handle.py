@@ -7,18 +7,20 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 import msgspec
 
 from . import config, preparing
+from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .errors import (
     GitProblem,
     PermissionNeeded,
@@ -36,7 +38,18 @@ from .history import History
 from .host.base import Launch
 from .host.local import LocalHost
 from .journal import first_line, lock_held, read_journal
-from .model import BUSY_STATES, Event, Permission, Problem, RunSpec, Usage, When, short_id
+from .model import (
+    BUSY_STATES,
+    Allow,
+    Deny,
+    Event,
+    Permission,
+    Problem,
+    RunSpec,
+    Usage,
+    When,
+    short_id,
+)
 from .typed import typed
 
 if TYPE_CHECKING:
@@ -44,7 +57,6 @@ if TYPE_CHECKING:
 
 POLL_S = 0.03
 CHECK_S = 0.25
-OnPermission = Literal["wait", "raise"]
 Watch = Callable[["RunView"], None]
 
 
@@ -281,7 +293,12 @@ class AsyncRun(RunView):
         Raises RunTimeout after `timeout` seconds (the run goes on), PermissionNeeded where the
         agent asks and `on_permission="raise"`, and with `check` RunFailed, RunInterrupted or
         RunCancelled for a turn that did not end well. `watch` is called about every 30 ms.
+        `on_permission` may also be a function: it is called with each question, once, and returns
+        `Allow(…)`, `Deny(…)`, True, False, a reason to deny, or None to leave it to others; while
+        it thinks, the permission's time does not run out.
         """
+        on_permission = checked_on_permission(on_permission)
+        asked: set[str] = set()
         deadline = None if timeout is None else time.monotonic() + timeout
         looked = 0.0
         while True:
@@ -291,8 +308,12 @@ class AsyncRun(RunView):
             if self._settled(history):
                 break
             now = time.monotonic()
-            if history.open_permissions() and on_permission == "raise":
-                raise permission_needed(self, history.open_permissions()[0])
+            for permission in history.open_permissions():
+                if on_permission == "raise":
+                    raise permission_needed(self, permission)
+                if callable(on_permission) and permission.id not in asked:
+                    asked.add(permission.id)
+                    await self._ask(on_permission, permission)
             if deadline is not None and now > deadline:
                 raise RunTimeout(
                     f"run {short_id(self.id)} is still at work after {timeout:g} s; it goes on",
@@ -375,33 +396,65 @@ class AsyncRun(RunView):
         self,
         permission: str | None = None,
         *,
+        always: bool = False,
         option: str | None = None,
+        input: Any = None,  # noqa: A002
         message: str | None = None,
     ) -> AsyncRun:
-        """Allow what waits (the oldest, or the one named); `option` picks one of its choices."""
-        return await self._answer(permission, True, option, message)
+        """Allow what waits: the oldest question, or the one named.
 
-    async def deny(self, permission: str | None = None, message: str | None = None) -> AsyncRun:
-        """Deny what waits; the reason is kept."""
-        return await self._answer(permission, False, None, message)
+        always: not only this once, as far as the agent offers that. option: the id of one of its
+        own options instead. input: the tool's whole input as it shall be used in place of the
+        agent's own; an agent whose protocol cannot take it (all but claude) is told no, and to do
+        it in that form: in mid-turn where it can hear, else by the next prompt. UsageProblem.
+        """
+        answer = Allow(always=always, option=option, input=input, message=message)
+        return await self.answer(answer, permission)
 
-    async def _answer(
-        self, permission: str | None, allow: bool, option: str | None, message: str | None
+    async def deny(
+        self,
+        permission: str | None = None,
+        message: str | None = None,
+        *,
+        cancel: bool = False,
     ) -> AsyncRun:
+        """Deny what waits. `message`, the reason, is kept, and told to an agent that can hear in
+        mid-turn; `cancel` ends the turn, too."""
+        return await self.answer(Deny(message, cancel), permission)
+
+    async def answer(
+        self, answer: Answer, permission: str | None = None, *, by: str = "user"
+    ) -> AsyncRun:
+        """Answer what waits (the oldest question, or the one named) with `Allow(…)` or `Deny(…)`.
+        by: who does, as the permissions frame tells it."""
         waiting = self.pending()
         if permission is None and not waiting:
             raise UsageProblem(f"run {short_id(self.id)} asks for nothing")
-        args = {
-            "permission": permission or waiting[0].id,
-            "allow": allow,
-            "option_id": option,
-            "message": message,
-            "by": "user",
-        }
-        answer = await self.host.command(self.id, "answer", args)
-        if not answer["alive"]:
+        args = arguments(permission or waiting[0].id, answer, by)
+        ident = uuid.uuid4().hex
+        done = await self.host.command(self.id, "answer", args, command_id=ident)
+        if not done["alive"]:
             raise UsageProblem(f"run {short_id(self.id)} has no processes that could be answered")
+        if "input" in args:  # where it goes on as a prompt, `wait` waits for that
+            self._owed.add(ident)
         return self
+
+    async def _ask(self, function: Callable[[Permission], Any], permission: Permission) -> None:
+        """Have a function answer a question. It may take its time, and block."""
+        answer: Answer | None = None
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.hold)
+            try:
+                given = await anyio.to_thread.run_sync(function, permission, abandon_on_cancel=True)
+                answer = answer_of(await given if inspect.isawaitable(given) else given)
+            except Exception as error:  # raised below, as it is: a group would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if answer is not None and any(one.id == permission.id for one in self.pending()):
+            await self.answer(answer, permission.id, by="callback")
 
     async def hold(self) -> None:
         """Hold the permission clock, as a front end that can answer, until cancelled."""

@@ -502,7 +502,7 @@ class History:
             permission.outcome = as_str(data.get("outcome"))
             permission.option_id = as_str(data.get("option_id"))
             permission.by, permission.rule = as_str(data.get("by")), as_str(data.get("rule"))
-            permission.message = as_str(data.get("message"))
+            permission.message, permission.edited = as_str(data.get("message")), data.get("input")
             for item in reversed(self.items):
                 if item.ref is permission:
                     item.outcome, item.finished_us = permission.outcome, line.t

@@ -169,7 +169,8 @@ class ToolCall(msgspec.Struct):
 
 
 class Permission(msgspec.Struct):
-    """One question of an agent and its answer. `id` is `p` + the seq of the request's line."""
+    """One question of an agent and its answer. `id` is `p` + the seq of the request's line;
+    `edited` the input that a person put in place of the agent's own."""
 
     id: str
     turn: int
@@ -185,6 +186,29 @@ class Permission(msgspec.Struct):
     by: str | None = None
     rule: str | None = None
     message: str | None = None
+    edited: Any = None
+
+
+class Allow(msgspec.Struct, frozen=True, kw_only=True):
+    """A yes to a permission request: once, or with `always` for as long as the agent offers.
+
+    option: the id of one of its options instead. input: the tool's whole input as it shall be used
+    in place of the agent's own; an agent whose protocol cannot take it (all but claude) is told no,
+    and to do it in that form. message: a word on it, which is kept.
+    """
+
+    always: bool = False
+    option: str | None = None
+    input: dict[str, Any] | None = None
+    message: str | None = None
+
+
+class Deny(msgspec.Struct, frozen=True):
+    """A no to a permission request; `message` is told to the agent where it can be told in
+    mid-turn, and kept. cancel: end the turn, too."""
+
+    message: str | None = None
+    cancel: bool = False
 
 
 class Turn(msgspec.Struct):

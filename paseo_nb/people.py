@@ -14,12 +14,14 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from . import _portal, cells
-from .handle import AsyncRun, OnPermission, Watch, permission_needed
-from .model import BUSY_STATES, Permission, short_id
+from .answering import OnPermission, answer_of, checked_on_permission, tool_input
+from .errors import UsageProblem
+from .handle import AsyncRun, Watch, permission_needed
+from .model import BUSY_STATES, Allow, Deny, Permission, short_id
 
 LOOK_S = 0.1
 
@@ -54,14 +56,21 @@ def wait(
     check: bool,
     watch: Watch | None,
 ) -> None:
-    """`AsyncRun.wait` from synchronous code, asking through `input()` where that reaches somebody.
+    """`AsyncRun.wait` from synchronous code, asking through `input()` where that reaches somebody,
+    or a function, which is called in this thread.
 
     A KeyboardInterrupt stops the waiting, not the run.
     """
-    ask_here = on_permission == "wait" and cells.can_ask()
-    announced: set[str] = set()
+    answers = checked_on_permission(on_permission)
+    function = answers if callable(answers) else None
+    ask_here = answers == "wait" and cells.can_ask()
+    told: set[str] = set()
     future = _portal.start_soon(
-        run.wait, timeout, on_permission=on_permission, check=check, watch=watch
+        run.wait,
+        timeout,
+        on_permission="wait" if function is not None else on_permission,
+        check=check,
+        watch=watch,
     )
     with holding(run) if ask_here else contextlib.nullcontext():
         try:
@@ -72,36 +81,73 @@ def wait(
                 except concurrent.futures.TimeoutError:
                     if future.done():  # the run's own timeout, not ours
                         raise
-                for permission in run.pending() if watch is None or ask_here else ():
+                looks = ask_here or function is not None or watch is None
+                for permission in run.pending() if looks else ():
                     if ask_here:
                         ask(run, permission)
-                    elif permission.id not in announced:
-                        announced.add(permission.id)
-                        print(announcement(run, permission), file=sys.stderr)
-        except KeyboardInterrupt:
+                    elif permission.id not in told:
+                        told.add(permission.id)
+                        if function is not None:
+                            _ask_function(run, permission, function)
+                        else:
+                            print(announcement(run, permission), file=sys.stderr)
+        except BaseException:
             future.cancel()
             raise
 
 
+def _ask_function(
+    run: AsyncRun, permission: Permission, function: Callable[[Permission], Any]
+) -> None:
+    """Have a function answer a question; the permission's time does not run out meanwhile."""
+    held = _portal.start_soon(run.hold)
+    try:
+        answer = answer_of(function(permission))
+    finally:
+        held.cancel()
+    if answer is not None and any(one.id == permission.id for one in run.pending()):
+        _portal.call(run.answer, answer, permission.id, by="callback")
+
+
 def ask(run: AsyncRun, permission: Permission) -> None:
     """Put one question and send the answer; a question answered elsewhere meanwhile is let be."""
-    try:
-        reply = _input(run, permission)
-    except EOFError:
-        raise permission_needed(run, permission) from None
-    if reply is None:
-        print("It needs no answer any more.")
-        return
-    reply = reply.strip()
-    option = {"a": "allow_always"}.get(reply.lower())
-    chosen = next((o for o in permission.options if o.get("kind") == option), None)
+    while True:
+        try:
+            reply = _input(run, permission)
+        except EOFError:
+            raise permission_needed(run, permission) from None
+        if reply is None:
+            print("It needs no answer any more.")
+            return
+        try:
+            answer = understood(reply, permission)
+            break
+        except UsageProblem as error:
+            print(error)
     with contextlib.suppress(ValueError):
-        if reply.lower() in ("", "y", "yes", "a"):
-            option_id = str(chosen["optionId"]) if chosen else None
-            _portal.call(run.allow, permission.id, option=option_id)
-        else:
-            reason = None if reply.lower() in ("n", "no") else reply
-            _portal.call(run.deny, permission.id, reason)
+        _portal.call(run.answer, answer, permission.id)
+
+
+def understood(reply: str, permission: Permission) -> Allow | Deny:
+    """What somebody typed: see `question`. UsageProblem for a changed input that is none."""
+    reply = reply.strip()
+    word = reply.lower()
+    if word in ("", "y", "yes"):
+        return Allow()
+    if word in ("a", "always"):
+        return Allow(always=can_always(permission))
+    if word in ("n", "no"):
+        return Deny()
+    if word in ("c", "cancel"):
+        return Deny(cancel=True)
+    if reply.startswith("{"):
+        return Allow(input=tool_input(reply))
+    return Deny(reply)
+
+
+def can_always(permission: Permission) -> bool:
+    """Whether the agent offers a yes that holds on."""
+    return any(option.get("kind") == "allow_always" for option in permission.options)
 
 
 class _Over(BaseException):
@@ -163,11 +209,11 @@ def question(run: AsyncRun, permission: Permission) -> str:
     given: Any = permission.input
     shown = json.dumps(given, ensure_ascii=False)[:500] if given else ""
     limit = "" if cells.at_terminal() else f"Denied in {run.spec.limits.permission_timeout_s:g} s. "
-    always = any(o.get("kind") == "allow_always" for o in permission.options)
     return (
         f"{run.agent} ({short_id(run.id)}) asks: {printable(permission.title or 'permission')}\n"
         + (f"  {printable(shown)}\n" if shown else "")
-        + f"{limit}[y]es{', [a]lways' if always else ''}, [n]o, or a reason to deny: "
+        + f"{limit}[y]es{', [a]lways' if can_always(permission) else ''}, [n]o, [c]ancel the turn,"
+        " a reason to deny, or the input to use instead as {JSON}: "
     )
 
 

@@ -23,8 +23,9 @@ import anyio.to_thread
 import msgspec
 
 from . import cells, config, importing, preparing
+from .answering import OnPermission
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
-from .handle import AsyncRun, OnPermission, RunDiff, RunView, launch
+from .handle import AsyncRun, RunDiff, RunView, launch
 from .hints import command
 from .host.local import LocalHost
 from .model import BUSY_STATES, When, new_run_id
@@ -227,7 +228,9 @@ async def run(
 ) -> AsyncRun:
     """Launch an agent on a prompt and wait until its turn is done.
 
-    on_permission: what to do when the agent asks: wait for an answer, or raise
+    on_permission: what to do when the agent asks: wait for an answer, or raise (in Python also a
+        function that is given each question and returns `Allow(…)`, `Deny(…)`, True, False, a
+        reason to deny, or None)
 
     Raises RunFailed, RunInterrupted, RunCancelled or PermissionNeeded where the turn did not end
     well; the run is kept, and the error's `.run` is its handle. Also what `start` raises.
@@ -468,27 +471,44 @@ async def inspect(run: str) -> dict[str, Any]:
 
 
 @verb
-async def allow(run: str, permission: str | None = None, *, option: str | None = None) -> AsyncRun:
+async def allow(
+    run: str,
+    permission: str | None = None,
+    *,
+    always: bool = False,
+    option: str | None = None,
+    input: Any = None,  # noqa: A002
+) -> AsyncRun:
     """Allow what a run asks for.
 
     run: an id, or any beginning of one that fits a single run
     permission: the question's id (default: the oldest one that waits)
+    always: not only this once, as far as the agent offers that
     option: the id of one of the answers that the agent offers (default: allow once)
+    input: the tool's whole input as it shall be used in place of the agent's own, an object or its
+        JSON; an agent that cannot take it (all but claude) is told no, and to do it in that form
     """
-    return await _run(run).allow(permission, option=option)
+    return await _run(run).allow(permission, always=always, option=option, input=input)
 
 
 @verb
-async def deny(run: str, permission: str | None = None, message: str | None = None) -> AsyncRun:
+async def deny(
+    run: str,
+    permission: str | None = None,
+    message: str | None = None,
+    *,
+    cancel: bool = False,
+) -> AsyncRun:
     """Deny what a run asks for.
 
     run: an id, or any beginning of one that fits a single run
     permission: the question's id (default: the oldest one that waits)
-    message: the reason, which is kept
+    message: the reason, which is kept, and told to an agent that can hear in mid-turn
+    cancel: end the turn, too
     """
     if permission is not None and message is None and not _PERMISSION.fullmatch(permission):
         permission, message = None, permission
-    return await _run(run).deny(permission, message)
+    return await _run(run).deny(permission, message, cancel=cancel)
 
 
 @verb

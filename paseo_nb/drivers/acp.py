@@ -36,7 +36,7 @@ class AcpDialect(Calls):
     """One ACP connection. Everything that arrives is already in the journal."""
 
     quiet = QUIET
-    takes_schema = False
+    takes_schema = takes_input = takes_reasons = False
     sight = staticmethod(envelope)
     sight_of_blob = staticmethod(envelope_of_blob)
     text_of = staticmethod(text_of)

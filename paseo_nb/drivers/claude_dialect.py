@@ -55,7 +55,7 @@ class ClaudeDialect:
     """One Claude Code process. Everything that arrives is already in the journal."""
 
     quiet = QUIET
-    takes_schema = True
+    takes_schema = takes_input = takes_reasons = True
     sight = staticmethod(sight)
     sight_of_blob = staticmethod(sight_of_blob)
     text_of = staticmethod(text_of)

@@ -40,7 +40,8 @@ class CodexDialect(Calls):
     """One app-server connection, with one thread."""
 
     quiet = QUIET
-    takes_schema = True
+    takes_schema = takes_reasons = True
+    takes_input = False
     sight = staticmethod(sight)
     sight_of_blob = staticmethod(sight_of_blob)
 

@@ -130,11 +130,15 @@ class Dialect(Protocol):
     path of that text in the message: `handle` is not called for them, and secrets are masked over
     their borders.
     takes_schema: whether it hands the run's schema to the agent itself (`prompt_result.value`).
+    takes_input: whether a permission may be given with another input than was asked for;
+    takes_reasons: whether it tells the agent why a permission was denied.
     """
 
     session_id: str | None
     quiet: Mapping[str, tuple[str, ...]]
     takes_schema: bool
+    takes_input: bool
+    takes_reasons: bool
 
     def argv(self, session_id: str | None) -> list[str]:
         """The command line. For a new session it is the spec's `command`, as the agent is launched

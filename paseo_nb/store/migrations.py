@@ -61,6 +61,13 @@ def m005_cost_of_model_calls(con: Any) -> None:
     schema.add_missing_columns(con)
 
 
+@migration
+def m006_edited(con: Any) -> None:
+    """The input that a permission was given with."""
+    schema.add_missing_columns(con)
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

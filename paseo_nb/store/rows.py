@@ -184,6 +184,7 @@ def permission_row(run_id: str, asked: Permission) -> Row:
         asked.by,
         asked.rule,
         asked.message,
+        json_text(asked.edited),
         asked.asked_us,
         asked.answered_us,
         _milliseconds(asked.asked_us, asked.answered_us),

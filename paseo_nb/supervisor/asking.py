@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from ..drivers.acp_reading import as_dict
+from ..drivers.acp_reading import as_dict, as_str
 from ..drivers.seat import Answer
 from ..model import Mode, RunSpec
 from .control import Refusal
@@ -24,6 +25,20 @@ class Pending(msgspec.Struct):
     options: list[Any]
     decision: Decision
     answered: asyncio.Future[Answer]
+
+
+class Given(msgspec.Struct):
+    """A person's answer that holds. `changed`: it is a no only because the agent cannot take the
+    input that it was given with."""
+
+    waiting: Pending
+    allow: bool
+    option_id: str | None
+    by: str
+    message: str | None
+    edited: dict[str, Any] | None
+    cancel: bool
+    changed: bool
 
 
 class Asking:
@@ -67,6 +82,12 @@ class Asking:
                 named = named_paths(tool_call)
                 self.granted |= {real_path(os.path.join(self.spec.cwd, path)) for path in named}
             return answer
+        except asyncio.CancelledError:  # the agent takes its question back
+            if not waiting.answered.done():
+                self.recorder.own(
+                    "permission_answer", permission=ident, outcome="cancelled", by="agent"
+                )
+            raise
         finally:
             self.pending.pop(ident, None)
             self._changed()
@@ -91,29 +112,55 @@ class Asking:
                     waiting.id, waiting.options, False, "timeout", rule="timeout", message=message
                 )
 
-    def answer(self, args: dict[str, Any]) -> None:
-        """A person's answer: `{permission, allow, option_id?, message?, input?, by?}`; Refusal."""
+    def weigh(self, args: dict[str, Any], takes_input: bool) -> Given:
+        """What a person's answer comes to; nothing is answered yet. `{permission, allow, always?,
+        option_id?, message?, input?, cancel?, by?}`; Refusal where it cannot be given."""
         ident = str(args.get("permission"))
         waiting = self.pending.get(ident)
         if waiting is None or waiting.answered.done():
             raise Refusal("no_permission", f"no permission {ident!r} waits for an answer")
         option_id, allow = args.get("option_id"), bool(args.get("allow"))
         offered = ", ".join(str(as_dict(o).get("optionId")) for o in waiting.options)
+        if args.get("always"):
+            kinds = [o for o in map(as_dict, waiting.options) if o.get("kind") == "allow_always"]
+            if not kinds:
+                said = f"none of its options holds for more than this once; it offers {offered}"
+                raise Refusal("no_option", said)
+            option_id = str(kinds[0].get("optionId"))
         if option_id is not None and pick_option(waiting.options, True, option_id) is None:
             raise Refusal("no_option", f"no option {option_id!r}; it offers {offered}")
         if option_id is None and allow and pick_option(waiting.options, True) is None:
             raise Refusal("no_option", f"none of its options says yes; choose one of {offered}")
-        waiting.answered.set_result(
-            self._answer(
-                ident,
-                waiting.options,
-                allow,
-                str(args.get("by") or "user"),
-                option_id=option_id,
-                message=args.get("message"),
-                edited=as_dict(args.get("input")) or None,
-            )
+        allow = allow if option_id is None else says_yes(waiting.options, option_id)
+        edited, message = as_dict(args.get("input")) or None, as_str(args.get("message"))
+        changed = edited is not None and allow and not takes_input
+        if edited is not None and changed:
+            allow, option_id, message = False, None, in_that_form(edited, message)
+        return Given(
+            waiting,
+            allow,
+            option_id,
+            str(args.get("by") or "user"),
+            message,
+            edited,
+            bool(args.get("cancel")),
+            changed,
         )
+
+    def give(self, given: Given) -> None:
+        """Answer."""
+        waiting = given.waiting
+        answer = self._answer(
+            waiting.id,
+            waiting.options,
+            given.allow,
+            given.by,
+            option_id=given.option_id,
+            message=given.message,
+            edited=given.edited,
+            cancel=given.cancel,
+        )
+        waiting.answered.set_result(answer)
 
     def cancel(self) -> None:
         """The turn is cancelled: so is every question."""
@@ -135,8 +182,10 @@ class Asking:
         rule: str | None = None,
         message: str | None = None,
         edited: dict[str, Any] | None = None,
+        cancel: bool = False,
     ) -> Answer:
-        chosen = pick_option(options, allow, option_id)
+        # With a cancel no option: every protocol has a word for a turn that is cancelled.
+        chosen = None if cancel else pick_option(options, allow, option_id)
         if option_id is not None:
             allow = says_yes(options, option_id)
         self.recorder.own(
@@ -150,3 +199,10 @@ class Asking:
             **({} if edited is None else {"input": edited}),
         )
         return Answer(chosen, allow and chosen is not None, message, edited)
+
+
+def in_that_form(edited: dict[str, Any], message: str | None) -> str:
+    """A denial's words to an agent that cannot be given another input."""
+    said = "Not as it was asked for. Do it with this input instead: "
+    said += json.dumps(edited, ensure_ascii=False)
+    return f"{said}\n{message}" if message else said

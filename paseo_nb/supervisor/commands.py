@@ -4,6 +4,7 @@ before they are acknowledged, and applied once, however often they are sent."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.acp_reading import as_list
@@ -95,7 +96,8 @@ class Commands:
             supervisor.stop("stopped")
             return None
         elif verb == "answer":
-            supervisor.asking.answer(args)
+            if self._answer(args, ident):
+                return None  # its result comes when the agent was told what it was given with
         elif verb == "set_mode":
             mode = args.get("mode")
             if mode not in MODES:
@@ -107,15 +109,42 @@ class Commands:
             supervisor.own("command_result", id=ident, ok=True)
         return result
 
+    def _answer(self, args: dict[str, Any], ident: str) -> bool:
+        """Answer a permission; whether words of it go on as a prompt. What the agent's protocol has
+        no place for in an answer is said into the turn before it, where the agent can hear; the
+        input that a tool shall be used with instead goes as the next prompt elsewhere."""
+        supervisor = self.supervisor
+        dialect = supervisor.link.dialect if supervisor.link is not None else None
+        given = supervisor.asking.weigh(args, dialect is not None and dialect.takes_input)
+        unsaid = not (given.allow or given.cancel or dialect is None or dialect.takes_reasons)
+        prompt = Prompt([{"type": "text", "text": given.message}], "user", ident)
+        if unsaid and given.changed:
+            self._send(prompt, "steer")
+        elif unsaid and given.message:
+            self._beside(self._mention(prompt))
+        supervisor.asking.give(given)
+        if given.cancel:
+            supervisor.turns.cancel("user")
+        return unsaid and given.changed
+
+    async def _mention(self, prompt: Prompt) -> None:
+        """Say why a permission was denied; it is kept in any case."""
+        if not await self.supervisor.turns.steer(prompt.blocks):
+            said = f"{self.supervisor.spec.provider} could not be told why it was denied"
+            self.supervisor.own("warning", message=f"{said}: it takes no message in mid-turn")
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._steering.add(task)
+        task.add_done_callback(self._steering.discard)
+
     def _send(self, prompt: Prompt, when: Any) -> None:
         supervisor = self.supervisor
         if when == "interrupt":
             supervisor.turns.interrupt_with(prompt)
             return
         if when == "steer" and supervisor.turns.running:
-            task = asyncio.get_running_loop().create_task(self._steer(prompt))
-            self._steering.add(task)
-            task.add_done_callback(self._steering.discard)
+            self._beside(self._steer(prompt))
             return
         supervisor.want(prompt)
 

@@ -424,3 +424,49 @@ def test_what_it_costs_is_held_against_the_budget(stage: Stage) -> None:
     assert turns[2].outcome == "limit"
     assert turns[2].error is not None
     assert turns[2].error.code == "cost"
+
+
+# ---------------------------------------------------------------- answers to its questions
+
+RESPONSE = {"await": "control_response"}
+
+
+def asked(stage: Stage, *steps: Any, **more: Any) -> tuple[str, str]:
+    """A run whose agent asks for a command, and the question's id."""
+    run_id = stage.start([BEGUN, asks("r1"), *steps], mode="ask", **more)
+    return run_id, stage.project.until(lambda: stage.history(run_id).open_permissions(), 20)[0].id
+
+
+def test_a_yes_with_another_input(stage: Stage) -> None:
+    run_id, ident = asked(stage, RESPONSE, result(), fate("completed"))
+    edited = {"command": "ls"}
+    stage.project.command(run_id, "answer", permission=ident, allow=True, input=edited)
+    permission = stage.ended(run_id).permissions[ident]
+    assert stage.answers()[-1]["response"] == {"behavior": "allow", "updatedInput": edited}
+    assert (permission.outcome, permission.edited) == ("allowed", edited)
+    assert permission.input == {"command": "rm x"}, "what it asked for stays told"
+
+
+def test_a_no_that_ends_the_turn(stage: Stage) -> None:
+    ended = result(subtype="error_during_execution", is_error=True)
+    run_id, ident = asked(stage, RESPONSE, ended, fate("completed"))
+    stage.project.command(
+        run_id, "answer", permission=ident, allow=False, cancel=True, message="stop that"
+    )
+    history = stage.ended(run_id)
+    told = {"behavior": "deny", "message": "stop that", "interrupt": True}
+    assert [a["response"] for a in stage.answers()] == [told]
+    assert history.turns[0].outcome == "cancelled"
+    permission = history.permissions[ident]
+    assert (permission.outcome, permission.by) == ("denied", "user")
+
+
+def test_a_question_that_it_takes_back(stage: Stage) -> None:
+    back = {"type": "control_cancel_request", "request_id": "r1"}
+    steps = [{"sleep": 0.5}, back, {"sleep": 0.5}, says("Well."), result(), fate("completed")]
+    run_id, ident = asked(stage, *steps)
+    history = stage.ended(run_id)
+    permission = history.permissions[ident]
+    assert (permission.outcome, permission.by) == ("cancelled", "agent")
+    assert history.turns[0].outcome == "end_turn"
+    assert not stage.answers()

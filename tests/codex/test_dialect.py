@@ -131,6 +131,38 @@ def test_what_is_said_with_a_denial_goes_before_it(project: Project) -> None:
     assert codex.answers()[0]["result"] == {"decision": "decline"}
 
 
+def test_another_input_is_said_into_the_turn_before_the_no(project: Project) -> None:
+    steps = [command("inProgress", "make all"), approval("make all"), said("Fine."), DONE]
+    codex = Codex(project, steps, mode="ask")
+    waiting = project.until(lambda: codex.history().open_permissions(), 20)[0]
+    edited = {"command": "make test"}
+    project.command(codex.run_id, "answer", permission=waiting.id, allow=True, input=edited)
+    history = codex.ended()
+    order = [m.get("method", "answer") for m in codex.got()]
+    assert order.index("turn/steer") < order.index("answer")
+    assert json.dumps(edited) in codex.got("turn/steer")[0]["params"]["input"][0]["text"]
+    assert codex.answers()[0]["result"] == {"decision": "decline"}
+    told = history.permissions[waiting.id]
+    assert (told.outcome, told.by, told.edited) == ("denied", "user", edited)
+    assert len(history.turns) == 1
+
+
+def test_a_no_that_ends_the_turn(project: Project) -> None:
+    asked = approval("make all")
+    steps = [command("inProgress", "make all"), asked, {"$end": "interrupted"}]
+    codex = Codex(project, steps, mode="ask")
+    waiting = project.until(lambda: codex.history().open_permissions(), 20)[0]
+    project.command(
+        codex.run_id, "answer", permission=waiting.id, allow=False, cancel=True, message="stop"
+    )
+    history = codex.ended()
+    assert history.turns[0].outcome == "cancelled"
+    assert codex.answers()[0]["result"] == {"decision": "cancel"}
+    told = history.permissions[waiting.id]
+    assert (told.outcome, told.by, told.message) == ("denied", "user", "stop")
+    assert not codex.got("turn/steer")
+
+
 @pytest.mark.parametrize(
     ("option", "decision", "outcome"),
     [

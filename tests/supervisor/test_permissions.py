@@ -477,3 +477,95 @@ def test_somebody_who_can_answer_holds_the_clock(project: Project) -> None:
     assert answers(project, command) == ["once", "no"]
     assert rules(history) == [("allowed", "user"), ("denied", "timeout")], "gone again: it runs"
     assert history.turns[0].outcome == "end_turn", "waiting for a person is no silence"
+
+
+# ------------------------------------------------------------ more than yes and no
+
+ENDS_CANCELLED = {"id": "$id", "result": {"stopReason": "cancelled"}}
+
+
+def test_a_yes_that_holds_on(project: Project) -> None:
+    run_id, command = start(project, ask(), ask(options=[OPTIONS[0], OPTIONS[2]]), mode="ask")
+    first = waiting(project, run_id)
+    project.command(run_id, "answer", permission=first.id, allow=True, always=True)
+    second = project.until(
+        lambda: waiting(project, run_id).id != first.id and waiting(project, run_id), 10
+    )
+    with pytest.raises(UsageProblem, match="more than this once; it offers once, no"):
+        project.command(run_id, "answer", permission=second.id, allow=True, always=True)
+    project.command(run_id, "answer", permission=second.id, allow=True)
+    project.ended(run_id)
+    assert answers(project, command) == ["always", "once"]
+
+
+def test_another_input_is_a_no_and_the_next_prompt_where_the_agent_cannot_take_it(
+    project: Project,
+) -> None:
+    command = project.puppet({"session/prompt": [[ask(rawInput={"path": "/a"}), DONE], [DONE]]})
+    run_id = project.start(command=command, mode="ask", limits=Limits(idle_s=60))
+    asked = waiting(project, run_id)
+    edited = {"path": "/b", "text": "é"}
+    project.command(
+        run_id, "answer", permission=asked.id, allow=True, input=edited, message="please"
+    )
+    history = project.ended(run_id, turns=2)
+    assert answers(project, command) == ["no"]
+    (told,) = history.permissions.values()
+    assert (told.outcome, told.by, told.edited) == ("denied", "user", edited)
+    said = history.turns[1].prompt
+    assert json.dumps(edited, ensure_ascii=False) in said
+    assert said.endswith("please")
+    assert "queued" in history.warnings[0]
+    check_invariants(project, run_id)
+
+
+@pytest.mark.parametrize("answer", [{"allow": False}, {"allow": True, "input": {"path": "/b"}}])
+def test_an_agent_that_hears_in_mid_turn_is_told_before_the_no(
+    project: Project, answer: dict[str, Any]
+) -> None:
+    can = {"protocolVersion": 1, "agentCapabilities": {"_meta": {"paseo_nb": {"steer": True}}}}
+    does = {
+        "initialize": [{"id": "$id", "result": can}],
+        "session/prompt": [[ask(), {"$sleep": 0.3}, DONE]],
+        "_paseo_nb/steer": [{"id": "$id", "result": {"taken": True}}],
+    }
+    command = project.puppet(does)
+    run_id = project.start(command=command, mode="ask", limits=Limits(idle_s=60))
+    asked = waiting(project, run_id)
+    project.command(run_id, "answer", permission=asked.id, message="use make", **answer)
+    history = project.ended(run_id)
+    got = [m.get("method") or m["result"] for m in project.got(command)][-2:]
+    assert got[0] == "_paseo_nb/steer"
+    assert got[1]["outcome"]["optionId"] == "no"
+    told = project.got(command)[-2]["params"]["prompt"][0]["text"]
+    assert told.endswith("use make")
+    assert len(history.turns) == 1
+    assert not history.warnings
+
+
+def test_a_reason_that_cannot_be_told_is_kept_and_that_is_said(project: Project) -> None:
+    run_id, _ = start(project, ask(), {"$sleep": 0.3}, mode="ask")
+    asked = waiting(project, run_id)
+    project.command(run_id, "answer", permission=asked.id, allow=False, message="not that")
+    history = project.ended(run_id)
+    assert history.permissions[asked.id].message == "not that"
+    assert ["could not be told why" in said for said in history.warnings] == [True]
+    assert len(history.turns) == 1
+
+
+def test_a_no_that_ends_the_turn(project: Project) -> None:
+    run_id, command = start(project, ask(), {"$cancel": True}, ENDS_CANCELLED, mode="ask")
+    asked = waiting(project, run_id)
+    project.command(
+        run_id, "answer", permission=asked.id, allow=False, message="stop that", cancel=True
+    )
+    history = project.ended(run_id)
+    assert answers(project, command) == ["cancelled"]
+    assert history.turns[0].outcome == "cancelled"
+    told = history.permissions[asked.id]
+    assert (told.outcome, told.by, told.option_id, told.message) == (
+        "denied", "user", None, "stop that",
+    )  # fmt: skip
+    assert not history.warnings
+    assert project.own(run_id, "turn_end")[0]["by"] == "user"
+    check_invariants(project, run_id)

@@ -261,6 +261,8 @@ class _Teller:
         line.append((tone, one_line(word, 40)))
         line.append(("quiet", f" after {between(permission.asked_us, permission.answered_us)}"))
         reason = permission.message or permission.rule
+        if permission.edited is not None and not denied:
+            line.append(("quiet", ", with another input"))
         if denied and reason:
             line.append(("quiet", f", {one_line(reason, 120)}"))
         return Row(line)
