@@ -251,6 +251,7 @@ def run(
     deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
+    token_budget: int | None = None,
     timeout: float | None = None,
     permission_timeout: float | None = None,
     session: str | None = None,
@@ -281,7 +282,9 @@ def run(
         `execute:pytest *` (one plain command) or `edit:docs/**`
     deny: what is refused whatever the mode, in the same form, as `execute:git push *`
     attach: a file to give along with the prompt, or several
-    budget: US dollars that it may cost at most
+    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
+        the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
@@ -311,6 +314,7 @@ def run(
         deny=deny,
         attach=attach,
         budget=budget,
+        token_budget=token_budget,
         timeout=timeout,
         permission_timeout=permission_timeout,
         session=session,
@@ -340,6 +344,7 @@ def start(
     deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
+    token_budget: int | None = None,
     timeout: float | None = None,
     permission_timeout: float | None = None,
     session: str | None = None,
@@ -369,7 +374,9 @@ def start(
         `execute:pytest *` (one plain command) or `edit:docs/**`
     deny: what is refused whatever the mode, in the same form, as `execute:git push *`
     attach: a file to give along with the prompt, or several
-    budget: US dollars that it may cost at most
+    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
+        the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
@@ -397,6 +404,7 @@ def start(
             deny=deny,
             attach=attach,
             budget=budget,
+            token_budget=token_budget,
             timeout=timeout,
             permission_timeout=permission_timeout,
             session=session,

@@ -33,6 +33,7 @@ VARIABLES = {
 
 
 Positive = Annotated[float, Meta(gt=0)]
+PositiveInt = Annotated[int, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -71,7 +72,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Positive, Meta(description="Seconds that an agent may take to get ready.")
     ] = 120.0
     budget: Annotated[
-        Positive | None, Meta(description="US dollars that a run may cost at most.")
+        Positive | None,
+        Meta(description="US dollars that a run may cost at most, where its agent tells its cost."),
+    ] = None
+    token_budget: Annotated[
+        PositiveInt | None,
+        Meta(description="Tokens that a run may use at most, in (cached ones too) and out."),
     ] = None
     reuse: Annotated[
         bool, Meta(description="Return a finished run of the same content instead of a new one.")

@@ -130,6 +130,7 @@ def _one(kind: Any) -> str:
     names: dict[Any, str] = {
         bool: "true or false",
         float: "a number",
+        int: "a whole number",
         str: "text",
         type(None): '"none"',
         list[str]: "a list of text",

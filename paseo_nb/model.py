@@ -81,6 +81,11 @@ class Usage(msgspec.Struct, omit_defaults=True):
     source: str | None = None
     scope: Scope | None = None
 
+    @property
+    def counted(self) -> int:
+        """Tokens in and out, as a run's limit counts them; 0 where none are told."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
     def plus(self, other: Usage) -> Usage:
         """The sum of two turns, where `None` on both sides stays `None`; context figures are the
         later ones. Where one side's tokens cover less than its turn, the sum has none."""

@@ -67,6 +67,7 @@ class Wish(msgspec.Struct):
     deny: Sequence[str] | None = None
     attach: Sequence[str] | None = None
     budget: float | None = None
+    token_budget: int | None = None
     timeout: float | None = None
     permission_timeout: float | None = None
     session: str | None = None
@@ -109,6 +110,10 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
     mcp = servers_of(wish.mcp)
     check_mcp(resolved, mcp)
+    if wish.budget is not None and resolved.tells_cost is False:
+        raise UsageProblem(
+            f"{resolved.provider} tells no cost, so budget= could not be kept: use token_budget="
+        )
     for name in variables(mcp):
         if name not in os.environ and name not in (wish.env or {}):
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
@@ -163,7 +168,7 @@ def check_types(wish: Wish) -> None:
         msgspec.convert({**given, "prompt": str(wish.prompt), "cell": None, "schema": None}, Wish)
     except msgspec.ValidationError as error:
         raise UsageProblem(f"an option is of the wrong type: {error}") from None
-    for name in ("budget", "timeout", "permission_timeout"):
+    for name in ("budget", "token_budget", "timeout", "permission_timeout"):
         value = getattr(wish, name)
         if value is not None and not (value > 0 or (name == "permission_timeout" and value == 0)):
             raise UsageProblem(f"{name}={value!r} must be more than 0")
@@ -240,6 +245,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         idle_s=settings.idle,
         start_s=settings.start_timeout,
         cost_usd=wish.budget if wish.budget is not None else settings.budget,
+        tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
     )
     env = {**resolved.env, **(wish.env or {})}
     labels = {**(wish.labels or {}), **({"session": wish.session} if wish.session else {})}
@@ -248,7 +254,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         run_id=run_id,
         created_us=now_us(),
         provider=resolved.provider,
-        command=resolved.launched(),
+        command=resolved.launched(budget_usd=limits.cost_usd),
         cwd=str(cwd),
         dialect=resolved.dialect,
         extends=resolved.extends,

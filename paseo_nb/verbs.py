@@ -123,6 +123,7 @@ async def start(
     deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
+    token_budget: int | None = None,
     timeout: float | None = None,
     permission_timeout: float | None = None,
     session: str | None = None,
@@ -152,7 +153,9 @@ async def start(
         `execute:pytest *` (one plain command) or `edit:docs/**`
     deny: what is refused whatever the mode, in the same form, as `execute:git push *`
     attach: a file to give along with the prompt, or several
-    budget: US dollars that it may cost at most
+    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
+        the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
@@ -163,7 +166,8 @@ async def start(
     host = current_host()
     wish = Wish(
         agent, prompt, worktree, repo, mode, agent_mode, effort, label, title, labels, env,
-        mcp, schema, allow, deny, attach, budget, timeout, permission_timeout, session,
+        mcp, schema, allow, deny, attach, budget, token_budget, timeout, permission_timeout,
+        session,
         cell or cells.current(),
     )  # fmt: skip
     made = await _started(host, wish, reuse)
@@ -219,6 +223,7 @@ async def run(
     deny: Sequence[str] | None = None,
     attach: Sequence[str] | None = None,
     budget: float | None = None,
+    token_budget: int | None = None,
     timeout: float | None = None,
     permission_timeout: float | None = None,
     session: str | None = None,
@@ -253,6 +258,7 @@ async def run(
         deny=deny,
         attach=attach,
         budget=budget,
+        token_budget=token_budget,
         timeout=timeout,
         permission_timeout=permission_timeout,
         session=session,
@@ -327,7 +333,7 @@ def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None
         if asked is not None and asked != getattr(spec, name):
             what = "allow= and deny=" if name == "rules" else f"{name}="
             raise UsageProblem(f"{what} count at the start of session {session!r} only")
-    for name in ("env", "budget", "timeout", "permission_timeout"):
+    for name in ("env", "budget", "token_budget", "timeout", "permission_timeout"):
         if getattr(wish, name) is not None:
             raise UsageProblem(f"{name}= counts at the start of session {session!r} only")
 

@@ -15,7 +15,17 @@ from ..model import Problem
 from .acp_choosing import Offer
 from .acp_ending import Ending
 from .acp_fitting import check_mcp, fit
-from .acp_reading import PRESENT, Json, as_dict, as_list, as_str, content_text, problem_of
+from .acp_reading import (
+    MODEL_CALL,
+    PRESENT,
+    Json,
+    as_dict,
+    as_list,
+    as_str,
+    content_text,
+    model_call,
+    problem_of,
+)
 from .acp_services import Services
 from .differing import differences_of
 from .jsonrpc import METHOD_NOT_FOUND, Calls, RequestError
@@ -90,6 +100,10 @@ class AcpDialect(Calls):
                 self.reply_error(message.id, -32600, "the message is too long to be handled")
             elif message.method is None:
                 self.settle(message.id, None, {"message": "the answer is too long", "code": 0})
+            return
+        if kind == MODEL_CALL:
+            told = model_call(as_dict(as_dict(decode(line)).get("params")))
+            self.ending.call_ended(told["usage"])
             return
         if message.method == "session/update":
             self._note_update(kind, message, line)

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from ..model import Outcome, Problem
-from .acp_reading import Json, as_str
+from ..model import Outcome, Problem, Usage
+from .acp_reading import AcpReading, Json, as_str
 from .differing import Account, Differences, model_problem
 from .names import same_name
 from .seat import Seat, TurnResult
@@ -31,10 +31,13 @@ class Ending:
     def __init__(self, seat: Seat, differences: Differences) -> None:
         self.seat, self.differences = seat, differences
         self._begins = 0
+        self._counted = 0  # tokens of the turn's calls that were told one by one
+        self._reading = AcpReading(seat.spec.at_heart)  # it knows how the agent counts
         self._answered: str | None = None
 
     def begin(self, session_id: str | None) -> None:
         """A turn begins: remember where its part of the agent's record will."""
+        self._counted = 0
         record = self.differences.record
         if record is not None:
             self._begins = record.mark(session_id, self.seat.environment)
@@ -44,13 +47,16 @@ class Ending:
     ) -> TurnResult:
         """The turn's end, after its answer. What the record tells is written to the journal."""
         problem = self._last_words(last_text)
+        usage = self._reading.turn_usage(result)
         record = self.differences.record
         if record is not None and session_id is not None:
             arguments = (self._begins, session_id, self.seat.environment)
             account = await asyncio.to_thread(record.since, *arguments)
             if account is not None:
                 problem = account.problem
+                usage = account.usage or usage
                 self._tell(account)
+        self._metered(usage.counted - self._counted)
         reason = as_str(result.get("stopReason")) or "end_turn"
         if reason == "cancelled" and not cancelled:
             problem = problem or Problem(
@@ -61,6 +67,15 @@ class Ending:
         if problem is not None and not cancelled:
             return TurnResult("error", reason, problem)
         return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)
+
+    def call_ended(self, usage: Usage) -> None:
+        """A model call of the turn that runs, where the agent tells of each."""
+        self._counted += usage.counted
+        self._metered(usage.counted)
+
+    def _metered(self, tokens: int) -> None:
+        if tokens > 0:
+            self.seat.metered(None, tokens)
 
     def _last_words(self, text: str) -> Problem | None:
         """Why the turn failed, where the agent tells it as its last text."""

@@ -15,6 +15,7 @@ from ..model import TOKENS, Event, Line, Problem, Usage
 from .differing import differences_of
 
 Json = dict[str, Any]
+MODEL_CALL = "_paseo_nb/model_call"  # what our own agents tell beyond ACP
 NO_MESSAGE = "the agent reported an error without a message"
 # Updates that tell of the present: they count even where they come amid replayed history.
 PRESENT = frozenset(
@@ -141,7 +142,7 @@ class AcpReading:
         if kind == "session/set_config_option:result":
             return [("config_option_update", result)]
         if kind == "session/prompt:result":
-            fact = {"stop_reason": result.get("stopReason"), "usage": self._usage(result)}
+            fact = {"stop_reason": result.get("stopReason"), "usage": self.turn_usage(result)}
             return [("prompt_result", fact)]
         if kind == "session/prompt:error":
             return [("prompt_error", {"problem": problem_of(message.get("error"))})]
@@ -156,7 +157,7 @@ class AcpReading:
                     },
                 )
             ]
-        if kind == "_paseo_nb/model_call":
+        if kind == MODEL_CALL:
             return [("model_call", model_call(params))]
         if kind == "_paseo_nb/retry":
             return [("retry", retry(params))]
@@ -216,7 +217,8 @@ class AcpReading:
             call = as_str(facts.get("tool_call_id"))
         return Event(line.seq, line.t, line.turn, line.dir, line.kind, text, call, line.raw)
 
-    def _usage(self, result: Json) -> Usage:
+    def turn_usage(self, result: Json) -> Usage:
+        """What the answer to a prompt tells of its turn."""
         differs = self.differences
         usage = usage_of(result, includes_cache=differs.input_includes_cache)
         if differs.usage_of is not None and not result.get("usage"):

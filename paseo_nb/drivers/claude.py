@@ -24,6 +24,7 @@ ARGS = [
 ]
 NEW_SESSION = ["--session-id={session_id}"]
 OLD_SESSION = ["--resume={session_id}"]
+BUDGET_ARGS = ["--max-budget-usd={usd}"]
 MODEL_ARGS = ["--model", "{model}"]
 ENV = {"CLAUDE_CODE_SDK_READS_SESSION_STATE": "1"}  # it tells when its sub-agents are done, too
 SWITCHES = {"DISABLE_AUTOUPDATER": "1"}  # a run's program must not change under it
@@ -45,12 +46,14 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=True,
     steer=True,
+    cost=True,
     usage="tokens per model call and turn with cache and reasoning, sub-agents included; cost",
 )
 
 # Usage: of each model call by the stream; of a turn by its result, sub-agents, side calls and
 # a cancelled stream included. `total_cost_usd` counts for the session, over processes, and is lost
-# where one is killed: the cost of a run is the sum of its turns'.
+# where one is killed: the cost of a run is the sum of its turns'. It is told at a turn's end only:
+# `--max-budget-usd`, which counts from zero in each process, ends a turn in between.
 
 # Measured: 2.1.329. Ready in 0.3-0.5 s, 205-240 MB. Cancel 0.01-0.03 s, the shell
 # command is gone; a shell child survives kill -9 of the agent; ten retries of a failed model call
@@ -64,6 +67,7 @@ PROVIDER = Provider(
     args=ARGS,
     new_session=NEW_SESSION,
     old_session=OLD_SESSION,
+    budget_args=BUDGET_ARGS,
     env=ENV,
     switches=SWITCHES,
     dialect="claude",

@@ -18,7 +18,8 @@ from typing import Any
 from ..model import Problem
 from .acp_reading import Json, as_dict, as_list, as_str
 from .claude_fitting import NEW, command_line, content_of, mcp_server
-from .claude_results import problem_of, spent_usd, usage_of
+from .claude_meter import Meter
+from .claude_results import problem_of, spent_usd
 from .claude_system import MODES
 from .claude_tools import ALWAYS, CHANGING, permission, suggestions
 from .claude_turn import GONE, HINTS, LONG, Turn, failed, not_begun, outcome_of
@@ -65,6 +66,7 @@ class ClaudeDialect:
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self._cost = 0.0
+        self._meter = Meter()
         self._turn: Turn | None = None
         self._steers: dict[str, asyncio.Future[bool]] = {}
         self._waiting: dict[str, tuple[str, asyncio.Future[Json]]] = {}
@@ -78,7 +80,8 @@ class ClaudeDialect:
 
     def argv(self, session_id: str | None) -> list[str]:
         """See `seat.Dialect.argv`."""
-        return command_line(self.seat.spec.command, session_id, self.seat.environment)
+        seat = self.seat
+        return command_line(seat.spec.command, session_id, seat.environment, seat.budget_left)
 
     # ------------------------------------------------------------ what arrives
 
@@ -126,7 +129,9 @@ class ClaudeDialect:
             case "system":
                 self._system(message.subtype or "", data)
             case "stream_event":
-                self._meter(as_dict(data.get("event")))
+                self._metered(self._meter.stream(data))
+            case "assistant":
+                self._metered(self._meter.whole(data))
             case _:
                 pass
 
@@ -145,11 +150,9 @@ class ClaudeDialect:
             if turn is not None and turn.outcome is not None:
                 turn.end(turn.outcome)
 
-    def _meter(self, event: Json) -> None:
-        if event.get("type") == "message_delta":
-            usage = usage_of(as_dict(event.get("usage")))
-            tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-            self.seat.metered(None, tokens or None)
+    def _metered(self, tokens: int) -> None:
+        if tokens:
+            self.seat.metered(None, tokens)
 
     def _lifecycle(self, ident: str, state: str) -> None:
         """What became of a message of ours: queued, started, completed, or dropped."""
@@ -167,7 +170,7 @@ class ClaudeDialect:
             if asked == "initialize" and not future.done():  # it refuses to begin: no such session
                 future.set_exception(ControlError(problem_of(result).message))
         self._cost += spent_usd(result)
-        self.seat.metered(self._cost, None)
+        self.seat.metered(self._cost, self._meter.result(result) or None)
         turn = self._turn
         if kind == "result" or turn is None:
             return

@@ -11,6 +11,7 @@ from .acp_reading import Json, as_dict, as_list, as_str
 
 TAKES = {"image": True}
 NEW, BACK = "--session-id=", "--resume="
+BUDGET = "--max-budget-usd="
 
 
 def sessions_folder(environment: Mapping[str, str]) -> Path:
@@ -20,10 +21,16 @@ def sessions_folder(environment: Mapping[str, str]) -> Path:
 
 
 def command_line(
-    command: list[str], session_id: str | None, environment: Mapping[str, str]
+    command: list[str],
+    session_id: str | None,
+    environment: Mapping[str, str],
+    budget_left: float | None = None,
 ) -> list[str]:
     """The command line that goes on with a session; one that was cut off before anything of it was
-    kept begins anew under its id."""
+    kept begins anew under its id. A budget is what is left of it: each process counts from zero."""
+    if session_id is not None and budget_left is not None:
+        left = f"{BUDGET}{max(budget_left, 0.000001):f}"
+        command = [left if part.startswith(BUDGET) else part for part in command]
     if session_id is None or f"{BACK}{session_id}" in command:
         return command
     kept = any(sessions_folder(environment).glob(f"*/{session_id}.jsonl"))

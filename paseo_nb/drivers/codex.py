@@ -43,6 +43,7 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=True,
     steer=True,
+    cost=False,
     usage="tokens per model call and turn with cache and reasoning, sub-agents included; no cost",
 )
 

@@ -103,6 +103,7 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=False,
     steer=False,
+    cost=False,
     usage="tokens per turn with cache and reasoning; no cost",
 )
 

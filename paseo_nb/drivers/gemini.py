@@ -170,6 +170,7 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=False,
     steer=False,
+    cost=False,
     usage="from its session file: tokens per turn with cached and reasoning ones; no cost",
 )
 

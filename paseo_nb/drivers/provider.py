@@ -21,8 +21,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     images: whether they reach the model; mcp: the transports really used; returns: how it goes on
     with a session in a new process (`resume`, or `load`, which replays); asks: whether it asks for
     permission by itself, permissions: the kinds of answer that it offers; effort: whether it offers
-    a choice of effort; steer: whether a message may be said into a running turn; usage: what it
-    tells of tokens and money, in words.
+    a choice of effort; steer: whether a message may be said into a running turn; cost: whether it
+    tells what it cost; usage: what it tells of tokens and money, in words.
     """
 
     images: bool | None = None
@@ -32,6 +32,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     permissions: tuple[str, ...] | None = None
     effort: bool | None = None
     steer: bool | None = None
+    cost: bool | None = None
     usage: str = ""
 
 
@@ -41,10 +42,11 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     args: what the dialect needs on the command line, whatever the command is. `new_session` and
     `old_session`: arguments that choose a new session's id (a UUID for `{session_id}`) or name the
-    one to go on with. model_by: `argv` adds `model_args` (with `{model}` filled in) to the command,
-    `session` has the supervisor choose it in the session. `models` empty: any name goes. `needs` is
-    the binary to look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is
-    given.
+    one to go on with. `budget_args`: arguments by which it keeps to so many US dollars (`{usd}`)
+    itself, within a turn.
+    model_by: `argv` adds `model_args` (with `{model}` filled in) to the command, `session` has the
+    supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
+    look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
     wants_model: no session can be opened before a model is named.
     `switches` are variables that the agent gets unless the environment has them already.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
@@ -59,6 +61,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     args: list[str] = []
     new_session: list[str] = []
     old_session: list[str] = []
+    budget_args: list[str] = []
     env: dict[str, str] = {}
     switches: dict[str, str] = {}
     dialect: str = "acp"

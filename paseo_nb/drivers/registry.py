@@ -45,6 +45,7 @@ class Resolved(msgspec.Struct, kw_only=True):
     dialect: str = "acp"
     new_session: list[str] = []
     old_session: list[str] = []
+    budget_args: list[str] = []
     model_by: ModelBy = "session"
     auth_method: str | None = None
     mode: Mode | None = None
@@ -52,13 +53,17 @@ class Resolved(msgspec.Struct, kw_only=True):
     scripted: bool = False
     extends: str = "acp"
     mcp: tuple[str, ...] | None = None
+    tells_cost: bool | None = None
 
-    def launched(self, session_id: str | None = None) -> list[str]:
+    def launched(self, session_id: str | None = None, budget_usd: float | None = None) -> list[str]:
         """The command line of a run that goes on with a session, or begins one, whose id we choose
-        where the agent lets us."""
+        where the agent lets us. budget_usd: what it may cost, where the agent can see to that."""
         arguments = self.new_session if session_id is None else self.old_session
         ident = session_id or str(uuid.uuid4())
-        return [*self.command, *(part.replace("{session_id}", ident) for part in arguments)]
+        command = [*self.command, *(part.replace("{session_id}", ident) for part in arguments)]
+        if budget_usd is not None:
+            command += [part.replace("{usd}", f"{budget_usd:f}") for part in self.budget_args]
+        return command
 
     def __repr__(self) -> str:
         """Without the values of its environment: they may be secrets."""
@@ -196,6 +201,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         dialect=provider.dialect,
         new_session=provider.new_session,
         old_session=provider.old_session,
+        budget_args=provider.budget_args,
         model_by=provider.model_by,
         auth_method=provider.auth_method if wants_auth else None,
         mode=mode,
@@ -203,6 +209,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         scripted=provider.scripted,
         extends=provider.extends,
         mcp=provider.capabilities.mcp,
+        tells_cost=provider.capabilities.cost,
     )
 
 

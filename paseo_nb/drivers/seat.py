@@ -78,6 +78,11 @@ class Seat(Protocol):
         """The permission mode that holds now: a run's may be changed while it goes on."""
         ...
 
+    @property
+    def budget_left(self) -> float | None:
+        """US dollars that the run may still cost; None: as many as it takes."""
+        ...
+
     def write(self, kind: str, message: Any) -> None:
         """Journal a message as `out`, then send it to the agent."""
         ...

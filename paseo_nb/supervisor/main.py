@@ -294,6 +294,11 @@ class Supervisor:
         """See `seat.Seat.mode`."""
         return self.asking.mode
 
+    @property
+    def budget_left(self) -> float | None:
+        """See `seat.Seat.budget_left`."""
+        return self.turns.budget_left
+
     def write(self, kind: str, message: Any) -> None:
         """See `seat.Seat.write`."""
         if self.link is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..drivers.acp_reading import as_dict, as_list, as_str, decode
+from ..drivers.acp_reading import as_dict, as_int, as_list, as_str, decode
 from ..drivers.reading import Reading
 from ..journal import RunFolder, read_journal
 
@@ -46,6 +46,7 @@ class Past(msgspec.Struct):
     state: str = "starting"
     mode: str | None = None
     chosen: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    tokens: int = 0
     spent: Spent = msgspec.field(default_factory=Spent)
     command_ids: set[str] = msgspec.field(default_factory=set[str])
     owed: dict[str, tuple[str, dict[str, Any]]] = msgspec.field(
@@ -76,6 +77,8 @@ def read_past(folder: RunFolder, reading: Reading) -> Past:
                 past.turn_open = False
                 code = as_str(as_dict(facts.get("error")).get("code"))
                 past.cut_off = was_cut_off(as_str(facts.get("outcome")), code)
+            case "metered":
+                past.tokens = as_int(facts.get("tokens")) or 0
             case "session":
                 past.session_id = as_str(facts.get("session_id"))
             case "run_started":

@@ -56,7 +56,7 @@ class Turns:
         self._cancel_at = 0.0
         self._limit: Problem | None = None
         self._spent = past.spent
-        self._tokens = 0
+        self._tokens = past.tokens
         self._ending = ""
         self._started = 0.0
 
@@ -135,20 +135,28 @@ class Turns:
         limits = self.supervisor.spec.limits
         if cost_usd is not None:
             self._spent.note(cost_usd)
-            over = self._overspent()
-            if over is not None and self.running:
-                self._over(over.code, over.message, over.hint)
-        if tokens is not None:
+        if tokens is not None and limits.tokens is not None:
             self._tokens += tokens
-            if limits.tokens is not None and self._tokens > limits.tokens and self.running:
-                self._over("tokens", f"{self._tokens} tokens, the limit is {limits.tokens}")
+            self.supervisor.own("metered", tokens=self._tokens)  # for whoever takes the run up
+        over = self._overspent()
+        if over is not None and self.running:
+            self._over(over.code, over.message, over.hint)
+
+    @property
+    def budget_left(self) -> float | None:
+        """US dollars that the run may still cost."""
+        limit = self.supervisor.spec.limits.cost_usd
+        return None if limit is None else limit - self._spent.usd
 
     def _overspent(self) -> Problem | None:
-        limit, spent = self.supervisor.spec.limits.cost_usd, self._spent.usd
-        if limit is None or spent <= limit:
-            return None
-        said = f"the run has cost ${spent:.4g}, its limit is ${limit:.4g}"
-        return Problem("cost", said, "Start a new run, with a higher budget=….")
+        limits, spent = self.supervisor.spec.limits, self._spent.usd
+        if limits.cost_usd is not None and spent > limits.cost_usd:
+            said = f"the run has cost ${spent:.4g}, its limit is ${limits.cost_usd:.4g}"
+            return Problem("cost", said, "Start a new run, with a higher budget=….")
+        if limits.tokens is not None and self._tokens > limits.tokens:
+            said = f"the run has used {self._tokens:,} tokens, its limit is {limits.tokens:,}"
+            return Problem("tokens", said, "Start a new run, with a higher token_budget=….")
+        return None
 
     def _used_up(self) -> Problem | None:
         """Why the run may have no further turn, if so."""

@@ -426,6 +426,52 @@ def test_what_it_costs_is_held_against_the_budget(stage: Stage) -> None:
     assert turns[2].error.code == "cost"
 
 
+def streamed(event: dict[str, Any], agent: str | None = None) -> dict[str, Any]:
+    return {"type": "stream_event", "event": event, "parent_tool_use_id": agent}
+
+
+def begins(ident: str, tokens: int) -> dict[str, Any]:
+    usage = {"input_tokens": tokens, "output_tokens": 1}
+    return streamed({"type": "message_start", "message": {"id": ident, "usage": usage}})
+
+
+def whole(ident: str, tokens: int, agent: str | None = None) -> dict[str, Any]:
+    usage = {"input_tokens": tokens, "cache_read_input_tokens": 10, "output_tokens": 1}
+    said = {"id": ident, "content": [{"type": "text", "text": "a"}], "usage": usage}
+    return {"type": "assistant", "message": said, "parent_tool_use_id": agent}
+
+
+def test_tokens_are_held_against_their_limit_call_by_call(stage: Stage) -> None:
+    """Each call once, whatever tells it again; a sub-agent's; and what only the result tells."""
+    told = {"m": {"inputTokens": 500, "outputTokens": 50, "costUSD": 0.1}}
+    first = [
+        begins("m1", 100),
+        streamed({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 20}}),
+        whole("m1", 90),
+        whole("m1", 90),
+        whole("s1", 180, "t1"),
+        result(model_usage_since_last_result=told),
+        fate("completed"),
+    ]
+    second = [begins("m2", 600), {"await": "control_request"}]
+    cut = result(subtype="error_during_execution", is_error=True)
+    run_id = stage.start(
+        [BEGUN, *first],
+        [BEGUN, *second, cut, fate("completed")],
+        limits=Limits(idle_s=30, tokens=1000),
+    )
+    stage.ended(run_id)
+    counted = [facts["tokens"] for facts in stage.project.own(run_id, "metered")]
+    assert counted == [101, 120, 311, 550]
+    stage.project.send(run_id, "more")
+    turn = stage.ended(run_id, 2).turns[1]
+    assert (turn.outcome, turn.error and turn.error.code) == ("limit", "tokens")
+    assert turn.error is not None
+    assert "1,151 tokens, its limit is 1,000" in turn.error.message
+    asked = [m["request"]["subtype"] for m in stage.got() if m["type"] == "control_request"]
+    assert asked[-1] == "interrupt"
+
+
 # ---------------------------------------------------------------- answers to its questions
 
 RESPONSE = {"await": "control_response"}

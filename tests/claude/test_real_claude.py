@@ -324,6 +324,28 @@ def test_images_and_files(repo: Path, server: ModelServer, tmp_path: Path) -> No
     assert "one\ntwo" in said.user_texts[-1]
 
 
+def test_a_budget_ends_a_turn_between_its_model_calls(repo: Path, server: ModelServer) -> None:
+    """It tells its cost at a turn's end only, so it is told the budget itself; what is left of it,
+    where a new process goes on."""
+    server.usage = Usage()
+    server.enqueue(behaviours.command("echo 1"), "one")
+    server.enqueue(*(behaviours.command(f"echo {n}") for n in range(9)), "done")
+    run = paseo.run("claude/sonnet", "one", mode="auto", timeout=100, budget=0.03)
+    call = (run.cost_usd or 0) / 2
+    assert call > 0.004
+    run.stop()
+    with pytest.raises(paseo.RunFailed, match="limit"):
+        run.send("two").wait(60)
+    assert [turn.outcome for turn in run.history().turns] == ["end_turn", "limit"]
+    assert run.error is not None
+    assert run.error.code == "cost"
+    assert 0.03 < (run.cost_usd or 0) < 0.03 + 1.5 * call, "one call too many at most"
+    sent = len(server.ledger())
+    run.send("three").wait(60, check=False)
+    assert run.history().turns[2].outcome == "limit"
+    assert len(server.ledger()) == sent, "the model was asked for nothing more"
+
+
 def test_choices_between_turns_and_slash_commands(repo: Path, server: ModelServer) -> None:
     run = paseo.run("claude/sonnet", "one", mode="auto", effort="high", timeout=100)
     assert server.requests[-1].body["output_config"]["effort"] == "high"

@@ -332,6 +332,22 @@ def test_tokens_are_counted_once(project: Project) -> None:
     assert usage.total_tokens == 4400
 
 
+def test_tokens_are_held_against_their_limit_call_by_call(project: Project) -> None:
+    steps = [
+        used(1, 1),
+        used(1, 1),
+        used(2, 1),
+        {"$wait": "turn/interrupt"},
+        {"$end": "interrupted"},
+    ]
+    codex = Codex(project, steps, limits=Limits(tokens=2000, idle_s=20))
+    codex.ended()
+    assert [facts["tokens"] for facts in project.own(codex.run_id, "metered")] == [1100, 2200]
+    (end,) = project.own(codex.run_id, "turn_end")
+    assert (end["outcome"], end["error"]["code"]) == ("limit", "tokens")
+    assert "2,200 tokens, its limit is 2,000" in end["error"]["message"]
+
+
 def test_a_command_as_it_goes_on(project: Project) -> None:
     output = [note("item/commandExecution/outputDelta", itemId="c1", delta=f"line {n}\n")
               for n in range(3)]  # fmt: skip

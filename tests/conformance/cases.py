@@ -109,6 +109,43 @@ def permission_deny(w: World) -> None:
     assert (row["outcome"], row["answered_by"]) == ("denied", "user")
 
 
+@case("permission: allow with another input")
+def permission_edited(w: World) -> None:
+    w.plan(alpha=[behaviours.command("touch first.txt"), "All done."])
+    run = w.start("alpha: run it", mode="ask")
+    w.waits_for_permission(run)
+    run.allow(input={"command": "touch edited.txt"})
+    run.wait(60, check=False)
+    assert not (w.repo / "first.txt").exists(), "what was asked for ran unchanged"
+    row = run.permissions().sort_values("asked_at").to_dict("records")[0]
+    assert row["answered_by"] == "user"
+    assert "touch edited.txt" in row["edited"]
+    if row["outcome"] == "denied":
+        said = "\n".join(
+            w.server.conversations[-1].user_texts
+            if not w.scripted
+            else [turn.prompt for turn in run.history().turns]
+        )
+        assert "touch edited.txt" in said, "the agent was not told"
+    assert (w.repo / "edited.txt").exists(), "the other input did not run"
+    assert row["outcome"] == "allowed"
+
+
+@case("permission: deny and end the turn")
+def permission_deny_and_cancel(w: World) -> None:
+    w.plan(alpha=[behaviours.write("hello.txt", "hi\n"), "On I go."], bravo=["Still here."])
+    run = w.start("alpha: write hello.txt", mode="ask")
+    w.waits_for_permission(run)
+    run.deny(message="stop that", cancel=True)
+    run.wait(30, check=False)
+    assert not (w.repo / "hello.txt").exists()
+    assert w.outcomes(run) == ["cancelled"]
+    [row] = run.permissions().to_dict("records")
+    told = (row["outcome"], row["answered_by"], row["message"])
+    assert told == ("denied", "user", "stop that")
+    assert run.send("bravo: are you there?").wait(60).text.strip() == "Still here."
+
+
 @case("image in")
 def image_in(w: World) -> None:
     picture = w.folder / "picture.png"
@@ -241,6 +278,21 @@ def _fails(w: World, status: int, message: str) -> None:
     assert w.outcomes(run) == ["error"]
     if not w.scripted:
         assert run.send("bravo: and now?").wait(60).text.strip() == "Back again."
+
+
+@case("a token limit ends a turn between its model calls")
+def token_limit(w: World) -> None:
+    w.plan(alpha=[*(behaviours.command(f"echo {n}") for n in range(6)), "All done."])
+    run = w.start("alpha: count", token_budget=12_000)
+    with pytest.raises(paseo.RunFailed, match="tokens, its limit is 12,000"):
+        run.wait(60)
+    assert w.outcomes(run) == ["limit"]
+    assert run.error.code == "tokens"
+    calls = len(run.history().tool_calls)
+    run.send("alpha: go on").wait(60, check=False)
+    assert w.outcomes(run) == ["limit", "limit"]
+    assert len(run.history().tool_calls) == calls, "it was let go on"
+    assert calls < 6, "the turn went on to its end"
 
 
 @case("kill -9 and resume in the same session")

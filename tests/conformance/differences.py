@@ -22,6 +22,10 @@ _SCRIPTED = Difference("scripted: there is no model", "there is no model")
 _QUEUED = Difference("is queued: the agent cannot be steered", "queued, not steered")
 _SELDOM_ASKS = Difference("asks only where its own configuration says so", "did not ask")
 _NEVER_ASKS = Difference("has no permissions: it never asks", "did not ask")
+_TOLD = "the other input did not run"
+_SAID = Difference("is denied, and told what to do instead", _TOLD)
+_QUEUED_SAID = Difference("is denied, and told what to do instead by the next prompt", _TOLD)
+_LATE = Difference("holds after the turn: tokens are told at its end", "on to its end")
 _ENDS_WELL = Difference(
     "this CLI ends such a turn as done, with the error as text", "DID NOT RAISE"
 )
@@ -29,6 +33,8 @@ _NO_MCP = Difference("takes no MCP servers; said before launch", "takes no MCP s
 
 _TABLE: dict[str, dict[str, Difference]] = {
     "demo": {
+        "token_limit": _LATE,
+        "permission_edited": _QUEUED_SAID,
         "image_in": _SCRIPTED,
         "steer": _QUEUED,
         "usage": _SCRIPTED,
@@ -36,33 +42,46 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "mcp_http": _SCRIPTED,
         "killed_while_it_retries": _SCRIPTED,
     },
-    "api": {},
+    "api": {"permission_edited": _SAID},
     "claude": {},
     "codex": {
+        "permission_edited": _SAID,
         "http_500": Difference("ends as error, but Codex says “high demand” for it", "high demand"),
     },
     "opencode": {
+        "token_limit": _LATE,
         "permission_allow": _SELDOM_ASKS,
         "permission_deny": _SELDOM_ASKS,
+        "permission_edited": _SELDOM_ASKS,
+        "permission_deny_and_cancel": _SELDOM_ASKS,
         "steer": _QUEUED,
     },
     "gemini": {
+        "token_limit": _LATE,
+        "permission_edited": _QUEUED_SAID,
         "steer": _QUEUED,
     },
     "copilot": {
+        "token_limit": _LATE,
+        "permission_edited": _QUEUED_SAID,
         "mcp_stdio": Difference(
             "takes MCP servers over HTTP only; said before launch", "over http and sse only"
         ),
         "steer": _QUEUED,
     },
     "pi": {
+        "token_limit": _LATE,
         "permission_allow": _NEVER_ASKS,
         "permission_deny": _NEVER_ASKS,
+        "permission_edited": _NEVER_ASKS,
+        "permission_deny_and_cancel": _NEVER_ASKS,
         "mcp_stdio": _NO_MCP,
         "mcp_http": _NO_MCP,
         "steer": _QUEUED,
     },
     "foreign": {
+        "token_limit": _LATE,
+        "permission_edited": _QUEUED_SAID,
         "mcp_stdio": Difference("is handed on; this CLI leaves it out", "no tool 'add'"),
         "steer": _QUEUED,
         "http_429": _ENDS_WELL,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from kit import SLACK, Project, check_invariants, exists, kill_9
@@ -104,6 +105,62 @@ def test_what_a_run_costs(project: Project) -> None:
     project.ended(run_id)
     assert ends(project, run_id)[0][:2] == ("limit", "cost")
     assert "session/cancel" in [message.get("method") for message in project.got(command)]
+
+
+def call(ident: str, tokens: int) -> dict[str, Any]:
+    """The end of a model call, as our own agents tell it."""
+    usage = {"inputTokens": tokens - 10, "outputTokens": 10}
+    return {"method": "_paseo_nb/model_call", "params": {"messageId": ident, "usage": usage}}
+
+
+def test_how_many_tokens(project: Project) -> None:
+    """Over the limit by a call in mid-turn; what an earlier pair counted counts on, though it was
+    killed; and no turn is begun when nothing is left."""
+    limits = Limits(tokens=1000, idle_s=60)
+    told = {"inputTokens": 290, "outputTokens": 10}
+    turns = [
+        [call("a", 300), {"id": "$id", "result": {"stopReason": "end_turn", "usage": told}}],
+        [call("b", 300), {"$sleep": 60}],
+    ]
+    loads = {"session/load": [{"id": "$id", "result": {}}]}
+    command = project.puppet({"session/prompt": turns, **loads})
+    run_id = project.start(command=command, limits=limits)
+    assert project.ended(run_id).turns[0].outcome == "end_turn"
+    assert project.own(run_id, "metered") == [{"tokens": 300}], "the turn's sum is its calls'"
+    project.send(run_id, "two")
+    project.until(lambda: len(project.own(run_id, "metered")) == 2, 20)
+    kill_9(project.processes(run_id)["supervisor"])
+    project.gone(run_id, 30)
+    later = [[call("c", 500), {"$cancel": True}, CANCELLED]]
+    Path(command[-1]).write_text(
+        json.dumps({**json.loads(Path(command[-1]).read_text()), "session/prompt": later})
+    )
+    project.send(run_id, "three")
+    project.ended(run_id, turns=3)
+    said = "the run has used 1,100 tokens, its limit is 1,000"
+    assert ends(project, run_id)[2] == ("limit", "tokens", said)
+    assert project.own(run_id, "limit")[-1]["message"] == said
+    assert "session/cancel" in [message.get("method") for message in project.got(command)]
+    sent = len(project.got(command))
+    project.send(run_id, "four")
+    history = project.ended(run_id, turns=4)
+    assert ends(project, run_id)[3][:2] == ("limit", "tokens")
+    assert "token_budget" in str(history.error and history.error.hint)
+    got = [message.get("method") for message in project.got(command)[sent:]]
+    assert "session/prompt" not in got, "the agent was asked for nothing more"
+    check_invariants(project, run_id)
+
+
+def test_tokens_that_are_told_for_a_whole_turn_only(project: Project) -> None:
+    told = {"inputTokens": 500, "cachedReadTokens": 400, "outputTokens": 200}
+    end = {"id": "$id", "result": {"stopReason": "end_turn", "usage": told}}
+    run_id = project.start(
+        command=project.puppet({"session/prompt": [[end]]}), limits=Limits(tokens=1000, idle_s=60)
+    )
+    project.ended(run_id)
+    assert ends(project, run_id) == [
+        ("limit", "tokens", "the run has used 1,100 tokens, its limit is 1,000")
+    ]
 
 
 def test_how_many_turns(project: Project) -> None:
