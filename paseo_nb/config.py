@@ -25,6 +25,7 @@ from .trusting import PROJECT_FILE, is_trusted, not_trusted, user_folder
 Json = dict[str, Any]
 PREFIX = "PASEO_NB_"
 HOME_NAME = ".paseo_nb"
+TABLES = ("profiles", "mcp")  # in files only
 # Variables that are no settings: they say where things are or what is trusted.
 VARIABLES = {
     "HOME": "The folder that runs are kept in, absolute. Default: `.paseo_nb` in the project.",
@@ -43,6 +44,10 @@ class Profile(msgspec.Struct, frozen=True):
     agent: Annotated[str, Meta(description="The agent, `provider/model`.")]
     mode: Annotated[Mode | None, Meta(description="Its permission mode.")] = None
     effort: Annotated[str | None, Meta(description="Its reasoning effort.")] = None
+    mcp: Annotated[
+        list[str] | dict[str, Any] | None,
+        Meta(description="Its MCP servers: names from `[mcp]`, or tables as there."),
+    ] = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +96,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     profiles: Annotated[
         dict[str, Profile],
-        Meta(description="Agents with a mode and an effort of their own, used as `@NAME`."),
+        Meta(description="Agents with a mode, effort and MCP servers of their own: `@NAME`."),
+    ] = {}
+    mcp: Annotated[
+        dict[str, Any], Meta(description="MCP servers by name, for profiles to choose from.")
     ] = {}
 
 
@@ -171,6 +179,7 @@ def settings(project: Path) -> Settings:
     kinds = declared.kinds(Settings)
     values: Json = {}
     profiles: dict[str, Profile] = {}
+    servers: Json = {}
     for file in files(project):
         where, wants = str(file.path), _loosens(file.table)
         if wants and not file.trusted:
@@ -180,15 +189,50 @@ def settings(project: Path) -> Settings:
             if name == "profiles":
                 for one, table in declared.check_tables(value, name, where).items():
                     told = declared.check_table(Profile, table, f"[profiles.{one}]", where)
+                    if isinstance(told.get("mcp"), dict):
+                        told["mcp"] = _beside(told["mcp"], file.path.parent)
                     profiles[one] = Profile(**told)
+            elif name == "mcp":
+                tables: Json = declared.check_tables(value, name, where)
+                servers |= _beside(tables, file.path.parent)
             elif name != "providers":
                 values[name] = declared.check_value(kinds[name], value, f"{where}: {name}")
     for name, kind in kinds.items():
         variable = PREFIX + name.upper()
         text = os.environ.get(variable, "")
-        if text and name != "profiles":
+        if text and name not in TABLES:
             values[name] = declared.check_value(kind, text, variable, lax=True)
-    return Settings(**values, profiles=profiles)
+    for one, profile in profiles.items():
+        for name in profile.mcp if isinstance(profile.mcp, list) else ():
+            declared.check_name(name, servers, "MCP server", f"[profiles.{one}]")
+    return Settings(**values, profiles=profiles, mcp=servers)
+
+
+def mcp_set(settings: Settings, profile: Profile) -> Json:
+    """A profile's MCP servers, as `mcp=` takes them."""
+    if isinstance(profile.mcp, list):
+        return {name: settings.mcp[name] for name in profile.mcp}
+    return profile.mcp or {}
+
+
+def _beside(servers: Json, folder: Path) -> Json:
+    """The servers with their programs, and files among their arguments, that lie beside the
+    settings as absolute paths: an agent works elsewhere."""
+
+    def absolute(word: Any) -> Any:
+        path = os.path.join(folder, word) if isinstance(word, str) else ""
+        return path if os.path.isfile(path) else word
+
+    found: Json = {}
+    for name, given in servers.items():
+        table = declared.table_of(given)
+        command = table.get("command")
+        if isinstance(command, str) and os.sep in command:
+            table = {**table, "command": str(folder / Path(command).expanduser())}
+        if isinstance(table.get("args"), list):
+            table = {**table, "args": [absolute(word) for word in table["args"]]}
+        found[name] = table or given
+    return found
 
 
 def files(project: Path) -> list[ConfigFile]:
@@ -224,11 +268,15 @@ def _loosens(table: Json) -> list[str]:
     wants: list[str] = []
     if "agents_path" in table:
         wants.append("says where to find programs (agents_path)")
+    if "mcp" in table:
+        wants.append("names MCP servers to start or to speak with (mcp)")
     if table.get("mode") == "auto":
         wants.append('lets agents run commands unasked (mode = "auto")')
     for name, profile in declared.table_of(table.get("profiles")).items():
         if declared.table_of(profile).get("mode") == "auto":
             wants.append(f'lets agents run commands unasked (mode = "auto" of @{name})')
+        if isinstance(declared.table_of(profile).get("mcp"), dict):
+            wants.append(f"names MCP servers to start or to speak with (mcp of @{name})")
     return wants
 
 
@@ -259,6 +307,29 @@ agent = "gemini/gemini-2.5-pro"
 mode = "read"
 ```
 """
+_MCP = """## `[mcp.NAME]`
+
+An MCP server: a `command` with `args` and `env` (files beside the settings may be relative), or a
+`url` with `headers` (and `type`: `http`, the default, or `sse`). `${VAR}` in any of them takes a
+value from your environment when an agent starts. `mcp=` of a launch goes over the profile's, name
+by name. A key that stands there as it is never gets into a run's files either; whoever goes on with
+the run from another process must then have it in the variable that is named.
+
+```toml
+[mcp.docs]
+url = "https://docs.example/mcp"
+headers = { Authorization = "Bearer ${DOCS_KEY}" }
+
+[mcp.tests]
+command = "python"
+args = ["tools/test_server.py"]
+
+[profiles.planner]
+agent = "claude/opus"
+mode = "read"
+mcp = ["docs"]
+```
+"""
 _PROVIDERS = """## `[providers.NAME]`
 
 A provider of your own, or a built-in one with something changed. `paseo.register_provider` makes
@@ -273,9 +344,10 @@ env = { MY_KEY = "${MY_KEY}" }
 _TRUST = f"""## Trust
 
 A project's `{PROJECT_FILE}` comes with a clone. If it names commands (`providers`, `agents_path`)
-or lets agents run commands unasked (`mode = "auto"`), that counts only after you have read it and
-said `%paseo trust PATH` or `paseo-nb trust PATH`; a changed file asks again. What you trusted is
-kept in `~/.config/paseo_nb/trusted.json`. Your own file and `register_provider` need no trust.
+or servers (`mcp`), or lets agents run commands unasked (`mode = "auto"`), that counts only after
+you have read it and said `%paseo trust PATH` or `paseo-nb trust PATH`; a changed file asks again.
+What you trusted is kept in `~/.config/paseo_nb/trusted.json`. Your own file and `register_provider`
+need no trust.
 """
 
 
@@ -287,7 +359,7 @@ def page() -> str:
         ("setting", "environment", "type", "default", "meaning")
     ]
     for name, kind, default, meaning in declared.rows(Settings):
-        variable = "" if name == "profiles" else f"`{PREFIX}{name.upper()}`"
+        variable = "" if name in TABLES else f"`{PREFIX}{name.upper()}`"
         settings_rows.append((f"`{name}`", variable, declared.describe(kind), default, meaning))
     variables = [(f"`{PREFIX}{name}`", meaning) for name, meaning in VARIABLES.items()]
     return "\n".join(
@@ -298,6 +370,7 @@ def page() -> str:
             _markdown([("variable", "meaning"), *variables]),
             "## `[profiles.NAME]`\n\n`@NAME` stands wherever an agent does.\n",
             _markdown(_keys(Profile)),
+            _MCP,
             _PROVIDERS,
             _markdown(_keys(ProviderTable)),
             _TRUST,

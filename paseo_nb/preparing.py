@@ -28,12 +28,14 @@ from .hints import command
 from .host.base import Launch
 from .host.local import LocalHost, make_home, storage_problem
 from .journal import take_lock
+from .mcp_secrets import PREFIX, lifted
 from .mcp_sets import servers_of
 from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, new_run_id, now_us
 from .typed import json_schema
 
 LAUNCH_S = 60.0
 MAX_ATTACHMENT = 64 << 20
+_secrets: dict[str, dict[str, str]] = {}  # of the runs that this process started
 # What a kernel sets for itself and no agent should inherit.
 _KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
 # What an agent around us has set for itself: one within must not take it for its own.
@@ -85,6 +87,7 @@ class Prepared(msgspec.Struct):
     repo: Path
     key: str
     mcp: list[dict[str, Any]] = []
+    secrets: dict[str, str] = {}  # of its MCP servers: handed over, never written
     schema: dict[str, Any] | None = None
     rules: list[Rule] = []
 
@@ -108,14 +111,15 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
-    mcp = servers_of(wish.mcp)
+    wanted = {**resolved.mcp_set, **(wish.mcp or {})}
+    mcp, secrets = lifted(servers_of(wanted))
     check_mcp(resolved, mcp)
     if wish.budget is not None and resolved.tells_cost is False:
         raise UsageProblem(
             f"{resolved.provider} tells no cost, so budget= could not be kept: use token_budget="
         )
     for name in variables(mcp):
-        if name not in os.environ and name not in (wish.env or {}):
+        if name not in os.environ and name not in {**(wish.env or {}), **secrets}:
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
     schema = json_schema(wish.schema)
     rules = [*rules_of("deny", wish.deny), *rules_of("allow", wish.allow)]
@@ -124,8 +128,12 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
     blocks = [{"type": "text", "text": prompt}, *attachments(wish.attach)]
-    key = content_key(wish, agent, mode, blocks, os.path.relpath(repo, root), schema=schema)
-    return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, schema, rules)
+    named = f"{resolved.provider}/{resolved.model}" if agent.strip()[:1] == "@" else agent
+    key = content_key(
+        wish, named, mode, blocks, os.path.relpath(repo, root), schema=schema,
+        effort=wish.effort or resolved.effort, mcp=wanted,
+    )  # fmt: skip
+    return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, secrets, schema, rules)
 
 
 def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | None) -> list[Rule]:
@@ -198,6 +206,8 @@ def content_key(
     repo: str,
     turn: int = 1,
     schema: dict[str, Any] | None = None,
+    effort: str | None = None,
+    mcp: Mapping[str, Any] | None = None,
 ) -> str:
     """SHA-256 over what makes a launch what it is; the base commit is not in it."""
     parts = {
@@ -206,8 +216,8 @@ def content_key(
         "session": [wish.session, turn],
         "mode": mode,
         "agent_mode": wish.agent_mode,
-        "effort": wish.effort,
-        "mcp": wish.mcp or {},
+        "effort": effort,
+        "mcp": mcp or {},
         "schema": schema,
         "rules": [list(wish.allow or ()), list(wish.deny or ())],
         "repo": repo,
@@ -247,7 +257,8 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         cost_usd=wish.budget if wish.budget is not None else settings.budget,
         tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
     )
-    env = {**resolved.env, **(wish.env or {})}
+    env = {**resolved.env, **(wish.env or {}), **prepared.secrets}
+    _secrets[run_id] = prepared.secrets
     labels = {**(wish.labels or {}), **({"session": wish.session} if wish.session else {})}
     cell = wish.cell or Cell()
     spec = RunSpec(
@@ -308,6 +319,8 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
         known = registry.resolve(agent, project).env
     except (UsageProblem, NotTrusted):
         pass  # the provider need not be known here: the spec has its command
+    if any(name.startswith(PREFIX) for name in spec.env_names):
+        known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
     merged = environment(known)
     missing = [name for name in spec.env_names if name not in merged]
     if missing:
@@ -316,6 +329,16 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
             f" set it (os.environ[{missing[0]!r}] = …), then try again"
         )
     return merged
+
+
+def _config_secrets(project: Path) -> dict[str, str]:
+    """The keys that stand as they are in the settings' MCP servers."""
+    try:
+        settings = config.settings(project)
+        sets = [settings.mcp, *(config.mcp_set(settings, p) for p in settings.profiles.values())]
+        return {name: value for one in sets for name, value in lifted(servers_of(one))[1].items()}
+    except (UsageProblem, NotTrusted):
+        return {}
 
 
 def attachments(paths: Sequence[str] | None) -> list[dict[str, Any]]:

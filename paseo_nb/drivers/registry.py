@@ -15,6 +15,7 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -54,6 +55,7 @@ class Resolved(msgspec.Struct, kw_only=True):
     extends: str = "acp"
     mcp: tuple[str, ...] | None = None
     tells_cost: bool | None = None
+    mcp_set: dict[str, Any] = {}
 
     def launched(self, session_id: str | None = None, budget_usd: float | None = None) -> list[str]:
         """The command line of a run that goes on with a session, or begins one, whose id we choose
@@ -164,9 +166,9 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
     programs are looked for, os.environ by default.
     """
     environment = os.environ if environment is None else environment
-    asked, mode, effort = agent.strip(), None, None
+    asked, mode, effort, mcp_set = agent.strip(), None, None, dict[str, Any]()
     if asked.startswith(PROFILE):
-        profile = _profile(asked, project)
+        profile, mcp_set = _profile(asked, project)
         asked, mode, effort = profile.agent, profile.mode, profile.effort
     name, slash, model = asked.partition("/")
     known = providers(project)
@@ -210,6 +212,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         extends=provider.extends,
         mcp=provider.capabilities.mcp,
         tells_cost=provider.capabilities.cost,
+        mcp_set=mcp_set,
     )
 
 
@@ -221,8 +224,9 @@ def find_program(provider: Provider, project: Path) -> str | None:
         return None
 
 
-def _profile(asked: str, project: Path) -> config.Profile:
-    profiles = config.settings(project).profiles
+def _profile(asked: str, project: Path) -> tuple[config.Profile, dict[str, Any]]:
+    settings = config.settings(project)
+    profiles = settings.profiles
     name = asked.removeprefix(PROFILE)
     if name not in profiles:
         names = [PROFILE + one for one in profiles]
@@ -230,7 +234,7 @@ def _profile(asked: str, project: Path) -> config.Profile:
         raise UsageProblem(f"no profile {asked!r} in the settings. {hint}")
     if profiles[name].agent.startswith(PROFILE):
         raise UsageProblem(f"profile {asked!r} names another profile; its agent is provider/model")
-    return profiles[name]
+    return profiles[name], config.mcp_set(settings, profiles[name])
 
 
 def unknown_provider(name: str, known: Mapping[str, Provider]) -> str:

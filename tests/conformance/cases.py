@@ -283,8 +283,8 @@ def _fails(w: World, status: int, message: str) -> None:
 @case("a token limit ends a turn between its model calls")
 def token_limit(w: World) -> None:
     w.plan(alpha=[*(behaviours.command(f"echo {n}") for n in range(6)), "All done."])
-    run = w.start("alpha: count", token_budget=12_000)
-    with pytest.raises(paseo.RunFailed, match="tokens, its limit is 12,000"):
+    run = w.start("alpha: count", token_budget=9_000)
+    with pytest.raises(paseo.RunFailed, match="tokens, its limit is 9,000"):
         run.wait(60)
     assert w.outcomes(run) == ["limit"]
     assert run.error.code == "tokens"
