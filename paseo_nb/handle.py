@@ -21,6 +21,7 @@ import msgspec
 
 from . import config, preparing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
+from .environments import environment_again
 from .errors import (
     GitProblem,
     PermissionNeeded,
@@ -240,7 +241,7 @@ class AsyncRun(RunView):
         self._owed: set[str] = set()
 
     def _environment(self) -> dict[str, str]:
-        return preparing.environment_again(self.spec, preparing.project_of(self.host))
+        return environment_again(self.spec, preparing.project_of(self.host))
 
     def _check_awake(self) -> None:
         """UsageProblem for an archived run, ReplayMiss where no agent is to be started."""

@@ -22,24 +22,20 @@ from . import config
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
-from .errors import GitProblem, NotTrusted, StorageProblem, UsageProblem
+from .environments import environment, remember
+from .errors import GitProblem, StorageProblem, UsageProblem
 from .git import snapshots, worktrees
 from .hints import command
 from .host.base import Launch
 from .host.local import LocalHost, make_home, storage_problem
 from .journal import take_lock
-from .mcp_secrets import PREFIX, lifted
+from .mcp_secrets import lifted
 from .mcp_sets import servers_of
 from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, new_run_id, now_us
 from .typed import json_schema
 
 LAUNCH_S = 60.0
 MAX_ATTACHMENT = 64 << 20
-_secrets: dict[str, dict[str, str]] = {}  # of the runs that this process started
-# What a kernel sets for itself and no agent should inherit.
-_KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
-# What an agent around us has set for itself: one within must not take it for its own.
-_OUTER_AGENT = ("PASEO_RUN", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
 
 class Cell(msgspec.Struct, omit_defaults=True):
@@ -258,7 +254,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
     )
     env = {**resolved.env, **(wish.env or {}), **prepared.secrets}
-    _secrets[run_id] = prepared.secrets
+    remember(run_id, prepared.secrets)
     labels = {**(wish.labels or {}), **({"session": wish.session} if wish.session else {})}
     cell = wish.cell or Cell()
     spec = RunSpec(
@@ -296,49 +292,6 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         git_base=base,
     )
     return Launch(spec, environment(env))
-
-
-def environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment for an agent, without what only a kernel needs."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_KERNEL_ONLY)
-        and name not in _OUTER_AGENT
-        and not (name == "MPLBACKEND" and "inline" in value)
-    }
-    return {**inherited, **more}
-
-
-def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
-    """The environment for a run that is brought back, from whoever brings it back. UsageProblem
-    names a variable that the run was started with and that is missing now."""
-    known: dict[str, str] = {}
-    try:
-        agent = f"{spec.provider}/{spec.model}" if spec.model else spec.provider
-        known = registry.resolve(agent, project).env
-    except (UsageProblem, NotTrusted):
-        pass  # the provider need not be known here: the spec has its command
-    if any(name.startswith(PREFIX) for name in spec.env_names):
-        known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
-    merged = environment(known)
-    missing = [name for name in spec.env_names if name not in merged]
-    if missing:
-        raise UsageProblem(
-            f"run {spec.run_id} was started with {', '.join(missing)}, which is not set here:"
-            f" set it (os.environ[{missing[0]!r}] = …), then try again"
-        )
-    return merged
-
-
-def _config_secrets(project: Path) -> dict[str, str]:
-    """The keys that stand as they are in the settings' MCP servers."""
-    try:
-        settings = config.settings(project)
-        sets = [settings.mcp, *(config.mcp_set(settings, p) for p in settings.profiles.values())]
-        return {name: value for one in sets for name, value in lifted(servers_of(one))[1].items()}
-    except (UsageProblem, NotTrusted):
-        return {}
 
 
 def attachments(paths: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -129,9 +129,9 @@ class ClaudeDialect:
             case "system":
                 self._system(message.subtype or "", data)
             case "stream_event":
-                self._metered(self._meter.stream(data))
+                self.seat.metered(None, self._meter.stream(data) or None)
             case "assistant":
-                self._metered(self._meter.whole(data))
+                self.seat.metered(None, self._meter.whole(data) or None)
             case _:
                 pass
 
@@ -149,10 +149,6 @@ class ClaudeDialect:
             turn = self._turn
             if turn is not None and turn.outcome is not None:
                 turn.end(turn.outcome)
-
-    def _metered(self, tokens: int) -> None:
-        if tokens:
-            self.seat.metered(None, tokens)
 
     def _lifecycle(self, ident: str, state: str) -> None:
         """What became of a message of ours: queued, started, completed, or dropped."""

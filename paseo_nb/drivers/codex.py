@@ -25,14 +25,20 @@ DIALECT = "codex"
 #   command that was allowed may run outside the sandbox: Codex takes the yes for all of it. What
 #   certainly only looks is asked as `read`, so that `read` and `edit` let it pass.
 # - `agent_mode`: SANDBOX or SANDBOX/APPROVAL, as in `workspace-write/on-request`, Codex's usual
-#   way: it asks only to leave the sandbox. With `/never` it asks for nothing.
+#   way: it asks only to leave the sandbox. With `/never` it asks for nothing. `plan` is its
+#   collaboration mode of that name: it looks, asks, and ends with a plan.
+# - `schema` goes as `outputSchema` where OpenAI's rules for such can say it (`codex_strict`), else
+#   it is asked for in the prompt; the answer is checked in any case.
 # - A denial's words are said into the turn (`turn/steer`) before the denial.
 # - OPENAI_API_KEY alone is no login to it: `codex login --with-api-key`, or a model_provider.
 # - `turn/interrupt` leaves the running command alive: it is ended through
 #   thread/backgroundTerminals (experimental API), what left its process group by us.
 # - Any word passes for an effort: checked against its list of models first.
 # - `Model metadata … not found` is a warning of its own here, no part of the answer.
-NOTES = "asks for each command and edit; agent_mode SANDBOX/on-request is its own way of asking"
+NOTES = (
+    "asks for each command and edit; agent_mode SANDBOX/on-request is its own way of asking, plan"
+    " its plan mode"
+)
 
 # Capabilities
 CAPABILITIES = Capabilities(

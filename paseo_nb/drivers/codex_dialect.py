@@ -27,7 +27,8 @@ from .codex_items import (
     turn_problem,
 )
 from .codex_lines import QUIET, SUBAGENT, Envelope, Params, notice_kind, sight, sight_of_blob
-from .codex_settings import Access, Models, input_items, mcp_servers, strict
+from .codex_settings import Access, Models, input_items, mcp_servers
+from .codex_strict import strict
 from .jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Calls, RequestError
 from .names import same_name
 from .seat import AgentProblem, Seat, TurnResult
@@ -40,7 +41,7 @@ class CodexDialect(Calls):
     """One app-server connection, with one thread."""
 
     quiet = QUIET
-    takes_schema = takes_reasons = True
+    takes_reasons = True
     takes_input = False
     sight = staticmethod(sight)
     sight_of_blob = staticmethod(sight_of_blob)
@@ -51,7 +52,9 @@ class CodexDialect(Calls):
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self.access = Access(seat.spec.agent_mode)
-        self._model = seat.spec.model
+        self._model, self._effort = seat.spec.model, seat.spec.effort
+        self._schema = None if seat.spec.schema is None else strict(seat.spec.schema)
+        self.takes_schema = seat.spec.schema is None or self._schema is not None
         self._changed: Json = {}  # what the next turn is to be started with
         self.models = Models(self.request, self.start_s)
         self._turn_id: str | None = None
@@ -257,6 +260,7 @@ class CodexDialect(Calls):
         if asked and self._model and not same_name(asked, self._model):
             said = f"asked for the model {asked}, the agent answers with {self._model}"
             self.seat.own("warning", message=said, asked=asked, answered=self._model)
+        self._effort = as_str(result.get("reasoningEffort"))
         self.access.told(result)
 
     async def _ask_skills(self) -> None:
@@ -279,10 +283,12 @@ class CodexDialect(Calls):
             fitting = input_items(fit(blocks, {"image": True}))
         except AgentProblem as error:
             return TurnResult("error", None, error.problem)
-        schema = self.seat.spec.schema
         params: Json = {"threadId": self.session_id}
-        if schema is not None:
-            params["outputSchema"] = strict(schema)
+        if self._schema is not None:
+            params["outputSchema"] = self._schema
+        if mode := self.access.collaboration(anew=bool(self._changed)):
+            settings = {"model": self._model, "reasoning_effort": self._effort}
+            params["collaborationMode"] = {"mode": mode, "settings": settings}
         params.update(self._changed, **self.access.changes(self.seat.mode), input=fitting)
         try:
             await self.request("turn/start", params, kind="session/prompt")
@@ -379,7 +385,7 @@ class CodexDialect(Calls):
             value = self.access.choose(value)
         elif what == "effort":
             value = await self.models.effort(value, self._model)
-            self._changed["effort"] = value
+            self._effort = self._changed["effort"] = value
         else:
             value = await self.models.model(value)
             self._model = self._changed["model"] = value

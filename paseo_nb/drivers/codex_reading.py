@@ -204,7 +204,8 @@ class CodexReading:
             thread = as_str(as_dict(result.get("thread")).get("id"))
             self._kept.thread = thread
             self._kept.model = as_str(result.get("model")) or self._kept.model
-            mode = agent_mode(result.get("sandbox"), result.get("approvalPolicy"))
+            collaboration = result.get("collaborationMode")
+            mode = agent_mode(result.get("sandbox"), result.get("approvalPolicy"), collaboration)
             session: Json = {
                 "session_id": thread,
                 "modes": {
@@ -254,7 +255,8 @@ class CodexReading:
         if kind == "thread/settings/updated":
             now = as_dict(params.get("threadSettings"))
             self._kept.model = as_str(now.get("model")) or self._kept.model
-            mode = agent_mode(now.get("sandboxPolicy"), now.get("approvalPolicy"))
+            collaboration = now.get("collaborationMode")
+            mode = agent_mode(now.get("sandboxPolicy"), now.get("approvalPolicy"), collaboration)
             options = thread_options(self._kept.model, mode, now.get("effort"))
             return [("config_option_update", {"configOptions": options})]
         if kind == "thread/name/updated":

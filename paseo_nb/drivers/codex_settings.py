@@ -22,7 +22,9 @@ BY_MODE: dict[Mode, str] = {
     "edit": "workspace-write",
     "auto": "danger-full-access",
 }
+PLAN = "plan"
 AGENT_MODES = (
+    PLAN,
     *SANDBOXES,
     *(f"{sandbox}/{approval}" for sandbox in SANDBOXES for approval in APPROVALS),
 )
@@ -46,19 +48,23 @@ _POLICIES: dict[str, Json] = {
 
 class Access:
     """Sandbox and approval policy: by the run's permission mode, or by an agent mode
-    `SANDBOX[/APPROVAL]` where one was chosen."""
+    `SANDBOX[/APPROVAL]` where one was chosen. The agent mode `plan` is Codex's collaboration mode:
+    it looks and plans, with sandbox and approvals of the permission mode."""
 
     def __init__(self, agent_mode: str | None) -> None:
         self._chosen: str | None = None
         self._in_force: tuple[str, str] | None = None
+        self._plan = self._planning = False  # chosen, in force
         self._policies = dict(_POLICIES)
         if agent_mode:
             self.choose(agent_mode)
 
     def choose(self, name: str) -> str:
         """Take an agent mode, in any spelling; AgentProblem for an unknown one."""
-        self._chosen = resolve_name("agent_mode", name, dict.fromkeys(AGENT_MODES, ""))
-        return self._chosen
+        name = resolve_name("agent_mode", name, dict.fromkeys(AGENT_MODES, ""))
+        self._plan = name == PLAN
+        self._chosen = None if self._plan else name
+        return name
 
     def _wanted(self, mode: Mode) -> tuple[str, str]:
         sandbox, _, approval = (self._chosen or BY_MODE[mode]).partition("/")
@@ -76,6 +82,15 @@ class Access:
         name = SANDBOX_NAMES.get(str(policy.get("type")))
         if name is not None:
             self._policies[name] = policy
+        self._planning = as_dict(result.get("collaborationMode")).get("mode") == PLAN
+
+    def collaboration(self, anew: bool) -> str | None:
+        """The collaboration mode that `turn/start` is to be told: where it changes, and `anew`
+        while it plans, as what it says of model and effort stands above theirs."""
+        if self._plan == self._planning and not (anew and self._plan):
+            return None
+        self._planning = self._plan
+        return PLAN if self._plan else "default"
 
     def changes(self, mode: Mode) -> Json:
         """What `turn/start` is to be told, where something else was wanted before."""
@@ -177,21 +192,10 @@ def input_items(blocks: list[Json]) -> list[Json]:
     return items
 
 
-def strict(schema: Any) -> Any:
-    """The schema with `additionalProperties: false` where an object leaves it open: OpenAI's
-    endpoint refuses others."""
-    if isinstance(schema, list):
-        return [strict(part) for part in as_list(schema)]
-    if not isinstance(schema, dict):
-        return schema
-    told = {key: strict(value) for key, value in as_dict(schema).items()}
-    if told.get("type") == "object" and isinstance(told.get("properties"), dict):
-        told.setdefault("additionalProperties", False)
-    return told
-
-
-def agent_mode(sandbox: Any, approval: Any) -> str | None:
+def agent_mode(sandbox: Any, approval: Any, collaboration: Any = None) -> str | None:
     """The agent mode, as a user names them."""
+    if as_dict(collaboration).get("mode") == PLAN:
+        return PLAN
     name = SANDBOX_NAMES.get(str(as_dict(sandbox).get("type")))
     if name is None or not isinstance(approval, str):
         return name

@@ -442,6 +442,29 @@ def test_changes_between_turns(project: Project) -> None:
     assert "model" not in third
 
 
+def test_plan_mode_comes_and_goes(project: Project) -> None:
+    """What it says of model and effort stands above theirs: told again where these change."""
+    codex = Codex(project, [said("ok"), DONE], mode="ask", agent_mode="Plan")
+    codex.ended()
+    project.command(codex.run_id, "set_effort", value="high")
+    for turn, mode in ((2, None), (3, "workspace-write"), (4, None)):
+        if mode is not None:
+            project.command(codex.run_id, "set_agent_mode", value=mode)
+        project.send(codex.run_id, "again")
+        codex.ended(turn)
+    told = [m["params"].get("collaborationMode") for m in codex.got("turn/start")]
+    model = told[0]["settings"]["model"]
+    assert model
+    assert told == [
+        {"mode": "plan", "settings": {"model": model, "reasoning_effort": None}},
+        {"mode": "plan", "settings": {"model": model, "reasoning_effort": "high"}},
+        {"mode": "default", "settings": {"model": model, "reasoning_effort": "high"}},
+        None,
+    ]
+    assert codex.history().agent_mode == "workspace-write"
+    assert "sandboxPolicy" not in codex.got("turn/start")[0]["params"]
+
+
 def test_the_permission_mode_that_holds_now_decides(project: Project) -> None:
     codex = Codex(project, [DONE], mode="ask")
     codex.ended()
@@ -471,6 +494,12 @@ def test_an_answer_by_a_schema(project: Project) -> None:
         **schema,
         "additionalProperties": False,
     }
+    beyond = {"type": "array", "items": {"type": "integer"}}
+    asked = Codex(project, [message("Here: [1, 2]"), DONE], schema=beyond)
+    assert asked.ended().turns[0].value == [1, 2]
+    start = asked.got("turn/start")[0]["params"]
+    assert "outputSchema" not in start, "an endpoint would refuse it"
+    assert json.dumps(beyond) in start["input"][-1]["text"]
     plain = Codex(project, [whole, DONE])
     assert plain.ended().turns[0].value is None, "JSON that nobody asked for is text"
 

@@ -241,6 +241,37 @@ def test_mode_read_looks_and_changes_nothing(world: World, model: str) -> None:
     run.stop()
 
 
+def test_choices_between_turns(world: World, tmp_path: Path) -> None:
+    """Model, effort and plan mode, as the model is asked; kept over a stop; and left again."""
+    run = paseo.run("codex/gpt-6.1-sol", "one", mode="ask", timeout=60)
+
+    def asked() -> tuple[str, str | None, bool]:
+        body = world.server.ledger()[-1].body
+        plans = (
+            "# Plan Mode" in str(body["input"])[str(body["input"]).rfind("<collaboration_mode>") :]
+        )
+        return body["model"], body["reasoning"]["effort"], plans
+
+    assert asked()[0] == "gpt-6.1-sol"
+    assert not asked()[2]
+    run.set_model("gpt-6-sol").set_effort("high").set_agent_mode("plan")
+    run.send("two").wait(60)
+    assert asked() == ("gpt-6-sol", "high", True)
+    assert (run.history().agent_mode, run.history().model_answered) == ("plan", "gpt-6-sol")
+    run.stop()
+    run.send("three").wait(60)
+    assert asked() == ("gpt-6-sol", "high", True)
+    assert run.history().agent_mode == "plan"
+    run.set_effort("low")
+    run.send("four").wait(60)
+    assert asked() == ("gpt-6-sol", "low", True)
+    run.set_agent_mode("workspace-write")
+    run.send("five").wait(60)
+    assert asked() == ("gpt-6-sol", "low", False)
+    assert run.history().agent_mode == "workspace-write"
+    Schema(executable("codex"), tmp_path / "schema").check(world.project.lines(run.id))
+
+
 def test_an_error_of_the_model_is_an_error(world: World) -> None:
     world.server.script = Failure(500, "told to fail", 0.05, times=None)
     run = paseo.start("codex", "go", mode="auto")

@@ -1,0 +1,69 @@
+"""The environment that an agent gets: this process's, without what only a kernel needs, and with
+what the run was started with, whoever brings it back. Values are handed over and never written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import config
+from .drivers import registry
+from .errors import NotTrusted, UsageProblem
+from .mcp_secrets import PREFIX, lifted
+from .mcp_sets import servers_of
+from .model import RunSpec
+
+_secrets: dict[str, dict[str, str]] = {}  # of the runs that this process started
+# What a kernel sets for itself and no agent should inherit.
+_KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
+# What an agent around us has set for itself: one within must not take it for its own.
+_OUTER_AGENT = ("PASEO_RUN", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
+
+
+def remember(run_id: str, secrets: dict[str, str]) -> None:
+    """Keep the keys of a run's MCP servers in this process, for when it brings the run back."""
+    _secrets[run_id] = secrets
+
+
+def environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for an agent, without what only a kernel needs."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_KERNEL_ONLY)
+        and name not in _OUTER_AGENT
+        and not (name == "MPLBACKEND" and "inline" in value)
+    }
+    return {**inherited, **more}
+
+
+def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
+    """The environment for a run that is brought back, from whoever brings it back. UsageProblem
+    names a variable that the run was started with and that is missing now."""
+    known: dict[str, str] = {}
+    try:
+        agent = f"{spec.provider}/{spec.model}" if spec.model else spec.provider
+        known = registry.resolve(agent, project).env
+    except (UsageProblem, NotTrusted):
+        pass  # the provider need not be known here: the spec has its command
+    if any(name.startswith(PREFIX) for name in spec.env_names):
+        known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
+    merged = environment(known)
+    missing = [name for name in spec.env_names if name not in merged]
+    if missing:
+        raise UsageProblem(
+            f"run {spec.run_id} was started with {', '.join(missing)}, which is not set here:"
+            f" set it (os.environ[{missing[0]!r}] = …), then try again"
+        )
+    return merged
+
+
+def _config_secrets(project: Path) -> dict[str, str]:
+    """The keys that stand as they are in the settings' MCP servers."""
+    try:
+        settings = config.settings(project)
+        sets = [settings.mcp, *(config.mcp_set(settings, p) for p in settings.profiles.values())]
+        return {name: value for one in sets for name, value in lifted(servers_of(one))[1].items()}
+    except (UsageProblem, NotTrusted):
+        return {}
