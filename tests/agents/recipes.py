@@ -54,7 +54,7 @@ def opencode(home: Path, server_url: str, *, ask: Sequence[str] = ()) -> dict[st
         "npm": "@ai-sdk/openai-compatible",  # comes with opencode, is not fetched
         "name": "Fake",
         "options": {"baseURL": f"{server_url}/opencode/v1", "apiKey": "no-key-needed"},
-        "models": {"fake-model": model},
+        "models": {"fake-model": model, "other-model": {**model, "name": "Other"}},
     }
     config = {
         "autoupdate": False,
@@ -159,7 +159,7 @@ def pi(home: Path, server_url: str, *, retries: bool = False) -> dict[str, str]:
         "baseUrl": f"{server_url}/pi/v1",
         "api": "openai-completions",
         "apiKey": "no-key-needed",
-        "models": [model],
+        "models": [model, {**model, "id": "other-model", "name": "Other"}],
     }
     settings = {
         "defaultProvider": "fake",

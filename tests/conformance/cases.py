@@ -256,6 +256,47 @@ def cancel_in_command(w: World) -> None:
     assert run.send("bravo: are you there?").wait(60).text.strip() == "Still here."
 
 
+@case("another model from the next turn on")
+def change_model(w: World) -> None:
+    other = _choose(w, "model")
+    if not w.scripted:
+        asked = w.server.ledger()[-1]
+        assert other.split("/")[-1] in f"{asked.path} {asked.body.get('model')}"
+
+
+@case("another agent mode from the next turn on")
+def change_agent_mode(w: World) -> None:
+    _choose(w, "agent_mode")
+
+
+@case("another effort from the next turn on")
+def change_effort(w: World) -> None:
+    other = _choose(w, "effort")
+    if not w.scripted:
+        told = [
+            {k: v for k, v in request.body.items() if "effort" in str({k: v}) or k == "thinking"}
+            for request in (w.server.ledger()[0], w.server.ledger()[-1])
+        ]
+        assert told[0] != told[1], "the model is asked as before"
+        assert other in str(told[1]) or "thinking" in told[1]
+
+
+def _choose(w: World, what: str) -> str:
+    """Choose between two turns; the choice is told, and holds when the agent comes back."""
+    other = w.recipe.choices.get(what, "other")
+    w.plan(alpha=["First."], bravo=["Second."], charlie=["Third."])
+    run = w.run("alpha: begin")
+    getattr(run, f"set_{what}")(other)
+    run.send("bravo: go on").wait(60)
+    run.stop()
+    run.send("charlie: go on").wait(60)
+    assert w.outcomes(run) == ["end_turn"] * 3
+    history = run.history()
+    told = {"model": history.model_answered, "agent_mode": history.agent_mode, "effort": other}
+    assert other in str(told[what])
+    return other
+
+
 # ---------------------------------------------------------------- faults
 
 

@@ -26,6 +26,12 @@ _TOLD = "the other input did not run"
 _SAID = Difference("is denied, and told what to do instead", _TOLD)
 _QUEUED_SAID = Difference("is denied, and told what to do instead by the next prompt", _TOLD)
 _LATE = Difference("holds after the turn: tokens are told at its end", "on to its end")
+
+
+def _not_offered(what: str) -> Difference:
+    return Difference("not offered by this CLI; said so", f"offers no choice of {what}")
+
+
 _ENDS_WELL = Difference(
     "this CLI ends such a turn as done, with the error as text", "DID NOT RAISE"
 )
@@ -57,11 +63,14 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "gemini": {
+        "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "steer": _QUEUED,
     },
     "copilot": {
+        "change_model": _not_offered("model"),
+        "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "mcp_stdio": Difference(
@@ -70,6 +79,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "pi": {
+        "change_agent_mode": _not_offered("agent mode"),
         "token_limit": _LATE,
         "permission_allow": _NEVER_ASKS,
         "permission_deny": _NEVER_ASKS,
@@ -80,6 +90,8 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "foreign": {
+        "change_model": _not_offered("model"),
+        "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "mcp_stdio": Difference("is handed on; this CLI leaves it out", "no tool 'add'"),

@@ -3,8 +3,8 @@ the model server in a fresh HOME. A new provider is a row here, and rows in diff
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from paseo_nb.drivers import registry
@@ -20,7 +20,8 @@ class Recipe:
     the scripted demo, whose agent is a file that each test writes. `patient`: an environment in
     which it tries a failed model request many times. `price`: USD per million tokens that it was
     told its model costs: fresh, read from the cache, written to it, put out. `command`: of one
-    that is no built-in provider, and is registered under its name."""
+    that is no built-in provider, and is registered under its name. `choices`: another model,
+    agent mode and effort than it begins with."""
 
     agent: str | None
     environment: Environment
@@ -28,6 +29,7 @@ class Recipe:
     cli: str | None
     price: tuple[float, float, float, float] | None = None
     command: tuple[str, ...] = ()
+    choices: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def providers() -> list[str]:
@@ -44,27 +46,43 @@ def _api(home: Path, url: str) -> dict[str, str]:
     return {"ANTHROPIC_BASE_URL": url, "PASEO_API_HOME": str(home / "api-sessions")}
 
 
+def _choices(
+    model: str, agent_mode: str | None = None, effort: str | None = None
+) -> dict[str, str]:
+    told = {"model": model, "agent_mode": agent_mode, "effort": effort}
+    return {what: value for what, value in told.items() if value is not None}
+
+
 # In the order of the table's columns. Those that the registry knows are tested.
 RECIPES: dict[str, Recipe] = {
-    "demo": Recipe(None, _nothing, _nothing, None),
-    "api": Recipe("api/claude-sonnet-4-5", _api, _api, None),
+    "demo": Recipe(None, _nothing, _nothing, None, choices=_choices("echo", "plan", "high")),
+    "api": Recipe(
+        "api/claude-sonnet-4-5",
+        _api,
+        _api,
+        None,
+        choices=_choices("claude-haiku-4-5", "plan", "low"),
+    ),
     "claude": Recipe(
         "claude/sonnet",
         clis.claude,
         lambda home, url: clis.claude(home, url, attempts=PATIENT),
         "claude",
+        choices=_choices("haiku", "acceptEdits", "low"),
     ),
     "codex": Recipe(
         "codex/gpt-5.1-codex",
         clis.codex,
         lambda home, url: clis.codex(home, url, attempts=PATIENT),
         "codex",
+        choices=_choices("gpt-6-sol", "plan", "low"),
     ),
     "opencode": Recipe(
         "opencode/fake/fake-model",
         clis.opencode,
         clis.opencode,
         "opencode",
+        choices=_choices("fake/other-model", "plan", "high"),
         price=(1, 0.1, 1, 2),  # it knows no writing to the cache of this kind of endpoint
     ),
     "gemini": Recipe(
@@ -72,17 +90,26 @@ RECIPES: dict[str, Recipe] = {
         clis.gemini,
         lambda home, url: clis.gemini(home, url, attempts=PATIENT),
         "gemini",
+        choices=_choices("gemini-3-flash-preview", "autoEdit"),
     ),
-    "copilot": Recipe("copilot/gpt-4.1", clis.copilot, clis.copilot, "copilot"),
+    "copilot": Recipe(
+        "copilot/gpt-4.1", clis.copilot, clis.copilot, "copilot", choices={"agent_mode": "plan"}
+    ),
     "pi": Recipe(
         "pi/fake/fake-model",
         clis.pi,
         lambda home, url: clis.pi(home, url, retries=True),
         "pi",
+        choices=_choices("fake/other-model", effort="high"),
         price=(1, 0.1, 0, 2),
     ),
     # any ACP command: here a CLI under a name that paseo_nb does not know
     "foreign": Recipe(
-        "foreign", clis.copilot, clis.copilot, "copilot", command=("copilot", "--acp")
+        "foreign",
+        clis.copilot,
+        clis.copilot,
+        "copilot",
+        command=("copilot", "--acp"),
+        choices={"agent_mode": "plan"},
     ),
 }
