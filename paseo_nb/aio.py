@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .handle import AsyncRun as Run
-from .handle import RunDiff
 from .model import Allow, Deny, Permission
+from .runview import RunDiff
 from .verbs import (
     RunList,
     allow,

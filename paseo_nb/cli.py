@@ -17,9 +17,9 @@ import msgspec
 
 from . import __version__, _sync, config  # pyright: ignore[reportPrivateUsage]
 from .errors import PaseoError, UsageProblem
-from .handle import RunDiff, RunView, raise_for
 from .model import BUSY_STATES, short_id
 from .options import HelpShown, call_arguments, known_verb, parser_for
+from .runview import RunDiff, RunView, raise_for
 from .store import background
 from .store.columns import SHOWN
 from .verbs import VERBS

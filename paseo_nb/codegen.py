@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
 from .answering import Answer, OnPermission
-from .handle import AsyncRun, RunDiff, RunView, Watch
+from .handle import AsyncRun
 from .model import Event, When
 from .preparing import Cell
+from .runview import RunDiff, RunView, Watch
 
 if TYPE_CHECKING:
     import pandas as pd

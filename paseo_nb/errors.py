@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .handle import RunView
+    from .runview import RunView
 
 
 class PaseoError(Exception):

@@ -1,18 +1,14 @@
-"""The Run handle: what a user holds. Properties read the journal; verbs go through the host.
+"""The Run handle, what a user holds: a `RunView` with its verbs, which go through the host.
 
-`RunView` is everything that only reads; `AsyncRun` adds the awaitable verbs. The synchronous
-`Run` of `import paseo_nb` is `_sync.Run`, generated from `AsyncRun`.
+The synchronous `Run` of `import paseo_nb` is `_sync.Run`, generated from `AsyncRun`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -23,18 +19,10 @@ from . import config, preparing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .environments import environment_again
 from .errors import (
-    GitProblem,
-    PermissionNeeded,
     ReplayMiss,
-    RunCancelled,
-    RunError,
-    RunFailed,
-    RunInterrupted,
     RunTimeout,
     UsageProblem,
 )
-from .git.diffs import diff as git_diff
-from .git.values import DiffSummary
 from .history import History
 from .host.base import Launch
 from .host.local import LocalHost
@@ -45,191 +33,16 @@ from .model import (
     Deny,
     Event,
     Permission,
-    Problem,
-    RunSpec,
-    Usage,
     When,
     short_id,
 )
-from .typed import typed
+from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 POLL_S = 0.03
 CHECK_S = 0.25
-Watch = Callable[["RunView"], None]
-
-
-class RunView:
-    """A run, for reading. Cheap to make; every property is as fresh as the journal."""
-
-    def __init__(self, host: LocalHost, run_id: str) -> None:
-        self.host = host
-        self._spec: RunSpec | None = None
-        self._offset = 0
-        self._reading = threading.Lock()
-        self._history: History | None = None
-        self.id = run_id
-        self.wanted: Any = None
-
-    # ------------------------------------------------------------ what it is
-
-    @property
-    def spec(self) -> RunSpec:
-        """What the run was started with."""
-        if self._spec is None:
-            self._spec = self.host.spec(self.id)
-        return self._spec
-
-    def history(self) -> History:
-        """The story so far, brought up to date."""
-        with self._reading:
-            if self._history is None:
-                blobs = self.host.folder(self.id).blobs
-                self._history = History(self.spec.dialect, self.spec.at_heart, blobs)
-            while True:
-                lines, after = self.host.events(self.id, self._offset)
-                self._history.feed(lines)
-                if after == self._offset:
-                    return self._history
-                self._offset = after
-
-    @property
-    def state(self) -> str:
-        """One of DESIGN's states, true now."""
-        history = self.history()
-        if history.archived:
-            return "archived"
-        return self.host.state(self.id, history.state)
-
-    @property
-    def text(self) -> str:
-        """The agent's text after the last turn's last tool call; while it runs, so far."""
-        return self.history().text
-
-    @property
-    def value(self) -> Any:
-        """The last schema-validated object, else None; of the type that `schema=` named, in the
-        process that started the run."""
-        told = [turn.value for turn in self.history().turns if turn.value is not None]
-        return typed(told[-1], self.wanted) if told else None
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens and money, summed over all turns; None where not reported."""
-        return self.history().usage
-
-    @property
-    def cost_usd(self) -> float | None:
-        """US dollars over all turns, None where not reported."""
-        return self.usage.cost_usd
-
-    @property
-    def error(self) -> Problem | None:
-        """What went wrong in the last turn."""
-        return self.history().error
-
-    @property
-    def session_id(self) -> str | None:
-        """The agent's own conversation id."""
-        return self.history().session_id
-
-    @property
-    def branch(self) -> str | None:
-        """The git branch it works on."""
-        return self.spec.branch
-
-    @property
-    def path(self) -> Path:
-        """The folder it works in."""
-        return Path(self.spec.cwd)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return self.spec.labels
-
-    @property
-    def parent(self) -> str | None:
-        """The id of the run that started it."""
-        return self.spec.parent_run_id
-
-    @property
-    def children(self) -> list[str]:
-        """The ids of the runs that it started."""
-        found: list[str] = []
-        for run_id in self.host.list():
-            if run_id > self.id:
-                with contextlib.suppress(UsageProblem):
-                    if self.host.spec(run_id).parent_run_id == self.id:
-                        found.append(run_id)
-        return found
-
-    @property
-    def agent(self) -> str:
-        """`provider/model`, as asked."""
-        return f"{self.spec.provider}/{self.spec.model}" if self.spec.model else self.spec.provider
-
-    def commands(self) -> list[dict[str, Any]]:
-        """The slash commands that the agent offers."""
-        return list(self.history().commands)
-
-    def pending(self) -> list[Permission]:
-        """Permissions that wait for an answer."""
-        return self.history().open_permissions()
-
-    # ------------------------------------------------------------ frames
-
-    def events(self, **filters: Any) -> pd.DataFrame:
-        """The `events` frame of this run: see `paseo.events`."""
-        from .store import frames
-
-        return frames.events(self.host.home, run=self.id, **filters)
-
-    def turns(self, **filters: Any) -> pd.DataFrame:
-        """The `turns` frame of this run: see `paseo.turns`."""
-        from .store import frames
-
-        return frames.turns(self.host.home, run=self.id, **filters)
-
-    def tool_calls(self, **filters: Any) -> pd.DataFrame:
-        """The `tool_traces` frame of this run: see `paseo.tool_traces`."""
-        from .store import frames
-
-        return frames.tool_traces(self.host.home, run=self.id, **filters)
-
-    def permissions(self, **filters: Any) -> pd.DataFrame:
-        """The `permissions` frame of this run: see `paseo.permissions`."""
-        from .store import frames
-
-        return frames.permissions(self.host.home, run=self.id, **filters)
-
-    def transcript(self) -> pd.DataFrame:
-        """One row per message, thought, plan, tool call and permission: seq, turn, role, kind,
-        text, title, outcome, started_at, finished_at (UTC)."""
-        from .store import frames
-
-        return frames.transcript(self.history())
-
-    # ------------------------------------------------------------ showing
-
-    def diff_summary(self) -> DiffSummary:
-        """What changed in its folder since it started. GitProblem outside git."""
-        if self.spec.git_base is None:
-            raise GitProblem(
-                f"run {short_id(self.id)} works outside a git repository, so there is no diff"
-            )
-        return git_diff(self.path, self.spec.git_base)
-
-    def __repr__(self) -> str:
-        history = self.history()
-        return f"<Run {short_id(self.id)} {self.agent} {history.state}, {history.seq} events>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .widgets.live import bundle_of
-
-        return bundle_of(self)
 
 
 class AsyncRun(RunView):
@@ -541,76 +354,6 @@ class AsyncRun(RunView):
     async def diff(self) -> RunDiff:
         """What changed in its folder since it started: `.files` (frame), `.patch` (text)."""
         return RunDiff(await anyio.to_thread.run_sync(self.diff_summary))
-
-
-class RunDiff:
-    """A diff to look at: rich in a notebook, the plain patch as text."""
-
-    def __init__(self, summary: DiffSummary) -> None:
-        self.summary = summary
-        self.patch = summary.patch
-
-    @property
-    def files(self) -> pd.DataFrame:
-        """One row per file: path, added, removed (lines; NULL for a binary file), status."""
-        import pandas as pd
-
-        rows = [msgspec.to_builtins(change) for change in self.summary.files]
-        frame = pd.DataFrame(rows, columns=["path", "added", "removed", "status"])
-        for name in ("added", "removed"):
-            counts = [row[name] for row in rows]
-            frame[name] = pd.array(counts, dtype="Int64")
-        return frame
-
-    def __bool__(self) -> bool:
-        return bool(self.summary.files)
-
-    def __str__(self) -> str:
-        return self.patch or "nothing changed"
-
-    __repr__ = __str__
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .widgets.live import diff_bundle
-
-        return diff_bundle(self.summary)
-
-
-def permission_needed(run: RunView, permission: Permission) -> PermissionNeeded:
-    """The error for a question that nobody is there to answer."""
-    what = permission.title or permission.kind or "something"
-    return PermissionNeeded(
-        f"run {short_id(run.id)} asks for permission: {what}. Answer with"
-        f" run.allow({permission.id!r}) or run.deny({permission.id!r}, 'reason'), or start with"
-        " mode='auto'.",
-        run,
-    )
-
-
-def raise_for(run: RunView) -> None:
-    """Raise if the run's last turn did not end well; never silent."""
-    history = run.history()
-    turn, name = history.turn, f"run {short_id(run.id)} ({run.agent})"
-    if turn is None or turn.outcome in ("end_turn", None):
-        if turn is None and history.state == "interrupted":
-            raise RunInterrupted(f"{name} never began; `resume` starts it", run)
-        return
-    problem = turn.error
-    said = f": {problem.message}" if problem else ""
-    hint = f" {problem.hint}" if problem and problem.hint else ""
-    errors: dict[str, tuple[type[RunError], str]] = {
-        "interrupted": (RunInterrupted, "was interrupted in mid-turn"),
-        "cancelled": (RunCancelled, "was cancelled"),
-        "refused": (RunFailed, "was refused by the model"),
-        "limit": (RunFailed, "reached a limit"),
-    }
-    kind, what = errors.get(turn.outcome or "", (RunFailed, "failed"))
-    if kind is RunInterrupted and not hint:
-        hint = " Everything up to there is kept; resume() goes on in the agent's own session."
-    error = kind(f"{name} {what}{said}.{hint}".replace("..", "."), run)
-    if problem is not None and problem.code == "timeout":
-        error.exit_code = RunTimeout.exit_code
-    raise error
 
 
 def _make(prepared: preparing.Prepared, host: LocalHost) -> Launch | str:

@@ -21,9 +21,10 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from . import _portal, _sync, cells, people  # pyright: ignore[reportPrivateUsage]
 from .errors import PaseoError, UsageProblem
-from .handle import AsyncRun, raise_for
+from .handle import AsyncRun
 from .model import BUSY_STATES
 from .options import HelpShown, Parser, call_arguments, known_verb, parser_for
+from .runview import raise_for
 from .verbs import VERBS
 from .widgets.live import LiveOutput, still_running_note
 

@@ -20,8 +20,9 @@ from typing import Any
 from . import _portal, cells
 from .answering import OnPermission, answer_of, checked_on_permission, tool_input
 from .errors import UsageProblem
-from .handle import AsyncRun, Watch, permission_needed
+from .handle import AsyncRun
 from .model import BUSY_STATES, Allow, Deny, Permission, short_id
+from .runview import Watch, permission_needed
 
 LOOK_S = 0.1
 

@@ -2,7 +2,7 @@
 
 Each is a typed `async def`; its signature is its options in all four places, the first line of its
 docstring its help. `VERBS` is the table that the synchronous names, the magic's lines and the
-terminal's commands are made from.
+terminal's commands are made from. Longer than other files, as it is that one table.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ import msgspec
 from . import cells, config, importing, preparing
 from .answering import OnPermission
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
-from .handle import AsyncRun, RunDiff, RunView, launch
+from .handle import AsyncRun, launch
 from .hints import command
 from .host.local import LocalHost
 from .model import BUSY_STATES, When, new_run_id
 from .preparing import Cell, Wish, find_run
+from .runview import RunDiff, RunView
 
 if TYPE_CHECKING:
     import pandas as pd

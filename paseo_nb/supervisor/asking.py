@@ -12,10 +12,11 @@ import msgspec
 
 from ..drivers.acp_reading import as_dict, as_str
 from ..drivers.seat import Answer
-from ..model import Mode, RunSpec
+from ..model import Mode, Rule, RunSpec
 from .control import Refusal
-from .policy import Decision, decide, named_paths, pick_option, real_path, says_yes
+from .policy import Decision, decide, inside, named_paths, pick_option, real_path, says_yes
 from .recorder import Recorder
+from .rules import matching
 
 
 class Pending(msgspec.Struct):
@@ -56,6 +57,36 @@ class Asking:
         self.pending: dict[str, Pending] = {}
         self.granted: set[str] = set()  # paths of changes that a person allowed
         self._held, self._changed = held, changed
+
+    # ------------------------------------------------------------ what is asked of us
+
+    def may_write(self, path: str) -> str | None:
+        """Why we may not write a file for the agent; None where we may."""
+        if self.mode == "read":
+            return f"mode {self.mode!r} forbids writing {path}"
+        rule = self._rule({"kind": "edit", "locations": [{"path": path}]})
+        if rule is not None:
+            return None if rule.verdict == "allow" else f"the rule {rule} forbids writing {path}"
+        if self.mode == "auto" or inside(path, self.spec.write_roots or [self.spec.cwd]):
+            return None
+        if real_path(path) in self.granted:
+            return None
+        return f"{path} lies outside the run's folder; mode 'auto' would let it pass"
+
+    def may_run(self, command: str | None = None) -> str | None:
+        """Why we may not run a command for the agent (any, or this one); None where we may."""
+        if self.mode == "read":
+            return "mode 'read' forbids commands"
+        if command is None:
+            return None
+        rule = self._rule({"kind": "execute", "rawInput": {"command": command}})
+        denied = rule is not None and rule.verdict == "deny"
+        return f"the rule {rule} forbids {command!r}" if denied else None
+
+    def _rule(self, call: dict[str, Any]) -> Rule | None:
+        return matching(self.spec.rules, call, named_paths(call), self.spec.cwd)
+
+    # ------------------------------------------------------------ what a person is asked
 
     def refuse(self, seq: int) -> Answer:
         """The answer to a request that comes after its turn was cancelled."""

@@ -24,7 +24,7 @@ from ..drivers.filling import filled, variables
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder
-from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Mode, Problem, Rule, RunSpec
+from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Mode, Problem, RunSpec
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
@@ -33,10 +33,8 @@ from .commands import Commands
 from .control import Control
 from .link import AgentLink
 from .masking import MIN_LENGTH, Masker, secrets_in
-from .policy import inside, named_paths, real_path
 from .recorder import Recorder
 from .recovery import read_past
-from .rules import matching
 from .turns import Prompt, Turns, retrieved
 
 EMPTY_IDLE_S = 15.0
@@ -356,31 +354,11 @@ class Supervisor:
 
     def may_write(self, path: str) -> str | None:
         """See `seat.Seat.may_write`."""
-        mode = self.asking.mode
-        if mode == "read":
-            return f"mode {mode!r} forbids writing {path}"
-        rule = self._rule({"kind": "edit", "locations": [{"path": path}]})
-        if rule is not None:
-            return None if rule.verdict == "allow" else f"the rule {rule} forbids writing {path}"
-        if mode == "auto" or inside(path, self.spec.write_roots or [self.spec.cwd]):
-            return None
-        if real_path(path) in self.asking.granted:
-            return None
-        return f"{path} lies outside the run's folder; mode 'auto' would let it pass"
+        return self.asking.may_write(path)
 
     def may_run(self, command: str | None = None) -> str | None:
         """See `seat.Seat.may_run`."""
-        mode = self.asking.mode
-        if mode == "read":
-            return "mode 'read' forbids commands"
-        if command is None:
-            return None
-        rule = self._rule({"kind": "execute", "rawInput": {"command": command}})
-        denied = rule is not None and rule.verdict == "deny"
-        return f"the rule {rule} forbids {command!r}" if denied else None
-
-    def _rule(self, call: dict[str, Any]) -> Rule | None:
-        return matching(self.spec.rules, call, named_paths(call), self.spec.cwd)
+        return self.asking.may_run(command)
 
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:
         """See `seat.Seat.metered`."""

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from ..errors import GitProblem
 from ..git.values import DiffSummary
-from ..handle import RunView
 from ..hints import command
 from ..model import BUSY_STATES, now_us, short_id
+from ..runview import RunView
 from .render import RunRow, bundle, diff_html, metadata, runs_table
 from .render.text import clean
 
