@@ -27,6 +27,7 @@ _lock = threading.Lock()
 _portal: BlockingPortal | None = None
 _manager: Any = None
 _thread: int | None = None
+_left_behind: list[Any] = []
 
 
 def _get() -> BlockingPortal:
@@ -67,7 +68,10 @@ async def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 def _forget() -> None:
+    """A forked child has no loop thread. The parent's portal is kept as it is: taken down here, it
+    would wait for that thread for ever."""
     global _portal, _manager, _thread, _lock
+    _left_behind.append(_manager)
     _portal, _manager, _thread, _lock = None, None, None, threading.Lock()
 
 

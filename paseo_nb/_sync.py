@@ -138,8 +138,8 @@ class Run(RunView):
 
     def stop(self, *, force: bool = False) -> Run:
         """End the agent's processes; `resume` or `send` bring the run back. Returns when they
-        are gone. `force` kills a pair that does not answer (a suspended one); the run is then
-        interrupted.
+        are gone, or raises Unreachable after 30 s; `force` kills what does not leave by itself (a
+        suspended pair; the run is then interrupted).
         """
         _portal.call(self._run.stop, force=force)
         return self

@@ -101,7 +101,7 @@ def _follow(name: str, positional: list[Any], keywords: dict[str, Any]) -> int:
     on_permission = keywords.pop("on_permission", "wait")
     launches = name == "run"
     made = (_sync.start if launches else _sync.attach)(*positional, **keywords)
-    printer = Printer()
+    printer = Printer(made.id)
     print(f"run {short_id(made.id)}  {made.agent}", file=sys.stderr)
 
     def show(view: RunView) -> None:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.03
 CHECK_S = 0.25
+STOP_S = 30.0
+FORCE_S = 8.0  # longer than an agent has to leave when its run is stopped
 
 
 class AsyncRun(RunView):
@@ -180,16 +182,18 @@ class AsyncRun(RunView):
 
     async def stop(self, *, force: bool = False) -> AsyncRun:
         """End the agent's processes; `resume` or `send` bring the run back. Returns when they
-        are gone. `force` kills a pair that does not answer (a suspended one); the run is then
-        interrupted."""
+        are gone, or raises Unreachable after 30 s; `force` kills what does not leave by itself (a
+        suspended pair; the run is then interrupted)."""
         folder = self.host.folder(self.id)
-        if force and self.state == "unresponsive":
+        if not (force and self.state == "unresponsive"):
+            await self.host.command(self.id, "stop")
+            with anyio.move_on_after(FORCE_S if force else STOP_S):
+                while lock_held(folder.lock):
+                    await anyio.sleep(POLL_S)
+        if lock_held(folder.lock):
+            if not force:
+                raise self.host.unreachable(self.id)
             await anyio.to_thread.run_sync(self.host.kill, self.id)
-            return self
-        await self.host.command(self.id, "stop")
-        with anyio.move_on_after(30):
-            while lock_held(folder.lock):
-                await anyio.sleep(POLL_S)
         return self
 
     async def resume(self, prompt: str | None = None) -> AsyncRun:

@@ -206,6 +206,14 @@ def last_line(path: Path) -> Line | None:
 # ---------------------------------------------------------------- writing
 
 
+def _is_whole(reserve: Path) -> bool:
+    """Whether it is there and was not cut short by a full disk."""
+    try:
+        return reserve.stat().st_size >= RESERVE_BYTES
+    except FileNotFoundError:
+        return False
+
+
 class Journal:
     """The one writer. Hold the run lock while one is open.
 
@@ -246,8 +254,8 @@ class Journal:
 
     def _make_reserve(self) -> None:
         """Keep space for the closing lines of a full disk."""
-        if not self.folder.reserve.exists():
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if not _is_whole(self.folder.reserve):
                 fd = os.open(self.folder.reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 try:
                     write_all(fd, b"\0" * RESERVE_BYTES)

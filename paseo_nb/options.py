@@ -21,7 +21,8 @@ class Parser(argparse.ArgumentParser):
     def values(self, words: Sequence[str]) -> dict[str, Any]:
         """The parsed words. What is no option may stand before and after options; the first such
         word may be missing (a configured agent's name)."""
-        return vars(self.parse_intermixed_args(words))
+        self.usage = self.format_usage().removeprefix("usage: ").replace("%", "%%")
+        return vars(self.parse_intermixed_args(words))  # would take the usage as it is, as a format
 
     def error(self, message: str) -> NoReturn:
         raise UsageProblem(f"{self.prog}: {message}; `{self.prog} -h` shows its options")

@@ -222,6 +222,15 @@ def content_key(
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _masked(text: str | None, env: Mapping[str, str]) -> str | None:
+    """Text without the secrets that it may repeat: labels and titles are kept and shown."""
+    if not text:
+        return text
+    from .supervisor.masking import Masker, secrets_in
+
+    return Masker(secrets_in({**os.environ, **env}))(text.encode()).decode()
+
+
 def make(prepared: Prepared, host: LocalHost) -> Launch:
     """Make the worktree and the spec of a new run. GitProblem."""
     wish, resolved, settings = prepared.wish, prepared.resolved, prepared.settings
@@ -255,7 +264,8 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
     )
     env = {**resolved.env, **(wish.env or {}), **prepared.secrets}
     remember(run_id, prepared.secrets)
-    labels = {**(wish.labels or {}), **({"session": wish.session} if wish.session else {})}
+    labels = {name: _masked(value, env) or "" for name, value in (wish.labels or {}).items()}
+    labels |= {"session": wish.session} if wish.session else {}
     cell = wish.cell or Cell()
     spec = RunSpec(
         run_id=run_id,
@@ -272,8 +282,8 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         rules=prepared.rules,
         agent_mode=wish.agent_mode,
         effort=wish.effort or resolved.effort,
-        label=wish.label,
-        title=wish.title,
+        label=_masked(wish.label, env),
+        title=_masked(wish.title, env),
         labels=labels,
         env_names=sorted({*env, *variables(prepared.mcp)}),
         auth_method=resolved.auth_method,

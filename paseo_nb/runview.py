@@ -242,8 +242,8 @@ def permission_needed(run: RunView, permission: Permission) -> PermissionNeeded:
     what = permission.title or permission.kind or "something"
     return PermissionNeeded(
         f"run {short_id(run.id)} asks for permission: {what}. Answer with"
-        f" run.allow({permission.id!r}) or run.deny({permission.id!r}, 'reason'), or start with"
-        " mode='auto'.",
+        f" run.allow({permission.id!r}) or run.deny({permission.id!r}, 'reason') (`paseo-nb allow"
+        f" {short_id(run.id)}`, `deny`), or start with mode='auto'.",
         run,
     )
 

@@ -9,7 +9,7 @@ NAME = "claude"
 # Find: npm's package brings a native binary that needs no node to run; the wheel of
 # `claude-agent-sdk` on PyPI brings the same one.
 NEEDS = "claude"
-INSTALL = "npm install -g @anthropic-ai/claude-code (with Node.js 22; an older one gets old Claude)"
+INSTALL = "paseo-nb install claude"
 
 # Launch: the session's id is ours, so that a run knows it before the first word. All else goes over
 # standard input (`claude_dialect`), so that no secret stands in an argument.

@@ -8,7 +8,7 @@ NAME = "codex"
 
 # Find: a Rust binary behind a thin launcher that needs node.
 NEEDS = "codex"
-INSTALL = "npm install -g @openai/codex"
+INSTALL = "paseo-nb install codex"
 
 # Launch: one process, one thread. The model, the effort, the sandbox and the MCP servers go by
 # messages. Sessions lie in CODEX_HOME (~/.codex), and any of them can be gone on with.

@@ -153,7 +153,9 @@ def _open(folder: Path) -> Repo:
         raise _missing() from None
     try:
         return git.Repo(folder, search_parent_directories=True, expand_vars=False)
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError):
+    except git.NoSuchPathError:
+        raise GitProblem(f"there is no folder {folder} (any more)") from None
+    except git.InvalidGitRepositoryError:
         raise GitProblem(
             f"{folder} lies in no git repository. Make one there (git init, then a first commit),"
             " name another with repo=…, or work without a worktree."

@@ -19,6 +19,7 @@ from ..locks import take_lock
 from .commands import Repository
 
 LOCK_WAIT_S = 120.0
+NAME_BYTES = 200  # of a part: git appends to it, and file systems take 255
 
 
 class Worktree(msgspec.Struct, frozen=True):
@@ -75,6 +76,8 @@ def current_branch(path: Path) -> str | None:
 
 
 def _check_name(repository: Repository, name: str) -> None:
+    if max(len(part.encode()) for part in name.split("/")) > NAME_BYTES:
+        raise GitProblem(f"worktree={name[:40] + '…'!r} is too long for a branch and a folder")
     if repository.line("check-ref-format", "--branch", name, fine=(0, 1, 128, 129)) == name:
         return
     legal = _legal_name(name)

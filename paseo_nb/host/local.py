@@ -95,6 +95,10 @@ class LocalHost:
             self._mark(folder)
             write_file_once(folder.spec, written)
         except OSError as error:
+            if not folder.spec.exists():  # nothing half made: it would look like a run
+                folder.live_marker.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    folder.path.rmdir()
             raise storage_problem(error, self.home) from error
 
     def _mark(self, folder: RunFolder) -> None:
@@ -123,7 +127,8 @@ class LocalHost:
     def list(self) -> list[str]:
         """See `Host.list`."""
         try:
-            return sorted(os.listdir(self.home / "runs"))
+            with os.scandir(self.home / "runs") as found:
+                return sorted(e.name for e in found if e.is_dir() and e.name[0] != ".")
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -227,10 +232,15 @@ class LocalHost:
                 if error.get("code") != "ending":
                     raise UsageProblem(str(error.get("message")))
                 await self._until(folder, held=False, at_most_s=LEAVING_S)
-        raise Unreachable(
+        raise self.unreachable(run_id)
+
+    def unreachable(self, run_id: str) -> Unreachable:
+        """The error for a pair that is alive and does not do what it is asked."""
+        return Unreachable(
             f"run {short_id(run_id)} is alive but does not answer: its processes"
-            f" {_pair(folder)} may be suspended. Wake them with `kill -CONT PID …`, or end them"
-            f" with {command(f'stop {short_id(run_id)} --force')}; what it did so far is kept."
+            f" {_pair(self.folder(run_id))} may be suspended. Wake them with `kill -CONT PID …`, or"
+            f" end them with {command(f'stop {short_id(run_id)} --force')}; what it did so far is"
+            " kept."
         )
 
     async def _until(self, folder: RunFolder, held: bool, at_most_s: float) -> None:

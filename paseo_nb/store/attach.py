@@ -32,6 +32,15 @@ POLITE_S = 0.25
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+# What DuckDB says of a file that is damaged, on opening it or on reading it.
+_DAMAGE = (
+    "not a valid DuckDB database file",
+    "Could not read enough bytes",
+    "Corrupt database file",
+    "database has been invalidated",
+)
+
+
 class IndexHeld(StorageProblem):
     """A foreign tool has the index file open; `holder` names it."""
 
@@ -74,6 +83,7 @@ def connection(home: Path) -> Any:
         },
     )
     con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
     if duckdb.__version__.startswith("1."):  # it pushes joins into Arrow scans, which then fail
         con.execute("SET disabled_optimizers = 'join_filter_pushdown'")
     return con
@@ -196,11 +206,10 @@ def explain(error: duckdb.Error, path: Path) -> OSError:
         return IndexHeld(path, f"this process (PID {os.getpid()})")
     if "database does not exist" in said:
         return FileNotFoundError(errno.ENOENT, said, str(path))
-    broken = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
     if "cannot initialize database with storage version" in said:  # another tool made it
         return IndexDamaged(f"{path} was made by another tool. Delete it: it is rebuilt.")
-    torn = "not a valid DuckDB database file" in said or "Could not read enough bytes" in said
-    if torn or isinstance(error, broken):
+    broken = (duckdb.SerializationException, duckdb.FatalException)
+    if isinstance(error, broken) or any(sign in said for sign in _DAMAGE):
         return IndexDamaged(f"{path} is damaged. Delete it: it is rebuilt from the journals.")
     return StorageProblem(f"the index {path} cannot be used: {said}")
 

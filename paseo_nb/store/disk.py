@@ -24,17 +24,20 @@ _WORKFLOW = "wf-"
 
 def run_ids(home: Path) -> list[str]:
     """Every run folder, oldest first. A few ms for thousands: not for each query."""
-    return _listed(home / "runs")
+    return _listed(home / "runs", folders=True)
 
 
 def live_ids(home: Path) -> list[str]:
     """The runs that are unfinished or not yet indexed, oldest first."""
-    return [name for name in _listed(home / "live") if not name.startswith(_WORKFLOW)]
+    return [
+        name for name in _listed(home / "live", folders=False) if not name.startswith(_WORKFLOW)
+    ]
 
 
-def _listed(path: Path) -> list[str]:
+def _listed(path: Path, folders: bool) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(path) if not name.startswith("."))
+        with os.scandir(path) as found:
+            return sorted(e.name for e in found if e.is_dir() == folders and e.name[0] != ".")
     except FileNotFoundError:
         return []
 

@@ -76,9 +76,7 @@ def advance(
     if not (home / "runs").is_dir():
         return Progress()
     (home / "live").mkdir(mode=0o700, exist_ok=True)
-    con = connection(home)
-    con.execute("SET threads = 1")  # half the memory, and a core is left for the notebook
-    job = _Job(home, con, full)
+    job = _Job(home, _connection(home), full)
     try:
         with writers_turn(home, wait_s) as mine:
             if not mine:
@@ -93,7 +91,13 @@ def advance(
     except duckdb.Error as error:
         raise explain(error, database(home)) from error
     finally:
-        con.close()
+        job.con.close()
+
+
+def _connection(home: Path) -> Any:
+    con = connection(home)
+    con.execute("SET threads = 1")  # half the memory, and a core is left for the notebook
+    return con
 
 
 def forget_runs(home: Path, run_ids: Collection[str]) -> None:
@@ -116,6 +120,14 @@ def forget_runs(home: Path, run_ids: Collection[str]) -> None:
         raise StorageProblem(f"{lock_path(home)} is held by another process") from None
     finally:
         con.close()
+
+
+def set_aside(home: Path) -> None:
+    """Rename a damaged index, so that a new one is made from the journals."""
+    path = database(home)
+    for name in (path, path.with_name(path.name + ".wal")):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(name, name.with_name(name.name + ".damaged"))
 
 
 class _IndexChanged(Exception):
@@ -150,11 +162,14 @@ class _Job:
                 return self._slice(Writer(self.con))
         except _IndexChanged:
             return True
-        except IndexDamaged:
-            path = database(self.home)
-            for name in (path, path.with_name(path.name + ".wal")):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(name, name.with_name(name.name + ".damaged"))
+        except (duckdb.Error, IndexDamaged) as error:
+            if isinstance(error, duckdb.Error):
+                problem = explain(error, database(self.home))
+                if not isinstance(problem, IndexDamaged):
+                    raise problem from error
+            self.con.close()
+            self.con = _connection(self.home)
+            set_aside(self.home)
             return True
 
     def _look(self) -> bool:

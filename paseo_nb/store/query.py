@@ -29,6 +29,7 @@ from .attach import (
     attached,
     connection,
     database,
+    explain,
     shared_lock,
 )
 from .columns import FRAMES
@@ -101,26 +102,50 @@ class _Store:
                 check_reads_only(self._con, sql)
                 self._checked = {*list(self._checked)[-99:], sql}
             state_of = state_of or self._state_of
-            wanted = mentioned(sql)
             try:
-                with self._index() as has_index:
-                    self._tails.refresh(self._unindexed(has_index), self._sources)
-                    make_views(self._con, self._tails, has_index, self._views, wanted, state_of)
-                    found = _fetch(self._con, sql, params)
-            except IndexHeld as held:
-                if runs is None:
-                    raise
-                tails = Tails(self.home)
-                tails.refresh(list(dict.fromkeys(runs)), lambda _: {})
-                make_views(self._con, tails, False, self._views, wanted, state_of)
-                found = _fetch(self._con, sql, params)
-                warnings.warn(
-                    f"the index is held by {held.holder}: this is read from the journals of"
-                    f" {len(runs)} run(s)",
-                    stacklevel=5,
-                )
+                found = self._answer(sql, params, runs, state_of)
+            except (duckdb.Error, IndexDamaged) as error:
+                self._make_anew(error)
+                found = self._answer(sql, params, runs, state_of)
             self._hand_over()
             return found
+
+    def _answer(
+        self, sql: str, params: Params | None, runs: Sequence[str] | None, state_of: StateOf
+    ) -> Any:
+        wanted = mentioned(sql)
+        try:
+            with self._index() as has_index:
+                self._tails.refresh(self._unindexed(has_index), self._sources)
+                make_views(self._con, self._tails, has_index, self._views, wanted, state_of)
+                return _fetch(self._con, sql, params)
+        except IndexHeld as held:
+            if runs is None:
+                raise
+            tails = Tails(self.home)
+            tails.refresh(list(dict.fromkeys(runs)), lambda _: {})
+            make_views(self._con, tails, False, self._views, wanted, state_of)
+            warnings.warn(
+                f"the index is held by {held.holder}: this is read from the journals of"
+                f" {len(runs)} run(s)",
+                stacklevel=6,
+            )
+            return _fetch(self._con, sql, params)
+
+    def _make_anew(self, error: Exception) -> None:
+        """Set an index aside that turned out damaged where it was read; `error` as an error of ours
+        where that is not it, or cannot be done."""
+        path = database(self.home)
+        problem = explain(error, path) if isinstance(error, duckdb.Error) else error
+        if not isinstance(problem, IndexDamaged):
+            raise problem from error
+        self._con.close()
+        self._con, self._views = connection(self.home), {}
+        self._moved_to(None)
+        try:
+            index.set_aside(self.home)
+        except OSError:
+            raise problem from error
 
     def _state_of(self, run_id: str, journal_state: str) -> str:
         return disk.told_state(disk.folder_of(self.home, run_id), journal_state)
@@ -255,6 +280,8 @@ def _fetch(con: Any, sql: str, params: Params | None) -> Any:
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
         raise UsageProblem(str(error)) from error
     except duckdb.Error as error:
+        if isinstance(explain(error, Path()), IndexDamaged):
+            raise
         raise StorageProblem(f"the query failed: {error}") from error
 
 

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..drivers.dialects import dialect_for
@@ -32,6 +33,7 @@ from .masking import Splits
 from .recorder import Recorder
 
 STDERR_FILE_BYTES = 1 << 20
+MUTE_S = 2.0  # how long an agent that closed its output may take to end by itself
 STDERR_TAIL_BYTES = 4096
 HELD_S = 0.5
 
@@ -59,7 +61,7 @@ class AgentLink:
         self._held_timer: asyncio.TimerHandle | None = None
         self._splitter = Splitter(recorder.mask, folder.blobs, self._lines, self._blob)
         self._out: collections.deque[memoryview] = collections.deque()
-        self._stderr_size = 0
+        self._stderr_size = _size_of(folder.stderr)  # its bound holds for all of a run's agents
         self._stderr_held = b""
         self.argv = self.dialect.argv(session_id)
         self._child = children.spawn(
@@ -135,6 +137,14 @@ class AgentLink:
             self._loop.remove_reader(self._stdout)
             self._stdout = -1
             self._feed(b"")
+            self._loop.call_later(MUTE_S, self._end_mute)
+
+    def _end_mute(self) -> None:
+        """An agent that closed its output will never be heard again, though it lives: it ends."""
+        if not self.exited.is_set() and not self.ending:
+            said = "the agent closed its output and went on: it is ended, as it cannot be heard"
+            self.recorder.own("warning", message=said)
+            self._child.kill_group(signal.SIGKILL)
 
     def _lines(self, lines: list[bytes], unmasked: dict[int, bytes], suspects: set[int]) -> None:
         """Journal a batch of lines, then let the dialect act, as they came, on those that ask for
@@ -358,3 +368,10 @@ class AgentLink:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

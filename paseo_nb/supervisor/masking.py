@@ -31,8 +31,9 @@ LONGEST_TOKEN = 512
 
 # Beginnings of tokens of vendors that agents deal with, and what may follow.
 TOKEN_PREFIXES = (
-    "sk-", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xoxa-",
-    "AKIA", "ASIA", "AIza", "hf_", "npm_", "pypi-", "dop_v1_", "eyJhbGciOi",
+    "sk-", "sk_live_", "rk_live_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-",
+    "xoxb-", "xoxp-", "xoxa-", "xapp-", "AKIA", "ASIA", "AIza", "ya29.", "hf_", "npm_", "pypi-",
+    "SG.", "dop_v1_", "eyJhbGciOi",
 )  # fmt: skip
 _PREFIX = "|".join(re.escape(prefix) for prefix in TOKEN_PREFIXES)
 # Where a token may begin: not within a word, but after what JSON escapes (`\nsk-`).
@@ -42,10 +43,12 @@ _BEGIN = r"(?:(?<![A-Za-z0-9_])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4}))"
 _SURE = "|".join(
     (
         r"sk-(?=[A-Za-z0-9_\-]{16})(?=[A-Za-z_\-]*[0-9])",
-        r"(?:ghp_|gho_|ghs_|ghu_|hf_|npm_)(?=[A-Za-z0-9]{16})",
+        r"(?:sk_live_|rk_live_|ghp_|gho_|ghs_|ghu_|ghr_|hf_|npm_)(?=[A-Za-z0-9]{16})",
+        r"ya29\.(?=[A-Za-z0-9_\-]{16})",
+        r"SG\.(?=[A-Za-z0-9_\-]{16,}\.)",
         r"github_pat_(?=[A-Za-z0-9_]{16})",
         r"glpat-(?=[A-Za-z0-9_\-]{16})",
-        r"(?:xoxb-|xoxp-|xoxa-)(?=[A-Za-z0-9\-]{16})",
+        r"(?:xoxb-|xoxp-|xoxa-|xapp-)(?=[A-Za-z0-9\-]{16})",
         r"(?:AKIA|ASIA)(?=[A-Z0-9]{16})",
         r"AIza(?=[A-Za-z0-9_\-]{16})",
         r"pypi-(?=Ag[A-Za-z0-9_\-]{16})",

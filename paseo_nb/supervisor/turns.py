@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import msgspec
 
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
-from ..model import TURN_STATES, Problem
+from ..model import TURN_STATES, Problem, RunSpec
 from .recovery import Past, was_cut_off
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class Turns:
         except EarlyExit as error:
             return TurnResult("error", None, early_exit(supervisor.spec.command, error))
         except OSError as error:
-            return TurnResult("error", None, cannot_launch(supervisor.spec.command, error))
+            return TurnResult("error", None, cannot_launch(supervisor.spec, error))
         self.session_id = link.dialect.session_id
         if self._cancelled_by is not None:
             return TurnResult("cancelled")
@@ -368,8 +369,15 @@ def early_exit(command: list[str], error: Any) -> Problem:
     )
 
 
-def cannot_launch(command: list[str], error: OSError) -> Problem:
+def cannot_launch(spec: RunSpec, error: OSError) -> Problem:
     """The agent's program could not be started."""
+    command = spec.command
+    if not os.path.isdir(spec.cwd):
+        return Problem(
+            "folder_gone",
+            f"the folder that the run works in is gone: {spec.cwd}",
+            "Bring it back (`git worktree add` for a worktree), or start a new run.",
+        )
     return Problem(
         "not_installed" if isinstance(error, FileNotFoundError) else "launch",
         f"cannot start {command[0]!r}: {error.strerror or error}",

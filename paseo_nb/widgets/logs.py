@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..history import History
-from ..model import Item, ToolCall
+from ..model import Item, ToolCall, short_id
 from .render.text import clean
 from .render.units import duration
 
@@ -48,7 +48,8 @@ def plain_transcript(history: History, tail: int | None = None) -> str:
 class Printer:
     """Gives what is new since the last look: whole entries, and messages as they stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: str) -> None:
+        self._run = short_id(run_id)
         self._at = 0
         self._shown = 0
         self._asked: set[str] = set()
@@ -59,7 +60,10 @@ class Printer:
             if permission.id not in self._asked:
                 self._asked.add(permission.id)
                 what = clean(permission.title or permission.kind or "something")
-                yield f"? Waiting for you: {what}. Answer with `paseo-nb allow RUN` or `deny RUN`\n"
+                yield (
+                    f"? Waiting for you: {what}. Answer with `paseo-nb allow {self._run}` or"
+                    f" `paseo-nb deny {self._run}`\n"
+                )
 
     def news(self, history: History) -> Iterator[str]:
         """Pieces to print, in order; an entry that goes on is continued at the next call."""

@@ -240,3 +240,8 @@ def test_processes_at_once_make_one(repo: Path) -> None:
         assert {tuple(one[at][:2]) for one in told} == {
             (str(repo / ".paseo_nb" / "worktrees" / name), name)
         }
+
+
+def test_a_name_that_no_file_system_takes(repo: Path) -> None:
+    with pytest.raises(GitProblem, match="too long"):
+        ensure(repo, "x" * 300)

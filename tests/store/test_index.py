@@ -367,6 +367,30 @@ def test_a_damaged_index_file_is_set_aside_and_made_anew(project):
     assert (project.home / "paseo.duckdb.damaged").exists()
 
 
+@pytest.mark.parametrize("how", ["scrambled", "cut"])
+@pytest.mark.parametrize("asker", ["this process", "another"])
+def test_an_index_that_is_damaged_within_is_made_anew(project, python, how, asker):
+    runs = [project.run().turn(f"{n}", texts=300).stop() for n in range(20)]
+    lines = sum(run.lines() for run in runs)
+    advance(project.home)
+    query = "SELECT count(*), count(raw), count(text) FROM events"
+    whole = rows(project.home, query)
+    data = bytearray(project.db.read_bytes())
+    third = len(data) // 3
+    if how == "scrambled":
+        data[third : 2 * third] = random.Random(1).randbytes(third)
+    else:
+        del data[len(data) // 2 :]
+    project.db.write_bytes(data)
+    if asker == "this process":
+        assert rows(project.home, query) == whole
+    else:
+        code = "from paseo_nb.store.query import rows; import sys; from pathlib import Path"
+        asked = python(f"{code}; print(rows(Path(sys.argv[1]), {query!r}))", project.home)
+        assert asked.communicate(timeout=60)[0].strip() == str(whole)
+    assert rows(project.home, "SELECT count(*) FROM events") == [(lines,)]
+
+
 @pytest.mark.parametrize(
     "spoil", ["DROP TABLE turns", "DROP TABLE src", "ALTER TABLE runs DROP COLUMN model_asked"]
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 from kit import SLACK, Project, check_invariants, exists, kill_9
 
-from paseo_nb import Run
+from paseo_nb import Run, handle
 from paseo_nb.errors import Unreachable
 from paseo_nb.handle import AsyncRun
 from paseo_nb.host import local
@@ -81,6 +82,40 @@ def test_a_suspended_pair_can_be_ended(project: Project, monkeypatch: pytest.Mon
     project.command(run_id, "resume")
     assert project.ended(run_id, turns=2, within=60).turns[1].outcome == "end_turn"
     check_invariants(project, run_id)
+
+
+def test_a_suspended_warden_is_no_success(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, pids, strays = started(project)
+    os.kill(pids["warden"], signal.SIGSTOP)
+    run = Run(AsyncRun(project.host, run_id))
+    monkeypatch.setattr(handle, "STOP_S", 3.0)
+    with pytest.raises(Unreachable, match=str(pids["warden"])):
+        run.stop()
+    run.stop(force=True)
+    assert not project.alive(run_id)
+    project.until(lambda: not any(map(exists, [*strays, *pids.values()])), 5.0 * SLACK, "tree gone")
+
+
+MUTE = """
+import json, os, sys, time
+for line in sys.stdin:
+    asked = json.loads(line)
+    answers = {"initialize": {"protocolVersion": 1}, "session/new": {"sessionId": "s"}}
+    if asked.get("method") == "session/prompt":
+        os.close(1)
+        time.sleep(120)
+    answer = {"jsonrpc": "2.0", "id": asked.get("id"), "result": answers.get(asked["method"], {})}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def test_an_agent_that_closes_its_output_is_not_waited_for(project: Project) -> None:
+    run_id = project.start(command=[sys.executable, "-c", MUTE])
+    [turn] = project.ended(run_id, within=12 * SLACK).turns
+    assert turn.outcome == "interrupted"
+    assert any("closed its output" in text for text in project.history(run_id).warnings)
 
 
 def test_warden_and_supervisor_killed_together_are_swept(project: Project) -> None:

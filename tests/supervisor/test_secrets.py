@@ -33,6 +33,11 @@ VENDOR = [
     "sk-" + "ant-api03-Ab1Cd2Ef3Gh4Ij5Kl6Mn7",
     "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
     "github_pat_" + "11AAAAAAA0aaaaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbb",
+    "ghr_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
+    "sk_live_" + "51H8xYzAbCdEfGhIjKlMnOpQr",
+    "xapp-" + "1-A0123456789-9876543210-abcdef",
+    "ya29." + "a0AfH6SMBx1y2z3-abcDEF_ghiJKL",
+    "SG." + "aBcDeFgHiJkLmNoPqRsTuV.wXyZ0123456789abcdefghijkl",
     "glpat-" + "x9Y8z7W6v5U4t3S2r1Q0",
     "xoxb-" + "123456789012-abcdefABCDEF1234",
     "AKIA" + "IOSFODNN7EXAMPLE",
@@ -45,7 +50,8 @@ ORDINARY = (
     "task-force risk-free hf_hub hf_hub_download_with_retries npm_config_user_agent "
     "npm_package_scripts_prepublish sk-learn-contrib-imbalanced disk-encryption-at-rest-guide "
     "pypi-publish-to-the-index ASIA-PACIFIC-REGION-EAST desk-top-publishing-software_x "
-    "whisk-and-mix-well-then-bake AIzawa ghp_short xoxb-ish eyJhb TOKEN KEY password"
+    "whisk-and-mix-well-then-bake AIzawa ghp_short xoxb-ish SG.short ya29.x xapp-ish "
+    "eyJhb TOKEN KEY password"
 )
 FORBIDDEN = sorted({*SECRETS.values(), *VENDOR}, key=len)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,47 @@ def test_a_read_only_project(repo: Path, call: str) -> None:
     )  # fmt: skip
     assert "SAID" in done.stdout, done.stderr
     assert "PASEO_NB_HOME" in done.stdout
+
+
+def test_a_forked_child_of_a_process_that_used_it(repo: Path) -> None:
+    code = (
+        "import multiprocessing, paseo_nb as p; p.run('demo/echo', 'x'); p.runs()\n"
+        "child = multiprocessing.get_context('fork').Process(target=lambda: print(len(p.ls())))\n"
+        "child.start(); child.join(60); print(child.exitcode); child.kill()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "0"], done.stderr
+
+
+def test_what_is_no_run_among_the_runs(repo: Path) -> None:
+    run = paseo.run("demo/echo", "x")
+    (repo / ".paseo_nb" / "runs" / ".DS_Store").touch()
+    (repo / ".paseo_nb" / "runs" / "notes.txt").touch()
+    assert [one.id for one in paseo.ls()] == [run.id]
+    assert list(paseo.runs()["run_id"]) == [run.id]
+
+
+def test_a_worktree_that_was_deleted(repo: Path) -> None:
+    run = paseo.run("demo/echo", "x", worktree="gone")
+    run.stop()
+    shutil.rmtree(run.path)
+    with pytest.raises(paseo.GitProblem, match="there is no folder"):
+        run.diff()
+    run.send("again")
+    with pytest.raises(paseo.RunFailed, match="the folder that the run works in is gone"):
+        run.wait()
+
+
+def test_a_secret_in_a_label_is_not_kept(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "a-very-secret-value")
+    run = paseo.run(
+        "demo/echo", "x", title="with a-very-secret-value", label="a-very-secret-value",
+        labels={"k": "is a-very-secret-value"},
+    )  # fmt: skip
+    paseo.runs()
+    assert run.inspect()["title"] == "with •••"
+    found = subprocess.run(["grep", "-rl", "a-very-secret-value", ".paseo_nb"], cwd=repo)
+    assert found.returncode == 1, "the value is nowhere on the disk"
 
 
 def test_a_question_that_nobody_can_be_asked_is_announced(repo: Path) -> None:

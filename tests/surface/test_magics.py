@@ -128,6 +128,12 @@ def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) ->
     assert kernel.run("%%paseo demo/crash --allow-errors\nx").error is None
 
 
+def test_help_is_help(kernel: Kernel) -> None:
+    assert "usage: %paseo send [-h]" in kernel.run("%paseo send -h").streams
+    assert "usage: %%paseo [-h]" in kernel.run("%%paseo -h\nx").streams
+    assert kernel.run("%paseo send -h").error is None
+
+
 def test_every_verb_has_a_line(kernel: Kernel) -> None:
     kernel.run(FIX)
     run_id = kernel.run("print(fix.id)").streams.strip()
