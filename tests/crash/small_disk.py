@@ -18,6 +18,7 @@ from kit import SLACK, Project, check_invariants, exists, kill_9, project_in
 
 from paseo_nb.errors import PaseoError, StorageProblem
 from paseo_nb.host.states import true_state
+from paseo_nb.journal import RESERVE_BYTES
 
 SIZE = 3 << 20
 QUIET = [{"say": "I begin. "}, {"children": ["group", "session", "double"]}, {"sleep": 30}]
@@ -131,6 +132,7 @@ def supervisor_dies(project: Project) -> None:
     assert history.turns[1].outcome == "end_turn"
     assert history.turns[1].origin == "resume"
     goes_on(project, run_id)
+    assert project.folder(run_id).reserve.stat().st_size == RESERVE_BYTES, "whole again"
     a_long_line(project)
 
 
@@ -161,7 +163,7 @@ def kernel_dies(project: Project) -> None:
         assert "no space left" in str(problem)
         assert str(project.host.home) in str(problem)
     assert not project.left(spec.run_id)
-    assert not project.folder(spec.run_id).spec.exists()
+    assert not project.folder(spec.run_id).path.exists(), "nothing half made"
     try:
         project.send(live, "next please " * 1000)  # what is left of a page has no room for it
         raise AssertionError("a command was taken on a full disk")
