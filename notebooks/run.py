@@ -32,7 +32,13 @@ def main(name: str) -> int:
     work.mkdir(parents=True)
     notebook = nbformat.read(source, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(work)}}
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(work)}},
+        extra_arguments=[
+            "--IPKernelApp.log_level=ERROR"
+        ],  # its note on loopback TCP is for servers
     )
     out = work / source.name
     code = 0
