@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         UsageProblem,
     )
     from .model import Allow, Deny, Permission
+    from .nesting import allow_nested_loop
 
     db_path: Path
 
@@ -91,6 +92,7 @@ _WHERE = {
     ),
     **dict.fromkeys(("Allow", "Deny", "Permission"), ".model"),
     "register_provider": ".drivers.registry",
+    "allow_nested_loop": ".nesting",
 }  # fmt: skip
 
 __all__ = [
@@ -114,6 +116,7 @@ __all__ = [
     "Unreachable",
     "UsageProblem",
     "allow",
+    "allow_nested_loop",
     "archive",
     "attach",
     "cancel",

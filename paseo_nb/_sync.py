@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
 from .answering import Answer, OnPermission
+from .attaching import Attachments
 from .handle import AsyncRun
 from .model import Event, When
 from .preparing import Cell
@@ -117,9 +118,7 @@ class Run(RunView):
             except StopAsyncIteration:
                 return
 
-    def send(
-        self, prompt: str, *, when: When = "queue", attach: Sequence[str] | None = None
-    ) -> Run:
+    def send(self, prompt: str, *, when: When = "queue", attach: Attachments | None = None) -> Run:
         """Give the run another prompt; returns once it is kept, not when it is answered.
 
         when: "queue" (after the running turn), "interrupt" (cancel the running turn first) or
@@ -250,7 +249,7 @@ def run(
     schema: Any = None,
     allow: Sequence[str] | None = None,
     deny: Sequence[str] | None = None,
-    attach: Sequence[str] | None = None,
+    attach: Attachments | None = None,
     budget: float | None = None,
     token_budget: int | None = None,
     timeout: float | None = None,
@@ -282,7 +281,9 @@ def run(
     allow: what passes without a question beyond the mode: KIND or KIND:PATTERN, as
         `execute:pytest *` (one plain command) or `edit:docs/**`
     deny: what is refused whatever the mode, in the same form, as `execute:git push *`
-    attach: a file to give along with the prompt, or several
+    attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
+        earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
+        a notebook names, as `df,fig,_,cell:3,tb`
     budget: US dollars that it may cost at most; not kept where the agent tells no cost
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
@@ -343,7 +344,7 @@ def start(
     schema: Any = None,
     allow: Sequence[str] | None = None,
     deny: Sequence[str] | None = None,
-    attach: Sequence[str] | None = None,
+    attach: Attachments | None = None,
     budget: float | None = None,
     token_budget: int | None = None,
     timeout: float | None = None,
@@ -374,7 +375,9 @@ def start(
     allow: what passes without a question beyond the mode: KIND or KIND:PATTERN, as
         `execute:pytest *` (one plain command) or `edit:docs/**`
     deny: what is refused whatever the mode, in the same form, as `execute:git push *`
-    attach: a file to give along with the prompt, or several
+    attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
+        earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
+        a notebook names, as `df,fig,_,cell:3,tb`
     budget: US dollars that it may cost at most; not kept where the agent tells no cost
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
@@ -428,7 +431,7 @@ def send(
     prompt: str,
     *,
     when: When = "queue",
-    attach: Sequence[str] | None = None,
+    attach: Attachments | None = None,
     wait: bool = False,
 ) -> Run:
     """Give a run another prompt: queue, steer or interrupt.
@@ -439,7 +442,7 @@ def send(
     prompt: what the agent shall do next (in a terminal, `-` reads it from standard input)
     when: queue it after the running turn, steer into that turn where the agent can, or interrupt
         (cancel that turn first)
-    attach: a file to give along with the prompt, or several
+    attach: what to give along with the prompt, as in `start`
     wait: also wait for the answer
     """
     return _plain(_portal.call(verbs.send, run, prompt, when=when, attach=attach, wait=wait))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -17,6 +17,8 @@ import msgspec
 
 from . import config, preparing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
+from .attaching import Attachments, blocks_of
+from .drivers import registry
 from .environments import environment_again
 from .errors import (
     ReplayMiss,
@@ -71,7 +73,7 @@ class AsyncRun(RunView):
     # ------------------------------------------------------------ turns
 
     async def send(
-        self, prompt: str, *, when: When = "queue", attach: Sequence[str] | None = None
+        self, prompt: str, *, when: When = "queue", attach: Attachments | None = None
     ) -> AsyncRun:
         """Give the run another prompt; returns once it is kept, not when it is answered.
 
@@ -84,7 +86,11 @@ class AsyncRun(RunView):
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
         blocks = [{"type": "text", "text": prompt}]
-        blocks += preparing.attachments(attach)
+        blocks += await anyio.to_thread.run_sync(blocks_of, attach, self.host)
+        if any(block["type"] == "image" for block in blocks):
+            known = registry.providers(preparing.project_of(self.host))
+            if self.spec.provider in known:
+                preparing.check_images(known[self.spec.provider], blocks)
         ident = uuid.uuid4().hex
         await self.host.command(
             self.id,

@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
-from .drivers.acp_reading import as_dict, as_int, as_list, as_str, blocks_text, content_text, decode
+from .drivers.acp_reading import as_dict, as_int, as_list, as_str, content_text, decode
 from .drivers.reading import reading_for
 from .model import (
     TOKENS,
@@ -46,7 +47,7 @@ _CANCELLED = {
     "interrupt": "Cancelled for the next prompt.",
     "stopped": "Cancelled as the run was stopped.",
 }
-FOLD_VERSION = 3  # raise it when the same lines fold into something else: the index is read anew
+FOLD_VERSION = 4  # raise it when the same lines fold into something else: the index is read anew
 
 
 class History:
@@ -437,7 +438,7 @@ class History:
         self.state = as_str(data.get("state")) or self.state
 
     def _own_turn_start(self, line: Line, data: dict[str, Any]) -> None:
-        prompt = blocks_text(as_list(data.get("prompt")))
+        prompt = prompt_text(as_list(data.get("prompt")))
         self._turn_command = as_str(data.get("command_id"))
         origin = as_str(data.get("origin")) or "user"
         self._cost_before = self._reported_cost
@@ -533,7 +534,7 @@ class History:
         self._add(line, "system", "note", text, title="schema")
 
     def _own_steered(self, line: Line, data: dict[str, Any]) -> None:
-        prompt = blocks_text(as_list(data.get("prompt")))
+        prompt = prompt_text(as_list(data.get("prompt")))
         self._add(line, "user", "message", prompt, title="steer")
 
     def _own_model(self, line: Line, data: dict[str, Any]) -> None:
@@ -558,6 +559,16 @@ class History:
 
     def _own_unarchived(self, line: Line, data: dict[str, Any]) -> None:
         self.archived = False
+
+
+def prompt_text(blocks: list[Any]) -> str:
+    """What somebody wrote to an agent. What went along may be large: it is only named, in lines."""
+    lines: list[str] = []
+    for block in map(as_dict, blocks):
+        uri = as_str(as_dict(block.get("resource")).get("uri"))
+        name = unquote(uri.rpartition("/")[2].removeprefix("notebook:")) if uri else None
+        lines.append(f"[{name}]" if name else content_text(block))
+    return "\n".join(lines)
 
 
 def points_to_blob(line: Line) -> bool:

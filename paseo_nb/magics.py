@@ -10,81 +10,129 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import re
 import shlex
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from . import _portal, _sync, cells, people  # pyright: ignore[reportPrivateUsage]
+from .completing import matcher
 from .errors import PaseoError, UsageProblem
 from .handle import AsyncRun
+from .helping import overview
+from .interpolation import fill
 from .model import BUSY_STATES
+from .notebook_things import Cells, things
 from .options import HelpShown, Parser, call_arguments, known_verb, parser_for
 from .runview import raise_for
-from .verbs import VERBS
-from .widgets.live import LiveOutput, still_running_note
+from .verbs import VERBS, current_host
+from .widgets.live import LiveOutput, show_background, still_running_note
 
 TICK_S = 0.1
 STOP_S = 15.0
 _CALL = re.compile(r"^get_ipython\(\)\.run_cell_magic\('paseo'")
 _AWAITED = "await get_ipython().run_cell_magic('_paseo_awaited'"
 _EMPTY = re.compile(r"^(await get_ipython\(\)\.run_cell_magic\('_paseo_awaited', .*, )''\)$", re.M)
-HELP = "`%%paseo AGENT [options]` launches an agent on the cell's text; `%paseo VERB …`:"
+FILL = "fill in {name} in the text from Python: names, attributes, indices; code stays as it is"
 
 
 def launch_parser() -> Parser:
-    """The options of `%%paseo`: those of `start`, plus `-o`."""
+    """The options of `%%paseo`: those of `start`, and a cell's own."""
     parser = parser_for(VERBS["start"], "%%paseo", without=("prompt",))
+    parser.description = "Launch an agent on the cell's text and show its turn live."
     parser.add_argument("-o", "--out", metavar="NAME", default=None, help="bind the run to a name")
+    parser.add_argument("--fill", action="store_true", help=FILL)
+    parser.add_argument("--bg", action="store_true", help="return at once; the run goes on")
     parser.add_argument("--allow-errors", action="store_true", help="do not fail the cell")
     return parser
+
+
+class Asked(msgspec.Struct):
+    """What a `%%paseo` cell asks for."""
+
+    agent: str | None
+    prompt: str
+    options: dict[str, Any]
+    out: str | None
+    bg: bool
+    allow_errors: bool
 
 
 @magics_class
 class PaseoMagics(Magics):
     """The magics of paseo_nb."""
 
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.cells = Cells(shell)
+
     @no_var_expand
     @cell_magic
     def paseo(self, line: str, cell: str) -> Any:
         """Launch an agent on the cell's text and block until its turn is done."""
-        options = self._parse(line)
-        if options is None:
+        asked = self._parse(line, cell)
+        if asked is None:
             return
         with short_errors():
-            run = _portal.call(VERBS["start"].function, options.pop("agent"), cell, **options)
-            Watching(run, self.shell, options).block()
+            start = VERBS["start"].function
+            run = _portal.call(start, asked.agent, asked.prompt, **asked.options)
+            watching = self._shown(run, asked)
+            if watching is not None:
+                watching.block()
 
     @no_var_expand
     @cell_magic
     def _paseo_awaited(self, line: str, cell: str) -> Any:
-        options = self._parse(line)
-        return _nothing() if options is None else self._launch(options, cell)
+        asked = self._parse(line, cell)
+        return _nothing() if asked is None else self._launch(asked)
 
-    async def _launch(self, options: dict[str, Any], cell: str) -> None:
+    async def _launch(self, asked: Asked) -> None:
         with short_errors():
             starting = _portal.start_soon(
-                VERBS["start"].function, options.pop("agent"), cell, **options
+                VERBS["start"].function, asked.agent, asked.prompt, **asked.options
             )
             run = await asyncio.wrap_future(starting)
-            await Watching(run, self.shell, options).follow()
+            watching = self._shown(run, asked)
+            if watching is not None:
+                await watching.follow()
 
-    def _parse(self, line: str) -> dict[str, Any] | None:
+    def _shown(self, run: AsyncRun, asked: Asked) -> Watching | None:
+        """Bind the run; what follows it, or None where it is at work in the background."""
+        if asked.out is not None:
+            cast(Any, self.shell).user_ns[asked.out] = _sync.Run(run)
+        if asked.bg and run.state in BUSY_STATES:
+            show_background(run)
+            return None
+        return Watching(run, allow_errors=asked.allow_errors)
+
+    def _parse(self, line: str, cell: str) -> Asked | None:
         with short_errors():
             try:
                 values = launch_parser().values(split(line))
             except HelpShown:
                 return None
-            values["cell"] = cells.current()
-            self.out, self.allow_errors = values.pop("out"), values.pop("allow_errors")
-            if self.out is not None and not self.out.isidentifier():
-                raise UsageProblem(f"-o takes a Python name, not {self.out!r}")
-            return values
+            own = {name: values.pop(name) for name in ("agent", "out", "bg", "allow_errors")}
+            if own["out"] is not None and not own["out"].isidentifier():
+                raise UsageProblem(f"-o takes a Python name, not {own['out']!r}")
+            values["prompt"] = cell
+            self._fill_in(values)
+            prompt = values.pop("prompt")
+            return Asked(prompt=prompt, options={**values, "cell": cells.current()}, **own)
         return None
+
+    def _fill_in(self, values: dict[str, Any]) -> None:
+        """Put what a notebook has in place of its names: in the prompt, and in what is attached."""
+        names = cast(Any, self.shell).user_ns
+        if values.pop("fill") and values["prompt"]:
+            values["prompt"] = fill(values["prompt"], names)
+        if values.get("attach"):
+            values["attach"] = things(values["attach"], self.cells, current_host())
 
     @no_var_expand
     @line_magic("paseo")  # pyright: ignore[reportUntypedFunctionDecorator]
@@ -92,17 +140,22 @@ class PaseoMagics(Magics):
         """Any verb: `%paseo ls`, `%paseo send RUN "…"`, `%paseo stop RUN`."""
         words = split(line)
         if not words or words[0] in ("help", "-h", "--help"):
-            print(HELP)
-            for verb in VERBS.values():
-                print(f"  {verb.name:<12} {verb.summary}")
-            return None
+            words = [*words[1:2], "-h"]
+            if words[0] == "-h":
+                print(overview())
+                return None
         with short_errors():
             verb = known_verb(words[0])
             parser = parser_for(verb, f"%paseo {verb.name}")
+            prompts = "prompt" in inspect.signature(verb.function).parameters
+            if prompts:
+                parser.add_argument("--fill", action="store_true", help=FILL)
             try:
                 values = parser.values(words[1:])
             except HelpShown:
                 return None
+            if prompts:
+                self._fill_in(values)
             positional, keywords = call_arguments(verb, values)
             return self._do(verb.name, positional, keywords)
         return None
@@ -110,7 +163,7 @@ class PaseoMagics(Magics):
     def _do(self, name: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
         result = getattr(_sync, name)(*positional, **keywords)
         if name == "attach" and result.state in BUSY_STATES:
-            return Watching(result._run, self.shell, {}).look()
+            return Watching(result._run).look()
         if isinstance(result, str):
             print(result)
             return None
@@ -120,12 +173,9 @@ class PaseoMagics(Magics):
 class Watching:
     """A cell that follows a run: its live output, Stop, permissions, the end."""
 
-    def __init__(self, run: AsyncRun, shell: Any, options: dict[str, Any]) -> None:
-        self.run, self.shell = run, shell
-        self.magics: PaseoMagics = shell.magics_manager.registry["PaseoMagics"]
+    def __init__(self, run: AsyncRun, *, allow_errors: bool = False) -> None:
+        self.run, self.allow_errors = run, allow_errors
         self.ask_here = cells.can_ask()
-        if options and self.magics.out is not None:
-            shell.user_ns[self.magics.out] = _sync.Run(run)
         self.output = LiveOutput(run)
 
     def _tick(self) -> None:
@@ -193,7 +243,7 @@ class Watching:
             error = done.exception()
             if error is not None:
                 raise error
-        if not self.magics.allow_errors:
+        if not self.allow_errors:
             raise_for(self.run)
 
 
@@ -234,16 +284,27 @@ def load(shell: Any) -> None:
     """Register the magics; a second call does nothing."""
     if "PaseoMagics" not in shell.magics_manager.registry:
         shell.register_magics(PaseoMagics)
+        shell.events.register("post_run_cell", _magics(shell).cells.note)
+        if getattr(shell, "Completer", None) is not None:
+            shell.Completer.custom_matchers.append(matcher(shell, launch_parser))
     transformers: list[Callable[[list[str]], list[str]]] = shell.input_transformers_post
     if awaits(shell) and rewrite not in transformers:
         transformers.append(rewrite)
 
 
 def unload(shell: Any) -> None:
-    """Take the magics, the transformer and the loop thread away."""
+    """Take the magics, the transformer, the completion and the loop thread away."""
     with contextlib.suppress(ValueError):
         shell.input_transformers_post.remove(rewrite)
+    if "PaseoMagics" in shell.magics_manager.registry:
+        shell.events.unregister("post_run_cell", _magics(shell).cells.note)
+        matchers: list[Any] = getattr(shell.Completer, "custom_matchers", [])
+        matchers[:] = [one for one in matchers if one.__module__ != matcher.__module__]
     shell.magics_manager.registry.pop("PaseoMagics", None)
     for kind, name in (("cell", "paseo"), ("cell", "_paseo_awaited"), ("line", "paseo")):
         shell.magics_manager.magics[kind].pop(name, None)
     _portal.close()
+
+
+def _magics(shell: Any) -> PaseoMagics:
+    return shell.magics_manager.registry["PaseoMagics"]

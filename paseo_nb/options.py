@@ -24,6 +24,11 @@ class Parser(argparse.ArgumentParser):
         self.usage = self.format_usage().removeprefix("usage: ").replace("%", "%%")
         return vars(self.parse_intermixed_args(words))  # would take the usage as it is, as a format
 
+    @property
+    def arguments(self) -> list[argparse.Action]:
+        """What it takes: options, which have `option_strings`, and positional ones, in order."""
+        return [action for action in self._actions if action.dest != "help"]
+
     def error(self, message: str) -> NoReturn:
         raise UsageProblem(f"{self.prog}: {message}; `{self.prog} -h` shows its options")
 
@@ -75,7 +80,7 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
         more["action"] = "store_true"
     elif note.startswith("Mapping"):
         more |= {"action": _Pairs, "metavar": "NAME=VALUE"}
-    elif note.startswith("Sequence"):
+    elif note.startswith(("Sequence", "Attachments")):
         more |= {"action": _Several if name == "columns" else "append", "metavar": "VALUE"}
     elif note.startswith("When"):
         more["choices"] = ("queue", "steer", "interrupt")

@@ -5,11 +5,9 @@ Everything that can be refused is refused here, before a file is written or a pr
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import json
-import mimetypes
 import os
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +16,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import config
+from . import attaching, config
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
+from .drivers.provider import Provider
 from .environments import environment, remember
 from .errors import GitProblem, StorageProblem, UsageProblem
 from .git import snapshots, worktrees
@@ -35,7 +34,6 @@ from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, 
 from .typed import json_schema
 
 LAUNCH_S = 60.0
-MAX_ATTACHMENT = 64 << 20
 
 
 class Cell(msgspec.Struct, omit_defaults=True):
@@ -63,7 +61,7 @@ class Wish(msgspec.Struct):
     schema: Any = None
     allow: Sequence[str] | None = None
     deny: Sequence[str] | None = None
-    attach: Sequence[str] | None = None
+    attach: attaching.Attachments = None
     budget: float | None = None
     token_budget: int | None = None
     timeout: float | None = None
@@ -90,7 +88,7 @@ class Prepared(msgspec.Struct):
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
     """Check a wish. UsageProblem, NotTrusted or GitProblem say what is wrong with it."""
-    for name in ("attach", "allow", "deny"):
+    for name in ("allow", "deny"):
         if isinstance(getattr(wish, name), str):
             setattr(wish, name, [getattr(wish, name)])
     check_types(wish)
@@ -123,7 +121,8 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
-    blocks = [{"type": "text", "text": prompt}, *attachments(wish.attach)]
+    blocks = [{"type": "text", "text": prompt}, *attaching.blocks_of(wish.attach, host)]
+    check_images(registry.providers(root)[resolved.provider], blocks)
     named = f"{resolved.provider}/{resolved.model}" if agent.strip()[:1] == "@" else agent
     key = content_key(
         wish, named, mode, blocks, os.path.relpath(repo, root), schema=schema,
@@ -179,6 +178,13 @@ def check_types(wish: Wish) -> None:
     for name, value in (wish.env or {}).items():
         if not name or "=" in name or "\0" in name + value:
             raise UsageProblem(f"env={{{name!r}: …}} is no environment variable")
+
+
+def check_images(provider: Provider, blocks: Sequence[Mapping[str, Any]]) -> None:
+    """UsageProblem for an image that is known not to reach the agent's model."""
+    images = provider.capabilities.images
+    if images is False and any(block["type"] == "image" for block in blocks):
+        raise UsageProblem(f"{provider.name} takes no images: leave them out of attach=")
 
 
 def check_mcp(resolved: registry.Resolved, servers: Sequence[Mapping[str, Any]]) -> None:
@@ -302,32 +308,6 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         git_base=base,
     )
     return Launch(spec, environment(env))
-
-
-def attachments(paths: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Files as content blocks; a single path is one file."""
-    several = [paths] if isinstance(paths, str) else paths or ()
-    return [attachment(path) for path in several]
-
-
-def attachment(path: str) -> dict[str, Any]:
-    """A file as an ACP content block: an image as one, text embedded, anything else as a link."""
-    file = Path(path).expanduser()
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UsageProblem(f"attach={path!r}: {error.strerror}") from None
-    if len(data) > MAX_ATTACHMENT:
-        raise UsageProblem(f"attach={path!r} is larger than {MAX_ATTACHMENT >> 20} MB")
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    if kind.startswith("image/"):
-        return {"type": "image", "mimeType": kind, "data": base64.b64encode(data).decode()}
-    uri = file.resolve().as_uri()
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return {"type": "resource_link", "uri": uri, "name": file.name, "mimeType": kind}
-    return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "text": text}}
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .digest import digest
 from .errors import (
     GitProblem,
     PermissionNeeded,
@@ -193,6 +194,15 @@ class RunView:
                 f"run {short_id(self.id)} works outside a git repository, so there is no diff"
             )
         return git_diff(self.path, self.spec.git_base)
+
+    def digest(self) -> str:
+        """The run in short for another agent, as Markdown of at most some 20,000 characters: its
+        prompt, outcome, last text, changed files and tool errors. `attach=[run]` gives it along."""
+        try:
+            changed = self.diff_summary()
+        except (GitProblem, OSError):
+            changed = None
+        return digest(self.history(), self.spec, self.state, changed)
 
     def __repr__(self) -> str:
         history = self.history()

@@ -24,6 +24,7 @@ import msgspec
 
 from . import cells, config, importing, preparing
 from .answering import OnPermission
+from .attaching import Attachments
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
 from .handle import AsyncRun, launch
 from .hints import command
@@ -122,7 +123,7 @@ async def start(
     schema: Any = None,
     allow: Sequence[str] | None = None,
     deny: Sequence[str] | None = None,
-    attach: Sequence[str] | None = None,
+    attach: Attachments | None = None,
     budget: float | None = None,
     token_budget: int | None = None,
     timeout: float | None = None,
@@ -153,7 +154,9 @@ async def start(
     allow: what passes without a question beyond the mode: KIND or KIND:PATTERN, as
         `execute:pytest *` (one plain command) or `edit:docs/**`
     deny: what is refused whatever the mode, in the same form, as `execute:git push *`
-    attach: a file to give along with the prompt, or several
+    attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
+        earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
+        a notebook names, as `df,fig,_,cell:3,tb`
     budget: US dollars that it may cost at most; not kept where the agent tells no cost
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
@@ -222,7 +225,7 @@ async def run(
     schema: Any = None,
     allow: Sequence[str] | None = None,
     deny: Sequence[str] | None = None,
-    attach: Sequence[str] | None = None,
+    attach: Attachments | None = None,
     budget: float | None = None,
     token_budget: int | None = None,
     timeout: float | None = None,
@@ -357,7 +360,7 @@ async def send(
     prompt: str,
     *,
     when: When = "queue",
-    attach: Sequence[str] | None = None,
+    attach: Attachments | None = None,
     wait: bool = False,
 ) -> AsyncRun:
     """Give a run another prompt: queue, steer or interrupt.
@@ -368,7 +371,7 @@ async def send(
     prompt: what the agent shall do next (in a terminal, `-` reads it from standard input)
     when: queue it after the running turn, steer into that turn where the agent can, or interrupt
         (cancel that turn first)
-    attach: a file to give along with the prompt, or several
+    attach: what to give along with the prompt, as in `start`
     wait: also wait for the answer
     """
     handle = await _run(run).send(prompt, when=when, attach=attach)

@@ -130,6 +130,10 @@ class ProviderTable(msgspec.Struct, kw_only=True, omit_defaults=True):
     install: Annotated[
         str | None, Meta(description="What to say where the program is missing.")
     ] = None
+    images: Annotated[
+        bool | None,
+        Meta(description="Whether its model takes images; with `false` they are refused at once."),
+    ] = None
     notes: Annotated[str | None, Meta(description="A line about it.")] = None
 
     def over(self, base: Provider, **identity: Any) -> Provider:
@@ -137,7 +141,7 @@ class ProviderTable(msgspec.Struct, kw_only=True, omit_defaults=True):
         changes = {
             name: getattr(self, name)
             for name in self.__struct_fields__
-            if name not in ("extends", "env") and getattr(self, name) is not None
+            if name not in ("extends", "env", "images") and getattr(self, name) is not None
         }
         changes["env"] = {**base.env, **(self.env or {})}
         if self.command is not None:
@@ -145,6 +149,8 @@ class ProviderTable(msgspec.Struct, kw_only=True, omit_defaults=True):
             changes.setdefault("install", "")
             changes["scripted"], changes["version_of"] = False, None
             changes["packages"] = []
+        if self.images is not None:
+            changes["capabilities"] = msgspec.structs.replace(base.capabilities, images=self.images)
         if self.model_args is not None:
             changes["model_by"] = "argv" if self.model_args else "session"
         return msgspec.structs.replace(base, **changes, **identity)

@@ -75,6 +75,14 @@ def current_branch(path: Path) -> str | None:
     return Repository(path).line("symbolic-ref", "--short", "-q", "HEAD", fine=(0, 1)) or None
 
 
+def branches(path: Path) -> list[str]:
+    """The local branches of a folder's repository, newest commit first. GitProblem outside one."""
+    told = Repository(path).line(
+        "for-each-ref", "--sort=-committerdate", "--format=%(refname:lstrip=2)", "refs/heads"
+    )
+    return told.splitlines()
+
+
 def _check_name(repository: Repository, name: str) -> None:
     if max(len(part.encode()) for part in name.split("/")) > NAME_BYTES:
         raise GitProblem(f"worktree={name[:40] + '…'!r} is too long for a branch and a folder")

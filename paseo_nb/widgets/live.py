@@ -3,8 +3,10 @@ second, static when the run is done. First version: HTML, Markdown and text, no 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
+from html import escape
 from typing import Any, cast
 
 from ..errors import GitProblem
@@ -116,3 +118,18 @@ def still_running_note(run: RunView) -> str:
     """What is said where somebody stops watching."""
     again = command(f"attach {short_id(run.id)}")
     return f"Run {short_id(run.id)} goes on. {again} shows it again."
+
+
+def show_background(run: RunView) -> None:
+    """The output of a cell that has launched a run and returned: how to see it, how to end it."""
+    from IPython import display as shown
+
+    ident = short_id(run.id)
+    text = (
+        f"Run {ident} of {clean(run.agent)} is at work in the background."
+        f" {command(f'attach {ident}')} shows it live, {command(f'stop {ident}')} ends it."
+    )
+    html = re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
+    content = {"text/plain": text, "text/markdown": text, "text/html": f"<p>{html}</p>"}
+    show = cast(Any, shown).display
+    show(content, raw=True, metadata=metadata(run.history(), run.spec))

@@ -128,10 +128,26 @@ def test_usage_errors_are_one_line_and_failures_fail_the_cell(kernel: Kernel) ->
     assert kernel.run("%%paseo demo/crash --allow-errors\nx").error is None
 
 
-def test_help_is_help(kernel: Kernel) -> None:
-    assert "usage: %paseo send [-h]" in kernel.run("%paseo send -h").streams
-    assert "usage: %%paseo [-h]" in kernel.run("%%paseo -h\nx").streams
-    assert kernel.run("%paseo send -h").error is None
+def test_help_reads_well(kernel: Kernel) -> None:
+    from paseo_nb.verbs import VERBS
+
+    overview = kernel.run("%paseo help").streams
+    assert max(len(line) for line in overview.splitlines()) <= 110
+    for verb in VERBS.values():
+        assert overview.count(f"  {verb.name:<16} {verb.summary}") == 1, verb.name
+    assert "\nMore:" not in overview, "every verb is in a group"
+    assert kernel.run("%paseo").streams == overview
+    send = kernel.run("%paseo help send").streams
+    assert send.startswith("usage: %paseo send ")
+    assert "Give a run another prompt" in send
+    assert "--when {queue,steer,interrupt}" in send
+    assert send == kernel.run("%paseo send -h").streams
+    launch = kernel.run("%%paseo -h").streams
+    assert launch == kernel.run("%%paseo -h\nx").streams
+    assert launch.startswith("usage: %%paseo ")
+    assert "--bg" in launch
+    assert "--worktree" in launch
+    assert "did you mean send" in kernel.run("%paseo help snd").streams
 
 
 def test_every_verb_has_a_line(kernel: Kernel) -> None:
