@@ -65,6 +65,9 @@ def matcher(shell: Any, launch: Callable[[], Parser]) -> Callable[[CompletionCon
             return {"completions": [], "suppress": False}
         *words, fragment = re.split(r"\s+", found["words"])
         offers, fragment = complete(words, fragment, parser, shell.user_ns)
+        if not offers and fragment:
+            # Where nothing is offered IPython has the others offer Python names, after seconds.
+            offers = [(fragment, "text")]
         return {
             "completions": [SimpleCompletion(text=text, type=kind) for text, kind in offers],
             "matched_fragment": fragment,
@@ -165,7 +168,9 @@ def _agents(fragment: str) -> Iterable[Offer]:
     if provider in known and (len(names) == 1 or "/" in fragment):
         one = known[provider]
         used = [run.model for run in _known_runs().values() if run.provider == provider]
-        models = dict.fromkeys([*one.models, one.default_model, *used])
+        models = dict.fromkeys(
+            [*one.models, *registry.told_models.get(provider, ()), one.default_model, *used]
+        )
         offers += [(f"{provider}/{model}", "model") for model in models if model]
     return offers
 

@@ -202,6 +202,7 @@ def _ask(facts: AgentFacts, provider: Provider, resolved: registry.Resolved) -> 
         facts.mcp = " ".join(told.mcp)
     facts.modes, facts.commands = told.modes, told.commands
     facts.models = told.models or facts.models
+    registry.told_models[provider.name] = facts.models or []
     facts.effort = told.effort or facts.effort
     if told.signed_in is not None:
         facts.signed_in = told.signed_in or None

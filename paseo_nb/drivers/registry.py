@@ -31,6 +31,7 @@ from .table import ROWS
 PROFILE = "@"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _registered: dict[str, Provider] = {}
+told_models: dict[str, list[str]] = {}  # by provider, as agents that were asked told here
 
 
 class Resolved(msgspec.Struct, kw_only=True):

@@ -78,6 +78,15 @@ def test_agents_models_sessions_and_runs(complete: Completer, repo: Path) -> Non
     assert complete("%paseo start demo/fix") == ["%paseo start demo/fixer"]
     assert complete("%paseo sessions copi") == ["%paseo sessions copilot"]
     assert complete("%paseo providers claude gem") == ["%paseo providers claude gemini"]
+    register = "import paseo_nb as paseo, sys\n" + (
+        "paseo.register_provider('other', ['true'], models=[])\n"
+        "paseo.register_provider('mine', [sys.executable, '-m', 'paseo_nb.programs.demo'])"
+    )
+    assert complete.kernel.run(register).error is None
+    assert complete("%%paseo other/x") == ["%%paseo other/x"], "nothing known, no Python names"
+    assert complete("%%paseo mine/slo") == ["%%paseo mine/slo"]
+    assert complete.kernel.run("_ = paseo.providers('mine')").error is None
+    assert complete("%%paseo mine/slo") == ["%%paseo mine/slow"], "what the agent told"
     echo = paseo.run("demo/echo", "x", session="lore")
     short = echo.id[:10]
     assert f"%paseo attach {short}" in complete("%paseo attach ")
@@ -97,7 +106,7 @@ def test_agents_models_sessions_and_runs(complete: Completer, repo: Path) -> Non
 def test_completion_starts_no_agent_and_is_quick(complete: Completer, repo: Path) -> None:
     for number in range(3):
         paseo.run("demo/echo", f"{number}").stop()
-    lines = ("%paseo attach ", "%%paseo claude/", "%%paseo demo/echo --worktree ", "%paseo r")
+    lines = ("%paseo attach ", "%%paseo opencode/", "%%paseo demo/echo --worktree ", "%paseo r")
     for line in lines:
         complete(line)
     took: list[float] = []
