@@ -42,11 +42,11 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
     """The environment for a run that is brought back, from whoever brings it back. UsageProblem
     names a variable that the run was started with and that is missing now."""
     known: dict[str, str] = {}
+    why = ""
     try:
-        agent = f"{spec.provider}/{spec.model}" if spec.model else spec.provider
-        known = registry.resolve(agent, project).env
-    except (UsageProblem, NotTrusted):
-        pass  # the provider need not be known here: the spec has its command
+        known = registry.environment_of(spec.provider, spec.command[0], project)
+    except (UsageProblem, NotTrusted) as error:
+        why = f" ({error})"  # it matters only where a variable is missing
     if any(name.startswith(PREFIX) for name in spec.env_names):
         known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
     merged = environment(known)
@@ -54,7 +54,7 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
     if missing:
         raise UsageProblem(
             f"run {spec.run_id} was started with {', '.join(missing)}, which is not set here:"
-            f" set it (os.environ[{missing[0]!r}] = …), then try again"
+            f" set it (os.environ[{missing[0]!r}] = …), then try again{why}"
         )
     return merged
 

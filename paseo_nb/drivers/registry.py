@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from .. import config, declared
-from ..errors import UsageProblem
+from ..errors import NotTrusted, UsageProblem
 from ..installing import bin_folder
 from ..model import Mode
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
@@ -177,19 +177,14 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         raise UsageProblem(unknown_provider(name, known))
     provider = known[name]
     if not provider.trusted:
-        raise not_trusted(Path(str(provider.folder)) / PROJECT_FILE, f"says what runs as {name!r}")
+        raise _untrusted(provider)
     if slash and not model:
         raise UsageProblem(f"{agent!r} names no model: write {name}/MODEL, or {name} alone")
     chosen = model or provider.default_model
     extra = _model_arguments(provider, chosen)
     folders = _agent_folders(project)
     command = [*_command(provider, folders, project, environment), *provider.args, *extra]
-    env = {key: value for key, value in provider.switches.items() if key not in environment}
-    env |= {key: _filled(value, key, provider, environment) for key, value in provider.env.items()}
-    beside = os.path.dirname(command[0])
-    if beside in (*folders, str(bin_folder())):  # its own helpers, node say, may lie beside it
-        path = env.get("PATH", environment.get("PATH", os.defpath))
-        env["PATH"] = os.pathsep.join([*(folders if beside in folders else [beside]), path])
+    env = _environment(provider, command[0], folders, environment)
     seen = {**environment, **env}
     if provider.extends == api.NAME and provider.packages:
         api.check(agent.strip(), chosen, seen)
@@ -217,12 +212,42 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
     )
 
 
+def environment_of(name: str, program: str, project: Path) -> dict[str, str]:
+    """What a provider gives an agent of its own beyond the inherited environment, where the program
+    (an absolute path) is known: it need not be found again. Nothing for a provider that is not
+    known here. UsageProblem for an unset `${VAR}`, NotTrusted as in `resolve`."""
+    provider = providers(project).get(name)
+    if provider is None:
+        return {}
+    if not provider.trusted:
+        raise _untrusted(provider)
+    return _environment(provider, program, _agent_folders(project), os.environ)
+
+
 def find_program(provider: Provider, project: Path) -> str | None:
     """Where a provider's program lies, absolute; None where it is not installed."""
     try:
         return _command(provider, _agent_folders(project), project, os.environ)[0]
     except UsageProblem:
         return None
+
+
+def _untrusted(provider: Provider) -> NotTrusted:
+    file = Path(str(provider.folder)) / PROJECT_FILE
+    return not_trusted(file, f"says what runs as {provider.name!r}")
+
+
+def _environment(
+    provider: Provider, program: str, folders: list[str], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Its switches and variables, and a PATH with the program's own folder where we know that."""
+    env = {key: value for key, value in provider.switches.items() if key not in environment}
+    env |= {key: _filled(value, key, provider, environment) for key, value in provider.env.items()}
+    beside = os.path.dirname(program)
+    if beside in (*folders, str(bin_folder())):  # its own helpers, node say, may lie beside it
+        path = env.get("PATH", environment.get("PATH", os.defpath))
+        env["PATH"] = os.pathsep.join([*(folders if beside in folders else [beside]), path])
+    return env
 
 
 def _profile(asked: str, project: Path) -> tuple[config.Profile, dict[str, Any]]:

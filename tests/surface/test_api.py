@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 
 import paseo_nb as paseo
 from paseo_nb import aio
+from paseo_nb.drivers import demo
 
 
 def git(repo: Path, *args: str) -> str:
@@ -277,6 +280,28 @@ def test_a_resumed_run_names_a_missing_variable(
     run.send("again").wait()
     found = subprocess.run(["grep", "-rl", "very-secret-value", ".paseo_nb"], cwd=repo)
     assert found.returncode == 1, "the value is nowhere on the disk"
+
+
+def test_a_run_goes_on_when_its_cli_has_left_the_path(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "leaves").write_text(f'#!/bin/sh\nexec {shlex.join(demo.command())} "$@"\n')
+    (tools / "leaves").chmod(0o755)
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{path}")
+    monkeypatch.setenv("GIVEN", "1")
+    # Registered providers last as long as the process, so this one is nobody else's.
+    paseo.register_provider("leaves", ["leaves"], {"FROM_IT": "x", "FILLED": "${GIVEN}"})
+    run = paseo.run("leaves/echo", "one").stop()
+    monkeypatch.setenv("PATH", path)
+    run.send("two").wait(60)
+    assert "two" in run.text
+    run.stop()
+    monkeypatch.delenv("GIVEN")
+    with pytest.raises(paseo.UsageProblem, match="FILLED needs GIVEN, which is not set"):
+        run.send("three")
 
 
 def test_two_kernels_and_a_terminal_at_once(repo: Path) -> None:
