@@ -160,7 +160,7 @@ def _agent(provider: Provider, facts: AgentFacts) -> Check:
         return Check(name, True, "comes with us, needs no model")
     tested = {True: "tested", False: "not the tested version", None: ""}[facts.tested]
     parts = [f"{facts.version} ({facts.found})" if facts.version else str(facts.found), tested]
-    if provider.keys or facts.signed_in:
+    if provider.sign_in or facts.signed_in:
         parts.append(
             f"signed in: {facts.signed_in}" if facts.signed_in else "no key, not signed in"
         )

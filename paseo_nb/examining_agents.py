@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,9 @@ import msgspec
 from .asking_agents import ASK_S
 from .asking_agents import ask as ask_agent
 from .drivers import registry
+from .drivers.differing import home_of
 from .drivers.jsonrpc import RequestError
-from .drivers.provider import Provider
+from .drivers.provider import Provider, place
 from .errors import PaseoError, UsageProblem
 from .installing import bin_folder
 from .pinned import AGENTS, version_in
@@ -89,7 +91,7 @@ def _facts(provider: Provider, project: Path, ask: bool) -> AgentFacts:
         permissions=None if can.permissions is None else " ".join(can.permissions) or "none",
         effort=can.effort,
         usage=can.usage or None,
-        sessions=_shown(provider.sessions),
+        sessions=_shown(provider.sessions, os.environ),
         notes=provider.notes,
     )
     if not provider.trusted:
@@ -107,14 +109,22 @@ def _facts(provider: Provider, project: Path, ask: bool) -> AgentFacts:
     except PaseoError as error:
         facts.problem = str(error)
         return facts
+    env = {**os.environ, **resolved.env}
+    facts.sessions = _shown(provider.sessions, env)
     if not provider.scripted:
-        _look_at_version(facts, provider, {**os.environ, **resolved.env})
-        facts.signed_in = _signed_in(provider, {**os.environ, **resolved.env})
+        _look_at_version(facts, provider, env)
+        facts.signed_in = _signed_in(provider, env)
     if ask and facts.problem is None:
         _ask(facts, provider, resolved)
-    if facts.problem is None and not facts.next_step and provider.keys and not facts.signed_in:
-        facts.next_step = f"sign in: {provider.sign_in}"
+    if facts.problem is None and not facts.signed_in:
+        _tell_to_sign_in(facts, provider)
     return facts
+
+
+def _tell_to_sign_in(facts: AgentFacts, provider: Provider) -> None:
+    step = f"sign in: {provider.sign_in}"
+    if provider.sign_in and step not in facts.next_step:
+        facts.next_step = "; ".join(one for one in (step, facts.next_step) if one)
 
 
 def _look_at_version(facts: AgentFacts, provider: Provider, env: Mapping[str, str]) -> None:
@@ -142,18 +152,24 @@ def _signed_in(provider: Provider, env: Mapping[str, str]) -> str | None:
     for name in provider.keys:
         if env.get(name):
             return name
-    for place, word in provider.signed_in:
-        file = Path(place).expanduser()
+    for told, pattern in provider.signed_in:
+        shown = place(told, env)
         with contextlib.suppress(OSError):
-            if word.encode() in file.read_bytes():
-                return place
+            if re.search(pattern.encode(), _path(shown, env).read_bytes()):
+                return shown
     return None
 
 
-def _shown(place: str | None) -> str | None:
-    if place is None:
+def _shown(told: str | None, env: Mapping[str, str]) -> str | None:
+    if told is None:
         return None
-    return place if Path(place).expanduser().exists() else f"{place} (not made yet)"
+    shown = place(told, env)
+    return shown if _path(shown, env).exists() else f"{shown} (not made yet)"
+
+
+def _path(shown: str, env: Mapping[str, str]) -> Path:
+    """What `~` stands for is the agent's home, which its provider may have set."""
+    return home_of(env) / shown[2:] if shown.startswith("~/") else Path(shown)
 
 
 def told_version(command: list[str], env: Mapping[str, str]) -> str | None:
@@ -206,8 +222,7 @@ def _ask(facts: AgentFacts, provider: Provider, resolved: registry.Resolved) -> 
     facts.effort = told.effort or facts.effort
     if told.signed_in is not None:
         facts.signed_in = told.signed_in or None
-        if not told.signed_in and provider.sign_in:
-            steps = (f"sign in: {provider.sign_in}", facts.next_step)
-            facts.next_step = "; ".join(step for step in steps if step)
+        if not told.signed_in:
+            _tell_to_sign_in(facts, provider)
     if told.problem is not None:
         facts.problem, facts.next_step = told.problem, told.hint or facts.next_step

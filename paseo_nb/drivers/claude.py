@@ -78,8 +78,8 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
-    signed_in=(("~/.claude/.credentials.json", "accessToken"),),
+    signed_in=(("${CLAUDE_CONFIG_DIR:-~/.claude}/.credentials.json", "accessToken"),),
     sign_in="run `claude` and type /login",
-    sessions="~/.claude/projects",
+    sessions="${CLAUDE_CONFIG_DIR:-~/.claude}/projects",
     capabilities=CAPABILITIES,
 )

@@ -72,11 +72,14 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     signed_in=(
-        ("~/.codex/auth.json", "access_token"),
-        ("~/.codex/auth.json", '"sk-'),
-        ("~/.codex/config.toml", "model_provider"),
+        ("${CODEX_HOME:-~/.codex}/auth.json", "access_token"),
+        ("${CODEX_HOME:-~/.codex}/auth.json", '"sk-'),
+        (
+            "${CODEX_HOME:-~/.codex}/config.toml",
+            r"(?m)^\s*model_provider\s*=\s*(?![\"']openai[\"'])\S",
+        ),
     ),
     sign_in="codex login",
-    sessions="~/.codex/sessions",
+    sessions="${CODEX_HOME:-~/.codex}/sessions",
     capabilities=CAPABILITIES,
 )

@@ -127,8 +127,8 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_BASE_URL"),
-    signed_in=(("~/.copilot/config.json", '"login"'),),
+    signed_in=(("${COPILOT_HOME:-~/.copilot}/config.json", '"login"'),),
     sign_in="copilot login",
-    sessions="~/.copilot/session-state",
+    sessions="${COPILOT_HOME:-~/.copilot}/session-state",
     capabilities=CAPABILITIES,
 )

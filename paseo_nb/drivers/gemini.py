@@ -195,8 +195,8 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
-    signed_in=(("~/.gemini/oauth_creds.json", "token"),),
+    signed_in=(("${GEMINI_CLI_HOME:-~}/.gemini/oauth_creds.json", "token"),),
     sign_in="gemini, then choose how to sign in; or set GEMINI_API_KEY",
-    sessions="~/.gemini/tmp",
+    sessions="${GEMINI_CLI_HOME:-~}/.gemini/tmp",
     capabilities=CAPABILITIES,
 )

@@ -135,10 +135,10 @@ def provider() -> Provider:
         extends=NAME,
         keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENCODE_CONFIG_CONTENT"),
         signed_in=(
-            ("~/.local/share/opencode/auth.json", "type"),
-            ("~/.config/opencode/opencode.json", "provider"),
+            ("${XDG_DATA_HOME:-~/.local/share}/opencode/auth.json", "type"),
+            ("${XDG_CONFIG_HOME:-~/.config}/opencode/opencode.json", r'(?m)^[^/\n]*"provider"\s*:'),
         ),
         sign_in="opencode auth login",
-        sessions="~/.local/share/opencode",
+        sessions="${XDG_DATA_HOME:-~/.local/share}/opencode",
         capabilities=CAPABILITIES,
     )

@@ -125,8 +125,11 @@ PROVIDER = Provider(
     notes=NOTES,
     extends=NAME,
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY"),
-    signed_in=(("~/.pi/agent/auth.json", "type"), ("~/.pi/agent/models.json", "apiKey")),
+    signed_in=(
+        ("${PI_CODING_AGENT_DIR:-~/.pi/agent}/auth.json", "type"),
+        ("${PI_CODING_AGENT_DIR:-~/.pi/agent}/models.json", "apiKey"),
+    ),
     sign_in="pi, then /login",
-    sessions="~/.pi/agent/sessions",
+    sessions="${PI_CODING_AGENT_DIR:-~/.pi/agent}/sessions",
     capabilities=CAPABILITIES,
 )

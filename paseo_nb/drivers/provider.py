@@ -6,6 +6,8 @@ from plain ACP, capabilities, usage, measured. `registry` collects them and the 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +15,14 @@ from msgspec import Meta
 
 ModelBy = Literal["argv", "session"]
 Source = Literal["built-in", "user", "project", "registered"]
+
+_OWN_FOLDER = re.compile(r"\$\{(\w+):-([^}]*)\}")
+
+
+def place(text: str, environment: Mapping[str, str]) -> str:
+    """A path as a person reads it, with a variable's value (or the default) for `${VAR:-default}`;
+    `~` stays."""
+    return _OWN_FOLDER.sub(lambda found: environment.get(found[1]) or found[2], text)
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +60,9 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     wants_model: no session can be opened before a model is named.
     `switches` are variables that the agent gets unless the environment has them already.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
-    or of the files `signed_in` (path, a word that is in it then) lets it work; `sign_in` is what to
-    do where there is none; `sessions` is where it keeps them.
+    or of the files `signed_in` (path, a regular expression found in it then) lets it work;
+    `sign_in` is what to do where there is none; `sessions` is where it keeps them. A path may begin
+    with `${VAR:-default}`, see `place`.
     `packages`: Python packages that must be importable, beside the program.
     `folder` is where a user's relative paths start; `extends` the built-in provider it is at heart.
     """

@@ -93,6 +93,76 @@ def test_a_key_or_the_agents_own_sign_in_lets_it_work(
     assert "signed in: GEMINI_API_KEY" in named(diagnose(project), "agent gemini").detail
 
 
+def test_an_agent_that_has_no_key_variable_is_told_to_sign_in(
+    project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODEX_HOME", raising=False)
+    program(tools, "codex", f"echo {AGENTS['codex'].version}")
+    check = named(diagnose(project), "agent codex")
+    assert (check.ok, check.fix) == (None, "sign in: codex login")
+    assert "not signed in" in check.detail
+    program(tools, "codex", "echo 0.1.0")
+    assert named(diagnose(project), "agent codex").fix.startswith("sign in: codex login; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "signed_in"),
+    [
+        ('model = "x"\n model_provider = "mine"\n', True),
+        ('# model_provider = "mine"\n', False),
+        ('model_provider = "openai"\n', False),
+        ('[model_providers.mine]\nname = "mine"\n', False),
+    ],
+)
+def test_codex_with_an_endpoint_of_ones_own(
+    project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch, text: str, signed_in: bool
+) -> None:
+    monkeypatch.delenv("CODEX_HOME", raising=False)
+    program(tools, "codex", f"echo {AGENTS['codex'].version}")
+    (Path.home() / ".codex").mkdir()
+    (Path.home() / ".codex" / "config.toml").write_text(text)
+    detail = named(diagnose(project), "agent codex").detail
+    assert ("signed in: ~/.codex/config.toml" in detail) is signed_in
+
+
+@pytest.mark.parametrize(
+    ("agent", "variable", "file", "text", "sessions"),
+    [
+        ("codex", "CODEX_HOME", "auth.json", '{"access_token": "x"}', "sessions"),
+        ("claude", "CLAUDE_CONFIG_DIR", ".credentials.json", '{"accessToken": "x"}', "projects"),
+        ("copilot", "COPILOT_HOME", "config.json", '{"login": "x"}', "session-state"),
+        ("gemini", "GEMINI_CLI_HOME", ".gemini/oauth_creds.json", '{"token": 1}', ".gemini/tmp"),
+        ("opencode", "XDG_DATA_HOME", "opencode/auth.json", '{"type": "api"}', "opencode"),
+    ],
+)
+def test_an_agent_whose_files_lie_elsewhere(
+    project: Path,
+    tools: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    agent: str,
+    variable: str,
+    file: str,
+    text: str,
+    sessions: str,
+) -> None:
+    program(tools, agent, f"echo {AGENTS[agent].version}")
+    for provider in registry.built_in().values():
+        for key in provider.keys:
+            monkeypatch.delenv(key, raising=False)
+    monkeypatch.delenv(variable, raising=False)
+    there = tmp_path / "elsewhere" / file
+    there.parent.mkdir(parents=True)
+    there.write_text(text)
+    (tmp_path / "elsewhere" / sessions).mkdir(parents=True, exist_ok=True)
+    assert "not signed in" in named(diagnose(project), f"agent {agent}").detail
+    monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
+    check = named(diagnose(project), f"agent {agent}")
+    assert (check.ok, check.fix) == (True, "")
+    assert f"signed in: {there}" in check.detail
+    assert f"sessions: {tmp_path / 'elsewhere' / sessions}" in check.detail.split("; ")
+
+
 def test_a_named_provider_is_asked_what_it_can(project: Path, tools: Path) -> None:
     (check,) = diagnose(project, ["demo"])
     assert check.ok is True
