@@ -312,8 +312,14 @@ _MCP = """## `[mcp.NAME]`
 An MCP server: a `command` with `args` and `env` (files beside the settings may be relative), or a
 `url` with `headers` (and `type`: `http`, the default, or `sse`). `${VAR}` in any of them takes a
 value from your environment when an agent starts. `mcp=` of a launch goes over the profile's, name
-by name. A key that stands there as it is never gets into a run's files either; whoever goes on with
-the run from another process must then have it in the variable that is named.
+by name.
+
+What may be a key and stands there as it is never gets into a run's files either: any header's value
+of 8 characters and more (but of `Accept`, `Content-Type`, `User-Agent` and such), and, by their
+names (auth, key, token, secret, password, credential, cookie, session), shorter headers, variables
+in `env`, options in `args` and parts of a `url`, and a password in one. A key under another name
+belongs into `${VAR}`. Whoever goes on with such a run from another process must have the key in the
+variable that is then named; what stands in the settings is found there.
 
 ```toml
 [mcp.docs]

@@ -1,7 +1,8 @@
 """Keys that stand as they are in MCP servers: put into variables, so that no spec holds them.
 
-What is called a secret goes by its name: a header, a variable of a server's, an argument or a part
-of its URL. `${VAR}` that is there already stays.
+Any header's value may be one, but of those that never carry a key, and short ones. Otherwise what
+is called a secret goes by its name: a variable of a server's, an argument, a part of its URL.
+`${VAR}` that is there already stays.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ PREFIX = "PASEO_MCP_"
 _NAMED = r"(?:auth|key|token|secret|passw|pwd|credential|cookie|session)"
 _SECRET = re.compile(_NAMED, re.IGNORECASE)
 _SCHEME = re.compile(r"((?:Bearer|Basic|Token|ApiKey)[ ]+)?(.+)", re.IGNORECASE | re.DOTALL)
+_HARMLESS = re.compile(
+    r"accept(?:-\w+)?|cache-control|connection|content-type|host|mcp-protocol-version|origin|referer"
+    r"|user-agent",
+    re.IGNORECASE,
+)
+_WORTH = 8  # characters: a shorter value is masked nowhere (`masking.MIN_LENGTH`)
 _FLAG = re.compile(rf"--?[\w-]*{_NAMED}[\w-]*", re.IGNORECASE)
 _FLAG_VALUE = re.compile(rf"({_FLAG.pattern}=)(.+)", re.IGNORECASE | re.DOTALL)
 _IN_URL = re.compile(
@@ -39,9 +46,11 @@ def _without(server: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
         values[name] = value
         return f"${{{name}}}"
 
-    def pair(one: dict[str, str]) -> dict[str, str]:
+    def pair(one: dict[str, str], is_header: bool) -> dict[str, str]:
         found = _SCHEME.fullmatch(one["value"])
-        if found is None or not _SECRET.search(one["name"]):
+        named = _SECRET.search(one["name"]) is not None
+        unknown = is_header and _HARMLESS.fullmatch(one["name"]) is None
+        if found is None or not (named or (unknown and len(one["value"]) >= _WORTH)):
             return one
         return {**one, "value": (found[1] or "") + kept(one["name"], found[2])}
 
@@ -51,7 +60,7 @@ def _without(server: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     told = dict(server)
     for field in ("headers", "env"):
         if field in told:
-            told[field] = [pair(one) for one in told[field]]
+            told[field] = [pair(one, field == "headers") for one in told[field]]
     if "url" in told:
         told["url"] = _IN_URL.sub(in_url, told["url"])
     if "args" in told:

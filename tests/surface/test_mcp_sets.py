@@ -134,6 +134,15 @@ def test_a_literal_key_is_handed_over_never_written_and_kept_for_going_on(repo: 
     assert subprocess.run(go_on, env=named, capture_output=True).returncode == 0
 
 
+def test_a_key_in_a_header_of_any_name_is_never_written(repo: Path) -> None:
+    server = {"url": "http://127.0.0.1:9/mcp", "headers": {"X": LITERAL}}
+    run = paseo.run("demo/echo", "one", mcp={"web": server})
+    [raw] = [line for line in run.events()["raw"] if '"mcpServers"' in str(line)]
+    assert '"value":"•••"' in raw.replace(" ", ""), "the agent was handed it"
+    run.stop()
+    assert not on_disk(repo, LITERAL)
+
+
 def test_a_literal_key_of_the_settings_is_there_for_every_process(
     repo: Path, settings: Path
 ) -> None:
@@ -151,12 +160,23 @@ def _lift(**server: Any) -> tuple[dict[str, Any], dict[str, str]]:
 
 def test_what_counts_as_a_key() -> None:
     url = "https://u:pw-12345@h.example/mcp?team=blue&api_key=abc-123&x=1"
-    told, values = _lift(url=url, headers={"Cookie": "a=b", "Accept": "x/y", "Auth": "${MINE}"})
+    told, values = _lift(
+        url=url, headers={"Cookie": "a=b", "Accept": "application/json", "Auth": "${MINE}"}
+    )
     assert told["url"] == (
         "https://u:${PASEO_MCP_S_URL}@h.example/mcp?team=blue&api_key=${PASEO_MCP_S_URL_2}&x=1"
     )
-    assert [one["value"] for one in told["headers"]] == ["${PASEO_MCP_S_COOKIE}", "x/y", "${MINE}"]
+    assert [one["value"] for one in told["headers"]] == [
+        "${PASEO_MCP_S_COOKIE}",
+        "application/json",
+        "${MINE}",
+    ]
     assert sorted(values.values()) == ["a=b", "abc-123", "pw-12345"]
+    told, values = _lift(url="http://h", headers={"X": "lit-0123", "Y": "Bearer 9", "Z": "blue"})
+    assert [one["value"] for one in told["headers"]] == [
+        "${PASEO_MCP_S_X}", "Bearer ${PASEO_MCP_S_Y}", "blue",
+    ]  # fmt: skip
+    assert sorted(values.values()) == ["9", "lit-0123"]
     args = ["--token=abc", "--api-key", "def", "--verbose", "x", "--secret", "--next"]
     told, values = _lift(command="sh", args=args, env={"DB_PASSWORD": "ghi", "LEVEL": "3"})
     assert told["args"] == [
