@@ -154,6 +154,7 @@ def _spec(session: Session, resolved: registry.Resolved) -> RunSpec:
         model_by=resolved.model_by,
         auth_method=resolved.auth_method,
         extends=resolved.extends,
+        tested=resolved.tested,
         title=session.title,
         env_names=sorted(resolved.env),
         write_roots=[session.cwd],

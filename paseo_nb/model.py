@@ -305,7 +305,8 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     """Everything needed to start or resume a run: written once, before anything starts.
 
     `extends` is the built-in provider that `provider` is at heart (None in older runs: its own
-    name says it). `command` is resolved; `env_names` are the variables handed to the agent beyond
+    name says it); `tested` is the version that it tells where it is the tested one. `command` is
+    resolved; `env_names` are the variables handed to the agent beyond
     the inherited environment, names only: values never touch the disk.
     """
 
@@ -316,6 +317,7 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     cwd: str
     dialect: str = "acp"
     extends: str | None = None
+    tested: str | None = None
     model: str | None = None
     model_by: Literal["argv", "session"] = "argv"
     prompt: list[dict[str, Any]] = []

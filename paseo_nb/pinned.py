@@ -44,6 +44,11 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
         return self.packages[0].version
 
     @property
+    def told(self) -> str:
+        """The version that it tells when a run starts it: of what speaks to us, an adapter say."""
+        return self.packages[-1].version
+
+    @property
     def folder(self) -> str:
         """What its folder's name ends with: the versions of all its packages."""
         return "-".join(package.version for package in self.packages)

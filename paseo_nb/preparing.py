@@ -281,6 +281,7 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         cwd=str(cwd),
         dialect=resolved.dialect,
         extends=resolved.extends,
+        tested=resolved.tested,
         model=resolved.model,
         model_by=resolved.model_by,
         prompt=prepared.blocks,

@@ -29,7 +29,7 @@ from .acp_reading import (
 from .acp_services import Services
 from .differing import differences_of
 from .jsonrpc import METHOD_NOT_FOUND, Calls, RequestError
-from .seat import AgentProblem, Seat, TurnResult
+from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
 
 PROTOCOL = 1
@@ -227,6 +227,7 @@ class AcpDialect(Calls):
                     "Install a version of the agent that speaks it.",
                 )
             )
+        compare_versions(self.seat, as_str(as_dict(told.get("agentInfo")).get("version")))
         self.capabilities = as_dict(told.get("agentCapabilities"))
         self._auth_methods = as_list(told.get("authMethods"))
         if self.seat.spec.auth_method:

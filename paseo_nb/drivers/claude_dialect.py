@@ -37,7 +37,7 @@ from .claude_wire import (
     user_message,
 )
 from .names import resolve_name
-from .seat import AgentProblem, Seat, TurnResult
+from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import decode
 
 EFFORTS: dict[str, str] = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), "")
@@ -286,6 +286,7 @@ class ClaudeDialect:
             raise AgentProblem(Problem("start_timeout", said)) from None
         except ControlError as error:
             raise AgentProblem(not_begun(str(error))) from error
+        compare_versions(self.seat, as_str(told.get("claude_code_version")))
         mode = spec.agent_mode
         if mode is None and told.get("current_permission_mode") not in (None, "default"):
             mode = "default"  # the user's own settings must not open what this run's mode closes

@@ -27,11 +27,11 @@ from .codex_items import (
     turn_problem,
 )
 from .codex_lines import QUIET, SUBAGENT, Envelope, Params, notice_kind, sight, sight_of_blob
-from .codex_settings import Access, Models, input_items, mcp_servers
+from .codex_settings import Access, Models, input_items, mcp_servers, version_of
 from .codex_strict import strict
 from .jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Calls, RequestError
 from .names import same_name
-from .seat import AgentProblem, Seat, TurnResult
+from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import decode
 
 LISTED_S, ENDED_S = 5.0, 3.0
@@ -228,11 +228,11 @@ class CodexDialect(Calls):
             self.seat.own("warning", message=f"{error} (it goes on with what the session has)")
 
     async def _initialize(self) -> None:
-        about = {"name": "paseo_nb", "title": "paseo_nb", "version": __version__}
+        us = {"clientInfo": {"name": "paseo_nb", "title": "paseo_nb", "version": __version__}}
         # experimentalApi: only there one can list and end the commands that an interrupt leaves.
         can = {"experimentalApi": True, "requestAttestation": False}
-        told = {"clientInfo": about, "capabilities": can}
-        await self.request("initialize", told, self.start_s)
+        told = await self.request("initialize", {**us, "capabilities": can}, self.start_s)
+        compare_versions(self.seat, version_of(told))
         self.notify("initialized")
 
     async def _check_login(self) -> None:

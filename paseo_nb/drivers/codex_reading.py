@@ -8,7 +8,6 @@ comes in items, each streamed, then told whole: an item that was not streamed is
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -34,11 +33,10 @@ from .codex_items import (
     turn_problem,
     usage_of,
 )
-from .codex_settings import AGENT_MODES, agent_mode, thread_options
+from .codex_settings import AGENT_MODES, agent_mode, thread_options, version_of
 from .reading import Fact
 
 TAIL = 16_000  # characters of a running command's output that are shown
-_VERSION = re.compile(r"/(\d[\w.+-]*)")
 _PLAN_STATUS = {"inProgress": "in_progress"}
 _SPEECH = frozenset({"agent_message_chunk", "agent_thought_chunk"})
 _SILENT = frozenset({"usage_update", "model_call", "tool_call_update", "config_option_update"})
@@ -194,8 +192,7 @@ class CodexReading:
         """What an answer to a request of ours tells."""
         if kind == "initialize:result":
             self._turns.clear()
-            version = _VERSION.search(as_str(result.get("userAgent")) or "")
-            about = {"name": "codex", "title": "Codex", "version": version and version.group(1)}
+            about = {"name": "codex", "title": "Codex", "version": version_of(result)}
             return [("agent_info", about)]
         if kind == "turn/start:result":
             self._turns.add(str(as_dict(result.get("turn")).get("id")))

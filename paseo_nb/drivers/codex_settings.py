@@ -3,6 +3,7 @@ schema."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ BY_MODE: dict[Mode, str] = {
     "auto": "danger-full-access",
 }
 PLAN = "plan"
+_VERSION = re.compile(r"/(\d[\w.+-]*)")
 AGENT_MODES = (
     PLAN,
     *SANDBOXES,
@@ -210,3 +212,9 @@ def thread_options(model: str | None, mode: str | None, effort: Any) -> list[Jso
         for ident, category, value in told
         if value
     ]
+
+
+def version_of(initialized: Json) -> str | None:
+    """Codex's own version, by its answer to `initialize`."""
+    found = _VERSION.search(as_str(initialized.get("userAgent")) or "")
+    return found and found.group(1)

@@ -23,6 +23,7 @@ from .. import config, declared
 from ..errors import NotTrusted, UsageProblem
 from ..installing import bin_folder
 from ..model import Mode
+from ..pinned import AGENTS
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
 from . import acp_command, api, demo
 from .provider import ModelBy, Provider, ProviderTable
@@ -54,6 +55,7 @@ class Resolved(msgspec.Struct, kw_only=True):
     effort: str | None = None
     scripted: bool = False
     extends: str = "acp"
+    tested: str | None = None
     mcp: tuple[str, ...] | None = None
     tells_cost: bool | None = None
     mcp_set: dict[str, Any] = {}
@@ -206,6 +208,7 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         effort=effort,
         scripted=provider.scripted,
         extends=provider.extends,
+        tested=AGENTS[provider.extends].told if provider.extends in AGENTS else None,
         mcp=provider.capabilities.mcp,
         tells_cost=provider.capabilities.cost,
         mcp_set=mcp_set,

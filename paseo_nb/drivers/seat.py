@@ -128,6 +128,16 @@ class Seat(Protocol):
         ...
 
 
+def compare_versions(seat: Seat, version: str | None) -> None:
+    """Say so where an agent, by what it tells of itself, is another version than the tested one."""
+    tested, name = seat.spec.tested, seat.spec.at_heart
+    if tested is None or version == tested:
+        return
+    told = "no version" if version is None else f"version {version}"
+    said = f"{name} tells {told}; {tested} is the one that is tested: paseo-nb install {name}"
+    seat.own("warning", message=said, tested=tested, version=version)
+
+
 class Dialect(Protocol):
     """What a dialect offers to the supervisor.
 

@@ -314,6 +314,25 @@ def test_another_model_than_asked_for_is_flagged_on_the_run(project: Project) ->
     assert history.model_answered == "gpt-5-mini"
 
 
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("2.0.0", []),
+        ("1.9.0", ["tells version 1.9.0; 2.0.0 is the one that is tested"]),
+        (None, ["tells no version; 2.0.0 is the one that is tested"]),
+    ],
+)
+def test_another_version_than_the_tested_one_is_flagged_on_the_run(
+    project: Project, version: str | None, said: list[str]
+) -> None:
+    told = {"protocolVersion": 1, "agentInfo": {"name": "p", "version": version}}
+    does = {"initialize": [{"id": "$id", "result": told}]}
+    _, _, history = play(project, text("hi"), DONE, does=does, extends="gemini", tested="2.0.0")
+    assert [warning.split(": ")[0] for warning in history.warnings] == [
+        f"gemini {words}" for words in said
+    ]
+
+
 def test_an_mcp_server_that_the_agent_does_not_take_is_an_error(project: Project) -> None:
     """Of an agent that nothing is known of: by what it announces."""
     server = {"name": "mine", "type": "http", "url": "http://127.0.0.1:9/", "headers": []}

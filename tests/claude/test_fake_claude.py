@@ -377,6 +377,12 @@ def test_secrets_are_not_in_its_arguments(stage: Stage) -> None:
     assert len(stage.project.own(run_id, "agent_started")) == 1
 
 
+def test_a_version_that_is_not_the_tested_one(stage: Stage) -> None:
+    history = stage.ended(stage.start([BEGUN, result()], tested="2.1.329"))
+    (warning,) = history.warnings
+    assert warning.startswith("claude tells no version; 2.1.329 is the one that is tested")
+
+
 def test_steering_where_it_cannot_be_taken_is_queued(stage: Stage) -> None:
     run_id = stage.start([BEGUN, says("working"), {"await": "control_request"}, result()],
                          [BEGUN, says("second"), result()])  # fmt: skip

@@ -391,6 +391,12 @@ def test_plans_warnings_limits_and_other_models(project: Project) -> None:
     assert (history.model_answered, history.title) == ("b", "A name")
 
 
+def test_another_version_than_the_tested_one(project: Project) -> None:
+    assert Codex(project, [DONE], tested="0.169.0").ended().warnings == []
+    (warning,) = Codex(project, [DONE], tested="0.170.0").ended().warnings
+    assert "tells version 0.169.0; 0.170.0 is the one that is tested" in warning
+
+
 # ---------------------------------------------------------------- settings
 
 

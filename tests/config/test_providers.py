@@ -13,6 +13,7 @@ import pytest
 
 from paseo_nb.drivers.registry import providers, register_provider, resolve
 from paseo_nb.errors import UsageProblem
+from paseo_nb.pinned import AGENTS
 
 
 def program(folder: Path, name: str, text: str = "#!/bin/sh\nexit 0\n") -> Path:
@@ -87,6 +88,8 @@ def test_opencode_model_keeps_its_slashes_and_is_chosen_in_the_session(
     assert (found.provider, found.model) == ("opencode", "fake/fake-model")
     assert found.model_by == "session"
     assert found.command == [str(where), "acp"]
+    assert found.tested == AGENTS["opencode"].version
+    assert resolve("demo", project).tested is None
 
 
 def test_gemini_model_is_an_argument_and_a_key_signs_in(
