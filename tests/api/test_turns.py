@@ -86,7 +86,8 @@ def test_it_mends_the_sample_over_every_api(launch: Launch, repo: Path, kind: st
     assert b"OK" in done.stderr
     kinds = [(u["kind"], u["status"]) for u in api.updates("tool_call")]
     assert [k for k, _ in kinds] == ["execute", "read", "edit", "read", "edit", "execute"]
-    assert all(r["status"] == "completed" for r in api.tool_results())
+    statuses = [r["status"] for r in api.tool_results()]
+    assert statuses == ["failed", *["completed"] * 5], "the tests fail at first"
     diffs = [c for r in api.tool_results() for c in r["content"] if c["type"] == "diff"]
     assert [Path(d["path"]).name for d in diffs] == ["offsets.py", "durations.py"]
     assert all(d["oldText"] != d["newText"] for d in diffs)
@@ -207,6 +208,8 @@ def test_failures_of_tools_go_back_to_the_model(
     results = [r.text for r in server.conversations[-1].results]
     for (what, (_, words)), result in zip(WRONG.items(), results, strict=True):
         assert words in result, (what, result)
+    ended = {u["status"] for u in api.tool_results()}
+    assert ended == {"failed"}, "a command with an exit code, too"
     assert (repo / "twice.txt").read_text() == "a\na\n"
 
 

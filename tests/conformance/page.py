@@ -33,7 +33,7 @@ server of its own. A ✓ is a case that passes; any other cell is an expected di
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *_facts(), "", *_cases(), "", *_usage()]) + "\n"
+    return "\n".join([_HEAD, *_facts(), "", *_cases(), "", *_failures(), "", *_usage()]) + "\n"
 
 
 def _facts() -> Iterator[str]:
@@ -78,6 +78,14 @@ def _cases() -> Iterator[str]:
 def _cell(provider: str, case: str) -> str:
     difference = DIFFERENCES.get((provider, case))
     return PASS if difference is None else difference.reason
+
+
+def _failures() -> Iterator[str]:
+    yield "## A command that ends with an exit code"
+    yield ""
+    yield "A command whose exit code is not 0 is a tool call with the outcome `failed` with `demo`,"
+    yield "`api`, `claude`, `codex` and `pi`. `copilot`, `gemini` and `opencode` tell such a call as"
+    yield "`completed`, and so does its row: look for the exit code in its output."
 
 
 def _usage() -> Iterator[str]:

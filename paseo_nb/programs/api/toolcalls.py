@@ -93,7 +93,8 @@ class ToolCall:
             raise ToolFailed(f"{type(error).__name__}: {error}") from error
         raw = {"text": done.text} if done.raw is None else done.raw
         content = done.content or [text_content(done.text)]
-        await self._client.update(self._change("completed", content=content, rawOutput=raw))
+        status = "failed" if done.failed else "completed"
+        await self._client.update(self._change(status, content=content, rawOutput=raw))
         return done
 
     def _outside(self, paths: list[str]) -> bool:

@@ -17,12 +17,14 @@ class ToolFailed(Exception):
 
 class Done(NamedTuple):
     """What a tool gives back: `text` for the model, `content` (ACP; the text if empty) and `raw`
-    for the client. `image`: bytes and media type, for the model."""
+    for the client. `image`: bytes and media type, for the model. `failed`: it was done, and what it
+    did failed, as a command does that ends with an exit code."""
 
     text: str
     content: list[dict[str, Any]] = []  # noqa: RUF012 (never changed)
     raw: Any = None
     image: tuple[bytes, str] | None = None
+    failed: bool = False
 
 
 class Work(NamedTuple):

@@ -75,4 +75,4 @@ class Shell(Tool):
             ended = f"[exit code {done.code}]" if done.code else ""
         text = "\n".join(part for part in (output or "[no output]", ended) if part)
         raw = {"exitCode": done.code, "output": output}
-        return Done(text, [text_content(text)], raw)
+        return Done(text, [text_content(text)], raw, failed=done.code != 0)
