@@ -201,8 +201,9 @@ class Commands:
         try:
             await asyncio.wait_for(link.dialect.set_option(what, value), 70)
         except AgentProblem as error:
-            hint = f" {error.problem.hint}" if error.problem.hint else ""
-            raise Refusal(error.problem.code, error.problem.message + hint) from error
+            problem = error.problem
+            hint = f". {problem.hint}" if problem.hint else ""
+            raise Refusal(problem.code, problem.message.rstrip(".") + hint) from error
         except TimeoutError:
             raise Refusal("timeout", "the agent did not answer") from None
         supervisor.keep_choice(what, value)

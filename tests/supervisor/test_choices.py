@@ -24,7 +24,7 @@ def test_choices_are_checked_and_hold_for_later_processes(project: Project) -> N
     project.command(run_id, "set_mode", mode="read")
     project.ended(run_id)
     for verb, value, said in (
-        ("set_model", "plannr", "Nearest: planner"),
+        ("set_model", "plannr", "knows no model 'plannr'[.] Nearest: planner"),
         ("set_effort", "extreme", "knows no effort 'extreme'"),
         ("set_agent_mode", "nowhere", "knows no agent mode 'nowhere'"),
     ):
