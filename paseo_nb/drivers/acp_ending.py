@@ -12,7 +12,8 @@ import msgspec
 
 from ..model import Outcome, Problem, Usage
 from .acp_reading import AcpReading, Json, as_str
-from .differing import Account, Differences, model_problem
+from .differing import Account, Differences
+from .failing import model_problem
 from .names import same_name
 from .seat import Seat, TurnResult
 

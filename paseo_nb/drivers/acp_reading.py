@@ -13,9 +13,11 @@ import msgspec
 
 from ..model import TOKENS, Event, Line, Problem, Usage
 from .differing import differences_of
+from .failing import model_problem
 
 Json = dict[str, Any]
 MODEL_CALL = "_paseo_nb/model_call"  # what our own agents tell beyond ACP
+INTERNAL = -32603  # what JSON-RPC calls a failure of the agent's own: of its model, mostly
 NO_MESSAGE = "the agent reported an error without a message"
 # Updates that tell of the present: they count even where they come amid replayed history.
 PRESENT = frozenset(
@@ -80,7 +82,7 @@ _chunk_decoder = msgspec.json.Decoder(_Chunk)
 class AcpReading:
     """ACP, with what differs by provider."""
 
-    version = 3
+    version = 4
 
     def __init__(self, provider: str = "") -> None:
         self.differences = differences_of(provider)
@@ -369,7 +371,7 @@ def minus(later: Usage, earlier: Usage) -> Usage:
 
 
 def problem_of(error: Any) -> Problem:
-    """A JSON-RPC error in words."""
+    """A JSON-RPC error in words; with what to do where its model failed."""
     said = as_str(error)
     error = as_dict(error)
     data = error.get("data")
@@ -385,4 +387,9 @@ def problem_of(error: Any) -> Problem:
         return Problem(cause, message, hint)
     if code == "-32000":
         return Problem("auth", message, "Sign in to the agent in a terminal, then try again.")
+    number = as_int(error.get("code"))
+    if number == INTERNAL:
+        return model_problem(message, unknown=code)
+    if number is not None and 400 <= number < 600:
+        return model_problem(message, number, unknown=code)
     return Problem(code, message)

@@ -55,7 +55,7 @@ class Kept(msgspec.Struct):
 class ClaudeReading:
     """Claude Code's stream-json."""
 
-    version = 1
+    version = 2
 
     def __init__(self, provider: str = "") -> None:
         self._kept = Kept()

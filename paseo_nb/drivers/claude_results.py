@@ -7,8 +7,14 @@ from typing import Any
 
 from ..model import Problem, Usage
 from .acp_reading import Json, as_dict, as_int, as_list, as_str
+from .failing import model_problem
 
 LIMITS = {"error_max_turns", "error_max_budget_usd"}
+_HINTS = {
+    "auth": "Run `claude` in a terminal and /login there, or set ANTHROPIC_API_KEY; try again.",
+    "model_not_found": "Name a model that your account has: opus, sonnet, haiku or a full name.",
+    "context_overflow": "Start a new run, or send /compact first.",
+}
 
 
 def usage_of(told: Json) -> Usage:
@@ -57,18 +63,13 @@ def problem_of(result: Json) -> Problem:
     subtype = as_str(result.get("subtype")) or "error"
     status = as_int(result.get("api_error_status"))
     message = said or (f"the model's API answered HTTP {status}" if status else subtype)
-    lowered = message.lower()
-    if status in (401, 403) or "/login" in lowered or "invalid api key" in lowered:
-        hint = "Run `claude` in a terminal and /login there, or set ANTHROPIC_API_KEY; try again."
-        return Problem("auth", message, hint)
-    if status == 429:
-        return Problem("rate_limit", message, "Wait a while, then send the prompt again.")
-    if status == 404:
-        hint = "Name a model that your account has: opus, sonnet, haiku or a full name."
-        return Problem("unknown_model", message, hint)
+    if "/login" in message.lower():
+        return Problem("auth", message, _HINTS["auth"])
     if subtype == "error_max_structured_output_retries":
         return Problem("schema", message, "The model did not keep to the schema: simplify it.")
-    return Problem(f"http_{status}" if status else subtype, message)
+    if subtype not in ("success", "error"):
+        return Problem(subtype, message)
+    return model_problem(message, status, _HINTS)
 
 
 def number(value: Any) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ..model import Problem, Usage
 from .acp_reading import Json, as_dict, as_int, as_list, as_str, problem_of
+from .failing import model_problem
 from .jsonrpc import RequestError
 
 STATUSES = {
@@ -244,21 +245,20 @@ _RETRY = re.compile(r"(\d+)\s*/\s*(\d+)")
 _HINTS = {
     "auth": "Run `codex login` in a terminal, or set the key that its config.toml names.",
     "rate_limit": "Wait, or choose another model; Codex has tried again already.",
-    "usage_limit": "Your plan's limit is used up: wait until it is reset, or use an API key.",
-    "context_window": "Start a new run, or send /compact first.",
+    "quota": "Your plan's limit is used up: wait until it is reset, or use an API key.",
+    "context_overflow": "Start a new run, or send /compact first.",
     "model_not_found": "Name a model that your account or endpoint has: codex/MODEL.",
 }
 _CODES = {
     "unauthorized": "auth",
     "rateLimitExceeded": "rate_limit",
-    "usageLimitExceeded": "usage_limit",
-    "sessionBudgetExceeded": "usage_limit",
-    "contextWindowExceeded": "context_window",
-    "serverOverloaded": "overloaded",
-    "internalServerError": "model_error",
+    "usageLimitExceeded": "quota",
+    "sessionBudgetExceeded": "quota",
+    "contextWindowExceeded": "context_overflow",
+    "serverOverloaded": "server_error",
+    "internalServerError": "server_error",
     "modelNotFound": "model_not_found",
 }
-_BY_STATUS = {401: "auth", 403: "auth", 404: "model_not_found", 429: "rate_limit"}
 REFUSING = frozenset({"cyberPolicy", "misalignmentPolicyViolation", "inferenceHookDenied"})
 LIMITING = frozenset({"contextWindowExceeded", "sessionBudgetExceeded"})
 
@@ -275,12 +275,13 @@ def error_info(error: Json) -> tuple[str, int | None]:
 def turn_problem(error: Json) -> Problem:
     """Why a turn failed, in words a user can act on."""
     name, status = error_info(error)
-    code = _CODES.get(name) or _BY_STATUS.get(status or 0) or ("http" if status else "model_error")
     message = as_str(error.get("message")) or "Codex reported a failure without a message"
     more = as_str(error.get("additionalDetails"))
     if more and more not in message:
         message = f"{message}: {more}"
-    return Problem(code, message, _HINTS.get(code))
+    problem = model_problem(message, status, _HINTS)
+    code = _CODES.get(name) or ("model_error" if name in REFUSING else problem.code)
+    return problem if code == problem.code else Problem(code, message, _HINTS.get(code))
 
 
 def retry(error: Json) -> Json:

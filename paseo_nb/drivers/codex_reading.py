@@ -74,7 +74,7 @@ class Memory(msgspec.Struct):
 class CodexReading:
     """The app-server protocol, version 2."""
 
-    version = 1
+    version = 2
 
     def __init__(self, provider: str = "") -> None:
         self._kept = Memory()

@@ -10,7 +10,8 @@ import msgspec
 
 from ..model import Usage
 from .acp_reading import as_dict, as_int, as_str
-from .differing import Account, Differences, Json, Lines, home_of, model_problem
+from .differing import Account, Differences, Json, Lines, home_of
+from .failing import model_problem
 from .provider import Capabilities, Provider
 
 NAME = "copilot"

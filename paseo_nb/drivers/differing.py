@@ -160,15 +160,3 @@ def home_of(environment: Mapping[str, str]) -> Path:
     """The home folder of a process with this environment."""
     home = environment.get("HOME")
     return Path(home) if home else Path.home()
-
-
-def model_problem(message: str, status: int | None = None) -> Problem:
-    """Why a model's answer failed, with what to do about it."""
-    if status is None:
-        found = re.search(r"\b([45]\d\d)\b", message)
-        status = int(found[1]) if found else None
-    if status in (401, 403):
-        return Problem("auth", message, "Sign in to the agent, or set its key, then try again.")
-    if status == 429:
-        return Problem("rate_limit", message, "Wait for the limit to pass, then send again.")
-    return Problem("model_error", message, "Send again; the model's endpoint failed.")

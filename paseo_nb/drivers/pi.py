@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..model import Problem, Usage
 from .acp_reading import as_dict, as_int, as_str
-from .differing import Account, Differences, Json, Lines, home_of, model_problem
+from .differing import Account, Differences, Json, Lines, home_of
+from .failing import model_problem
 from .provider import Capabilities, Provider
 
 NAME = "pi"
@@ -42,9 +42,7 @@ def read_record(entries: list[Json]) -> Account:
         if message.get("role") != "assistant":
             continue
         if message.get("stopReason") == "error":
-            problem = model_problem(
-                _words(as_str(message.get("errorMessage")) or "the model failed")
-            )
+            problem = model_problem(as_str(message.get("errorMessage")) or "the model failed")
             continue
         problem = None
         told = _usage(as_dict(message.get("usage")))
@@ -73,16 +71,6 @@ def _usage(told: Json) -> Usage:
         source="session file",
         scope="turn",
     )
-
-
-def _words(message: str) -> str:
-    """`500: {"message": "…"}` as words."""
-    status, _, rest = message.partition(": ")
-    try:
-        told = as_str(as_dict(json.loads(rest)).get("message"))
-    except ValueError:
-        return message
-    return f"{status}: {told}" if told else message
 
 
 DIFFERENCES = Differences(

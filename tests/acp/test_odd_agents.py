@@ -159,7 +159,7 @@ def test_ids_as_text_updates_as_requests_and_requests_we_do_not_know(project: Pr
         ({"session/prompt": [[{"id": "$id", "result": None}]]}, None, ""),
         ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "cancelled"}}]]}, "agent_cancelled", "nobody cancelled"),
         ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "brand_new"}}]]}, None, ""),
-        ({"session/prompt": [[{"id": "$id", "error": {"code": 429, "message": "slow down", "data": {"message": "in 5 s"}}}]]}, "429", "slow down: in 5 s"),
+        ({"session/prompt": [[{"id": "$id", "error": {"code": 429, "message": "slow down", "data": {"message": "in 5 s"}}}]]}, "rate_limit", "slow down: in 5 s"),
         ({"session/prompt": [[{"$exit": 255}]]}, "agent_exit", "exit code 255"),
         ({"session/prompt": [[{"$exit": 137}]]}, "agent_killed", "signal 9"),
     ],

@@ -302,7 +302,9 @@ def test_outcomes_and_errors() -> None:
 @pytest.mark.parametrize(
     ("error", "message", "code"),
     [
-        ({"code": -32603, "message": "Internal error", "data": {"details": "no such model"}}, "Internal error: no such model", "-32603"),
+        ({"code": -32603, "message": "Internal error", "data": {"details": "no such model"}}, "Internal error: no such model", "model_not_found"),
+        ({"code": -32603, "message": "Internal error"}, "Internal error", "-32603"),
+        ({"code": 401, "message": '{"error":{"code":401,"message":"bad key"}}'}, "HTTP 401: bad key", "auth"),
         ({"code": -32000, "message": "Authentication required"}, "Authentication required", "auth"),
         ({"code": 1, "message": "Rate limited", "data": "Rate limited"}, "Rate limited", "1"),
         ("boom", "boom", "error"),

@@ -122,7 +122,7 @@ def command_line(pid: int) -> bytes:
 
 
 @each
-@pytest.mark.parametrize(("status", "code"), [(500, "model_error"), (401, "auth")])
+@pytest.mark.parametrize(("status", "code"), [(500, "server_error"), (401, "auth")])
 def test_a_failing_model_is_an_error_with_its_cause(
     repo: Path, server: ModelServer, set_up: Any, name: str, status: int, code: str
 ) -> None:

@@ -195,9 +195,11 @@ def test_a_result_of_a_turn_of_its_own_does_not_answer_our_prompt(stage: Stage) 
 
 
 FAILURES: list[tuple[dict[str, Any], str, str, str]] = [
-    ({"is_error": True, "result": "API Error: 500", "api_error_status": 500}, "error", "http_500", ""),
+    ({"is_error": True, "result": "API Error: 500", "api_error_status": 500}, "error", "server_error", "again"),
     ({"is_error": True, "result": "Not logged in · Please run /login"}, "error", "auth", "/login"),
     ({"is_error": True, "result": "slow down", "api_error_status": 429}, "error", "rate_limit", "Wait"),
+    ({"is_error": True, "result": "API Error: Connection refused (ECONNREFUSED)"}, "error",
+      "unreachable", "network"),
     ({"is_error": True, "subtype": "error_during_execution", "result": None,
       "terminal_reason": "aborted_streaming"}, "error", "agent_cancelled", "again"),
     ({"is_error": True, "subtype": "error_max_turns", "result": None}, "limit", "error_max_turns", ""),

@@ -267,18 +267,19 @@ def test_a_turn_lasts_until_its_sub_agents_are_done(repo: Path, server: ModelSer
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(500, "http_500"), (429, "rate_limit"), (401, "auth"), (404, None)]
+    ("status", "code"),
+    [(500, "server_error"), (429, "rate_limit"), (401, "auth"), (404, "model_not_found")],
 )
 def test_failures_are_errors(
-    repo: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch, status: int, code: str | None
+    repo: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch, status: int, code: str
 ) -> None:
     monkeypatch.setenv("CLAUDE_CODE_MAX_RETRIES", "1")
     server.enqueue(behaviours.error(status, times=None))
     run = settle(paseo.start("claude/sonnet", "boom", mode="auto", timeout=100))
     assert run.state == "error"
     assert run.error is not None
-    assert code in (None, run.error.code), run.error
-    assert run.error.hint or status == 500
+    assert run.error.code == code, run.error
+    assert run.error.hint
     if status in (500, 429):
         notes = [i.text for i in run.history().items if i.title == "retry"]
         assert len(notes) == 1

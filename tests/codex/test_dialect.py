@@ -50,8 +50,8 @@ def test_a_retry_is_told_and_the_turn_goes_on(project: Project) -> None:
         ("unauthorized", "error", "auth"),
         ({"httpConnectionFailed": {"httpStatusCode": 401}}, "error", "auth"),
         ({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}, "error", "rate_limit"),
-        ("usageLimitExceeded", "error", "usage_limit"),
-        ("contextWindowExceeded", "limit", "context_window"),
+        ("usageLimitExceeded", "error", "quota"),
+        ("contextWindowExceeded", "limit", "context_overflow"),
         ("cyberPolicy", "refused", "model_error"),
         ({"newKindOfFailure": {"x": 1}}, "error", "model_error"),
         (None, "error", "model_error"),
@@ -62,7 +62,7 @@ def test_a_failed_turn_says_why(project: Project, info: Any, outcome: str, code:
     turn = Codex(project, [failed]).ended().turns[0]
     assert turn.error is not None
     assert (turn.outcome, turn.error.code, turn.error.message) == (outcome, code, "it broke")
-    if code in ("auth", "rate_limit", "usage_limit"):
+    if code in ("auth", "rate_limit", "quota"):
         assert turn.error.hint
 
 

@@ -277,7 +277,7 @@ def test_an_error_of_the_model_is_an_error(world: World) -> None:
     run = paseo.start("codex", "go", mode="auto")
     world.project.until(lambda: run.state == "error", 60)
     assert run.error is not None
-    assert run.error.code == "model_error"
+    assert run.error.code == "server_error"
     retries = [item.text for item in run.history().items if item.title == "retry"]
     assert len(retries) == 1
     assert retries[0].startswith("retry 1 of 1")

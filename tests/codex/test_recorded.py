@@ -79,7 +79,7 @@ def test_the_recorded_exchange(project: Project) -> None:
     failed = codex.ended(7).turns[-1]
     assert failed.outcome == "error"
     assert failed.error is not None
-    assert failed.error.code == "model_error"
+    assert failed.error.code == "server_error"
     assert failed.error.message.startswith("We’re currently experiencing high demand")
 
     project.command(codex.run_id, "stop")

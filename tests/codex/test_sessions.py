@@ -193,7 +193,7 @@ def test_a_turn_that_never_ended_and_one_that_failed(home: Path) -> None:
     assert turns["prompt"].tolist() == ["first", "second", "third", "fourth"]
     assert turns["outcome"].tolist() == ["interrupted", "limit", "error", "interrupted"]
     problems = [turn.error and turn.error.code for turn in run.history().turns]
-    assert problems == [None, "context_window", "rate_limit", None]
+    assert problems == [None, "context_overflow", "rate_limit", None]
     assert [item.text for item in run.history().items if item.title == "steer"] == ["into it"]
     assert run.history().model_answered == "gpt-6.1-sol"
 
@@ -352,7 +352,7 @@ def test_a_session_of_a_terminal_is_taken_over(server: ModelServer, model: str) 
     history = run.history()
     assert [turn.outcome for turn in history.turns] == [*["end_turn"] * 3, "error", "end_turn"]
     assert history.turns[3].error is not None
-    assert history.turns[3].error.code == "model_error"
+    assert history.turns[3].error.code == "server_error"
     calls = [(call.tool_name, call.kind, call.outcome) for call in history.tool_calls.values()]
     assert calls == [
         ("shell", "execute", "completed"),

@@ -24,6 +24,7 @@ CODES = {
     "rejected": -32019,
     "bad_answer": -32020,
     "mcp": -32021,
+    "disconnected": -32022,
 }
 _AGAIN = (said.ModelRateLimitError, said.ModelServerError, said.ModelUnavailableError)
 
@@ -66,10 +67,12 @@ def explain(error: Exception, endpoint: Endpoint) -> RpcError:
             return failure("rate_limit", f"{asked} is rate limited{http}: {text}", **where)
         case said.ModelTimeoutError() | said.ModelRequestTimeout():
             return failure("timeout", f"{asked} did not answer in time: {text}", **where)
+        case said.ModelConnectionError() if error.phase == "read":
+            hint = "Its answer was cut off on its way: send again."
+            return failure("disconnected", f"{asked} broke off: {text}", hint, **where)
         case said.ModelConnectionError():
-            what = "broke off" if error.phase == "read" else "could not be reached"
             hint = f"Start the model server, or set {endpoint.url_variable} to its address."
-            return failure("unreachable", f"{asked} {what}: {text}", hint, **where)
+            return failure("unreachable", f"{asked} could not be reached: {text}", hint, **where)
         case said.ModelServerError() | said.ModelUnavailableError():
             return failure("server_error", f"{asked} failed{http}: {text}", **where)
         case said.ModelAPIError():
