@@ -66,6 +66,8 @@ class History:
         self.agent_version: str | None = None
         self.model_answered: str | None = None
         self.agent_mode: str | None = None
+        self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
+        self._asking: dict[str, dict[str, str]] = {}
         self.host: str | None = None
         self.boot_id: str | None = None
         self.title: str | None = None
@@ -550,7 +552,16 @@ class History:
         if data.get("state"):
             self.state = str(data["state"])
 
+    def _own_command(self, line: Line, data: dict[str, Any]) -> None:
+        verb, args = str(data.get("verb")), as_dict(data.get("args"))
+        value = as_str(args.get("mode") if verb == "set_mode" else args.get("value"))
+        if verb in ("set_mode", "set_model", "set_effort") and value is not None:
+            self._asking[str(data.get("id"))] = {verb.removeprefix("set_"): value}
+
     def _own_command_result(self, line: Line, data: dict[str, Any]) -> None:
+        wish = self._asking.pop(str(data.get("id")), None)
+        if wish is not None and data.get("ok"):
+            self.asked = {**self.asked, **wish}
         if not data.get("ok") or not self.turn_open or self._turn_command != data.get("id"):
             self.commands_done.add(str(data.get("id")))
 

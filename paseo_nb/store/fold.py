@@ -31,6 +31,8 @@ class Carry(msgspec.Struct, omit_defaults=True):
     agent_version: str | None = None
     model_answered: str | None = None
     agent_mode: str | None = None
+    asked: dict[str, str] = {}
+    asking: dict[str, dict[str, str]] = {}
     host: str | None = None
     title: str | None = None
     ended: str | None = None
@@ -52,7 +54,7 @@ class Carry(msgspec.Struct, omit_defaults=True):
 
 _KEPT = (
     "seq", "last_us", "state", "archived", "session_id", "agent_version", "model_answered",
-    "agent_mode", "host", "title", "ended", "error", "git_head", "prompt", "started_us",
+    "agent_mode", "asked", "host", "title", "ended", "error", "git_head", "prompt", "started_us",
     "finished_us",
 )  # fmt: skip
 
@@ -98,6 +100,7 @@ class Fold(History):
             last = msgspec.structs.replace(last, text="", prompt="")
         return Carry(
             **{name: getattr(self, name) for name in _KEPT},
+            asking=dict(self._asking),
             reported_cost=self._reported_cost,
             cost_before=self._cost_before,
             reading=self.reading.memory(),
@@ -112,6 +115,7 @@ class Fold(History):
     def _restore(self, carry: Carry) -> None:
         for name in _KEPT:
             setattr(self, name, getattr(carry, name))
+        self.asked, self._asking = dict(carry.asked), dict(carry.asking)
         self._reported_cost, self._cost_before = carry.reported_cost, carry.cost_before
         if carry.reading is not None:
             self.reading.recall(carry.reading)

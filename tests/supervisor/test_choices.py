@@ -14,6 +14,7 @@ import pytest
 from kit import Project, check_invariants
 
 from paseo_nb.errors import UsageProblem
+from paseo_nb.store import advance, frames
 
 
 def test_choices_are_checked_and_hold_for_later_processes(project: Project) -> None:
@@ -35,11 +36,18 @@ def test_choices_are_checked_and_hold_for_later_processes(project: Project) -> N
     project.send(run_id, "anything")
     history = project.ended(run_id, turns=2)
     assert "plan of 5 entries" in history.text, "the model that was chosen"
+    asked = ["model_asked", "effort", "permission_mode"]
+    for _ in range(2):  # from the journal, then from the index
+        row = frames.runs(project.host.home, run=run_id, columns=asked).iloc[0]
+        assert row.tolist() == ["planner", "high", "read"], "what was asked for last, not at launch"
+        advance(project.host.home)
     assert (history.agent_mode, history.model_answered) == ("plan", "planner")
     project.command(run_id, "set_model", value="writer")
     project.command(run_id, "set_agent_mode", value="default")
     project.send(run_id, "notes.txt")
     history = project.ended(run_id, turns=3)
+    row = frames.runs(project.host.home, run=run_id, columns=asked).iloc[0]
+    assert row.tolist() == ["writer", "high", "read"], "what the index has, and what came after"
     assert not (project.root / "notes.txt").exists(), "mode read, still"
     assert [asked.outcome for asked in history.permissions.values()] == ["denied"]
     check_invariants(project, run_id)

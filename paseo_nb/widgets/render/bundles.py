@@ -45,7 +45,7 @@ def metadata(history: History, spec: RunSpec) -> dict[str, Any]:
         "paseo_nb": {
             "run_id": spec.run_id,
             "agent": agent_of(history, spec),
-            "model_asked": spec.model,
+            "model_asked": history.asked.get("model", spec.model),
             "model_answered": history.model_answered,
             "turns": len(history.turns),
             "tokens": total_tokens(usage),

@@ -21,7 +21,7 @@ def title_of(history: History, spec: RunSpec) -> str:
 
 def agent_of(history: History, spec: RunSpec) -> str:
     """`provider/model`, as asked for, else as answered."""
-    model = spec.model or history.model_answered
+    model = history.asked.get("model", spec.model) or history.model_answered
     return f"{spec.provider}/{model}" if model else spec.provider
 
 
