@@ -17,15 +17,16 @@ from typing import Any
 
 from ..model import Problem
 from .acp_reading import Json, as_dict, as_list, as_str
-from .claude_fitting import NEW, command_line, content_of, mcp_server
+from .claude_fitting import NEW, command_line, content_of, mcp_server, model_named
 from .claude_meter import Meter
 from .claude_results import problem_of, spent_usd
-from .claude_system import MODES
+from .claude_system import EFFORTS, MODES
 from .claude_tools import ALWAYS, CHANGING, permission, suggestions
 from .claude_turn import GONE, HINTS, LONG, Turn, failed, not_begun, outcome_of
 from .claude_wire import (
     PERMISSION,
     QUIET,
+    ControlError,
     Sight,
     answer,
     control,
@@ -40,16 +41,11 @@ from .names import resolve_name
 from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import decode
 
-EFFORTS: dict[str, str] = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), "")
 CONTROL_S = 60.0
 STEER_S = 3600.0  # the supervisor gives it up at the end of the turn
 HOOK = "paseo_nb"
 LIFECYCLE = "msg_lifecycle_v1"
 STATE = "session_state_changed"
-
-
-class ControlError(Exception):
-    """Claude Code refused a control request."""
 
 
 class ClaudeDialect:
@@ -66,13 +62,13 @@ class ClaudeDialect:
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self._cost = 0.0
+        self._models: list[Json] = []
         self._meter = Meter()
         self._turn: Turn | None = None
         self._steers: dict[str, asyncio.Future[bool]] = {}
         self._waiting: dict[str, tuple[str, asyncio.Future[Json]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._count = 0
-        self._can_steer = False
+        self._count, self._can_steer = 0, False
         self._busy: bool | None = None
         self._background: list[str] = []
         self._cancel_asked = False
@@ -287,11 +283,13 @@ class ClaudeDialect:
         except ControlError as error:
             raise AgentProblem(not_begun(str(error))) from error
         compare_versions(self.seat, as_str(told.get("claude_code_version")))
+        self._models = [as_dict(model) for model in as_list(told.get("models"))]
+        as_told = model_named(spec.model or "", self._models) == (spec.model, None)
         mode = spec.agent_mode
         if mode is None and told.get("current_permission_mode") not in (None, "default"):
             mode = "default"  # the user's own settings must not open what this run's mode closes
         for what, value in (
-            ("model", spec.model if spec.model_by == "session" else None),
+            ("model", None if spec.model_by == "argv" and as_told else spec.model),
             ("agent_mode", mode),
             ("effort", spec.effort),
         ):
@@ -367,8 +365,12 @@ class ClaudeDialect:
 
     async def set_option(self, what: str, value: str) -> None:
         """See `seat.Dialect.set_option`."""
+        asked = value
         try:
             if what == "model":
+                value, unknown = model_named(value, self._models)
+                if unknown:
+                    self.seat.own("warning", message=unknown)
                 await self._control("set_model", model=value)
             elif what == "agent_mode":
                 value = resolve_name(what, value, dict.fromkeys(MODES, ""))
@@ -380,7 +382,8 @@ class ClaudeDialect:
             raise AgentProblem(Problem(f"no_{what}", str(error), HINTS.get(value))) from error
         except TimeoutError:
             raise AgentProblem(Problem("timeout", f"no answer in {CONTROL_S:g} s")) from None
-        self.seat.own("option", what=what, value=value)
+        more = {} if asked == value else {"asked": asked}
+        self.seat.own("option", what=what, value=value, **more)
 
     def close(self) -> None:
         """See `seat.Dialect.close`."""

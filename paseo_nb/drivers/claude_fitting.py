@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from .acp_fitting import fit
 from .acp_reading import Json, as_dict, as_list, as_str
+from .names import parts, resolve_name
+from .seat import AgentProblem
 
 TAKES = {"image": True}
 NEW, BACK = "--session-id=", "--resume="
 BUDGET = "--max-budget-usd="
+_SIZE = re.compile(r"(.*?)(\[\w+\])?", re.DOTALL)  # `sonnet[1m]`: with a larger context
+CUSTOM = "Custom model"  # what its list says of a name that it was launched with
 
 
 def sessions_folder(environment: Mapping[str, str]) -> Path:
@@ -37,6 +42,27 @@ def command_line(
     if f"{NEW}{session_id}" in command and not kept:
         return command
     return [*(a for a in command if not a.startswith((NEW, BACK))), f"{BACK}{session_id}"]
+
+
+def model_named(wanted: str, listed: list[Json]) -> tuple[str, str | None]:
+    """The name by which Claude Code takes the model that is meant, and what to warn of: its list
+    has the newest of each kind only, so one that is not in it is asked for all the same."""
+    bare, size = _SIZE.fullmatch(wanted).groups("")  # pyright: ignore[reportOptionalMemberAccess]
+    offered: dict[str, str] = {}
+    for model in listed:
+        if model.get("description") != CUSTOM:
+            offered[str(model.get("value"))] = as_str(model.get("displayName")) or ""
+            offered.setdefault(as_str(model.get("resolvedModel")) or "default", "")
+    if wanted in offered:
+        return wanted, None
+    try:
+        return resolve_name("model", bare, offered) + size, None
+    except AgentProblem as error:
+        words, name = parts(bare), wanted
+        if words and words[0] in offered:  # `Opus 4.8`
+            name = "-".join(["claude", *words]) + size
+        said = f"Claude Code lists no model {wanted!r}: it is asked for {name!r}."
+        return name, f"{said} {error.problem.hint or ''}".strip()
 
 
 def content_of(blocks: list[Json]) -> list[Json]:

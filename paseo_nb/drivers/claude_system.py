@@ -15,6 +15,7 @@ MODES = {
     "dontAsk": "denies what its own rules do not allow",
     "bypassPermissions": "asks for nothing",
 }
+EFFORTS: dict[str, str] = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), "")
 
 
 def introduced(told: Json) -> list[Fact]:

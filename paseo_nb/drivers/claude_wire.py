@@ -32,6 +32,10 @@ _CHUNKS = {
 PERMISSION = "session/request_permission"
 
 
+class ControlError(Exception):
+    """Claude Code refused a control request."""
+
+
 class Delta(msgspec.Struct, gc=False):
     """A piece of what the model says."""
 

@@ -5,6 +5,7 @@ line to print (`$uuid` is the prompt's id, `$session` the session's, `$steer` of
 `$hook` the id of the first hook); `{"raw": text}` prints the
 text; `{"sleep": s}`; `{"await": type}` reads until such a line comes; `{"flood": [n, line]}`;
 `{"stderr": text}`; `{"exit": code}`. `initialize` is answered unless `start` says `{"mute": true}`.
+`answers` and `refuses` (by the request's subtype) are how it answers control requests.
 What it gets is kept in SCRIPT.json.got, a line each; its arguments in SCRIPT.json.argv.
 """
 
@@ -42,7 +43,8 @@ def hear() -> dict[str, Any]:
         names["$hook"] = hooks[0]["hookCallbackIds"][0]
     if message["type"] == "control_request" and not mute:
         ident = message["request_id"]
-        answer: dict[str, Any] = {"subtype": "success", "request_id": ident, "response": {}}
+        told = script.get("answers", {}).get(request["subtype"], {})
+        answer: dict[str, Any] = {"subtype": "success", "request_id": ident, "response": told}
         refused = script.get("refuses", {}).get(request["subtype"])
         if refused:
             answer = {"subtype": "error", "request_id": ident, "error": refused}

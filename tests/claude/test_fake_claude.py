@@ -13,6 +13,7 @@ from kit import Project
 from msgspec import structs
 
 from paseo_nb.drivers import claude
+from paseo_nb.drivers.claude_fitting import CUSTOM
 from paseo_nb.history import History
 from paseo_nb.model import Limits, Turn
 
@@ -27,14 +28,28 @@ class Stage:
         self.project = project
         self.script = project.root / "script.json"
 
-    def start(self, *turns: list[Any], start: Any = (), refuses: Any = None, **more: Any) -> str:
+    def start(
+        self,
+        *turns: list[Any],
+        start: Any = (),
+        refuses: Any = None,
+        answers: Any = None,
+        **more: Any,
+    ) -> str:
         """A run whose agent does that; its first prompt is sent."""
-        plot = {"start": list(start), "turns": turns, "refuses": refuses or {}}
+        plot = {
+            "start": list(start),
+            "turns": turns,
+            "refuses": refuses or {},
+            "answers": answers or {},
+        }
         self.script.write_text(json.dumps(plot))
         arguments = [*claude.ARGS, f"--session-id={SESSION}"]
         command = [sys.executable, FAKE, str(self.script), *arguments]
         limits = more.pop("limits", None) or Limits(idle_s=30, permission_timeout_s=20)
-        spec = self.project.spec("x", "hello", command=command, limits=limits, **more)
+        spec = self.project.spec(
+            more.pop("model", "x"), "hello", command=command, limits=limits, **more
+        )
         spec = structs.replace(spec, provider="claude", dialect="claude")
         self.project.runs.append(spec.run_id)
         asyncio.run(self.project.host.ensure(spec.run_id, spec, self.project.env))
@@ -215,6 +230,42 @@ def test_failures(stage: Stage, told: dict[str, Any], outcome: str, code: str, h
     assert turn.error is not None
     assert turn.error.code == code
     assert hint in (turn.error.hint or "")
+
+
+LISTED = [
+    {
+        "value": "default",
+        "displayName": "Default (recommended)",
+        "resolvedModel": "claude-opus-5-5",
+    },
+    {"value": "opus", "displayName": "Opus", "resolvedModel": "claude-opus-5-5"},
+    {"value": "sonnet", "displayName": "Sonnet", "resolvedModel": "claude-sonnet-5-5"},
+]
+NAMES = [
+    ("sonnet", None, None),
+    ("claude-sonnet-5-5", None, None),
+    ("SONNET", "sonnet", None),
+    ("sonnet[1m]", None, None),
+    ("Sonnet 5.5", "claude-sonnet-5-5", None),
+    ("opus 5.5[1m]", "claude-opus-5-5[1m]", None),
+    ("opus 4.8", "claude-opus-4-8", "'claude-opus-4-8'"),
+    ("gpt-4", "gpt-4", "lists no model 'gpt-4'"),
+]
+
+
+@pytest.mark.parametrize(("asked", "sent", "warned"), NAMES)
+def test_a_models_name_is_looked_up(
+    stage: Stage, asked: str, sent: str | None, warned: str | None
+) -> None:
+    own = {"value": asked, "displayName": asked, "resolvedModel": asked, "description": CUSTOM}
+    told = {"initialize": {"models": [*LISTED, own]}}
+    run_id = stage.start([BEGUN, result()], answers=told, model=asked, model_by="argv")
+    history = stage.ended(run_id)
+    names = [m["request"]["model"] for m in stage.got()
+             if m.get("request", {}).get("subtype") == "set_model"]  # fmt: skip
+    assert names == ([sent] if sent else [])
+    assert [w for w in history.warnings if warned and warned in w] == history.warnings
+    assert len(history.warnings) == (warned is not None)
 
 
 @pytest.mark.parametrize(
