@@ -389,6 +389,18 @@ class History:
             self._reported_cost = float(amount)
             if turn is not None:
                 turn.usage.cost_usd = max(self._reported_cost - self._cost_before, 0.0)
+                self._unreport_zeros()
+
+    def _unreport_zeros(self) -> None:
+        """Zeros of a turn that ended badly are no report, and a cost of 0 is none where no tokens
+        were told: some agents send both where they counted nothing."""
+        turn = self.turns[-1]
+        used = {getattr(turn.usage, name) for name in TOKENS}
+        if used <= {None, 0} and turn.outcome not in (None, "end_turn"):
+            turn.usage = msgspec.structs.replace(turn.usage.without_tokens(None), source=None)
+            used = {None}
+        if used == {None} and turn.outcome is not None and not turn.usage.cost_usd:
+            turn.usage.cost_usd = None
 
     def _on_agent_info(self, line: Line, data: dict[str, Any]) -> None:
         self.agent_name = as_str(data.get("title")) or as_str(data.get("name"))
@@ -470,6 +482,7 @@ class History:
         costs = [usage.cost_usd for usage in calls if usage != Usage()]
         if turn.usage.cost_usd is None and costs and None not in costs:
             turn.usage.cost_usd = sum(cost for cost in costs if cost is not None)
+        self._unreport_zeros()
         left = "interrupted" if outcome == "interrupted" else "cancelled"
         for key, call in self.tool_calls.items():
             if call.turn == turn.turn and call.outcome is None:

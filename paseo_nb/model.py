@@ -107,7 +107,7 @@ class Usage(msgspec.Struct, omit_defaults=True):
         out.scope = self.scope if self.scope == other.scope else "some turns"
         return out
 
-    def without_tokens(self, scope: Scope) -> Usage:
+    def without_tokens(self, scope: Scope | None) -> Usage:
         """The same with no token counts, as they cover no more than `scope`."""
         return msgspec.structs.replace(self, **dict.fromkeys(TOKENS), scope=scope)
 

@@ -86,12 +86,10 @@ def _name_earlier(file: Path) -> None:
 
 
 def usage_of(result: Json) -> Usage:
-    """What stands in `_meta.quota.token_count` of a prompt's answer; it leaves the thoughts out."""
+    """What `_meta.quota.token_count` of a prompt's answer tells of the input, where its file has no
+    call of the turn. Not the output: that leaves the thoughts out."""
     quota = as_dict(as_dict(as_dict(result.get("_meta")).get("quota")).get("token_count"))
-    return Usage(
-        input_tokens=as_int(quota.get("input_tokens")),
-        output_tokens=as_int(quota.get("output_tokens")),
-    )
+    return Usage(input_tokens=as_int(quota.get("input_tokens")) or None)
 
 
 class Chats(msgspec.Struct, frozen=True):

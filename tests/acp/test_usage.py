@@ -55,15 +55,17 @@ def test_copilot_counts_up_within_a_process_and_its_input_has_the_cached_ones() 
     assert (third.input_tokens, third.output_tokens) == (300, 3), "a new process counts from zero"
 
 
-def test_gemini_tells_in_meta_and_zeros_of_a_cancelled_turn_are_no_report() -> None:
+def test_gemini_tells_its_input_in_meta_and_zeros_of_a_cancelled_turn_are_no_report() -> None:
     quota = {"quota": {"token_count": {"input_tokens": 900, "output_tokens": 40}}}
     zeros = dict.fromkeys(USAGE, 0)
-    gemini, cancelled, zero = usages(
+    nothing = {"quota": {"token_count": {"input_tokens": 0, "output_tokens": 0}}}
+    gemini, unanswered, cancelled, zero = usages(
         "gemini", {"stopReason": "end_turn", "_meta": quota},
+        {"stopReason": "end_turn", "_meta": nothing},
         {"stopReason": "cancelled", "usage": zeros}, {"stopReason": "end_turn", "usage": zeros},
     )  # fmt: skip
-    assert (gemini.input_tokens, gemini.output_tokens, gemini.cache_read_tokens) == (900, 40, None)
-    assert cancelled == Usage()
+    assert (gemini.input_tokens, gemini.output_tokens) == (900, None), "40 without the thoughts"
+    assert (unanswered, cancelled) == (Usage(), Usage())
     assert zero.input_tokens == 0
 
 
@@ -84,6 +86,22 @@ def test_cost_is_the_sessions_and_a_turn_gets_its_share() -> None:
     assert shares[3] is None, "other money is no dollars"
     assert history.usage.cost_usd == pytest.approx(0.09)
     assert (history.usage.context_used, history.usage.context_size) == (100, 200)
+
+
+def test_zeros_of_a_turn_that_ended_badly_are_no_report() -> None:
+    zeros = result(2, stopReason="end_turn", usage=dict.fromkeys(USAGE, 0))
+    tape = Tape().put("in", "initialize:result", INITIALIZED)
+    for outcome, amount in (("limit", 0), ("error", 0.5), ("end_turn", 0.5)):
+        tape.begin()
+        tape.take(
+            update("usage_update", used=1, size=9, cost={"amount": amount, "currency": "USD"})
+        )
+        tape.end(outcome, answer=zeros)
+    tape.take(update("usage_update", used=1, size=9, cost={"amount": 0.5, "currency": "USD"}))
+    limit, error, good = [turn.usage for turn in tape.history("opencode").turns]
+    assert (limit.input_tokens, limit.cost_usd, limit.scope) == (None, None, None)
+    assert (error.input_tokens, error.cost_usd) == (None, 0.5), "what it has cost is told"
+    assert (good.input_tokens, good.cost_usd) == (0, 0.0)
 
 
 def test_the_cost_of_each_call_is_the_turns_where_all_were_priced() -> None:
