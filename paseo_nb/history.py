@@ -307,12 +307,14 @@ class History:
             item = self._plan_items[key] = self._add(line, "agent", "plan", text)
         item.text, item.ref, item.finished_us = text, self.plan, line.t
 
-    def _on_permission_request(self, line: Line, data: dict[str, Any]) -> None:
+    def _on_permission_request(
+        self, line: Line, data: dict[str, Any], ident: str | None = None
+    ) -> None:
         tool = as_dict(data.get("tool_call"))
         call_id = as_str(tool.get("toolCallId"))
         known = self.tool_calls.get(f"{line.turn}/{call_id}") if call_id else None
         permission = Permission(
-            id=f"p{line.seq}",
+            id=ident or f"p{line.seq}",
             turn=line.turn,
             tool_call_id=call_id,
             title=as_str(tool.get("title")) or (known.title if known else None),
@@ -512,7 +514,10 @@ class History:
         self._add(line, "system", "note", text, outcome=outcome)
 
     def _own_permission_answer(self, line: Line, data: dict[str, Any]) -> None:
-        permission = self.permissions.get(str(data.get("permission")))
+        ident = str(data.get("permission"))
+        if ident not in self.permissions and data.get("tool_call"):
+            self._on_permission_request(line, data, ident)  # denied before the agent could ask
+        permission = self.permissions.get(ident)
         if permission is not None and permission.answered_us is None:
             permission.answered_us = line.t
             permission.outcome = as_str(data.get("outcome"))

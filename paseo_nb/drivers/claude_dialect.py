@@ -1,8 +1,8 @@
 """Speaking stream-json and its control protocol with Claude Code: the acting half.
 
 Everything but the session's id goes over standard input, so that no secret stands in an argument:
-`initialize` (the schema, and a hook by which mode `read` holds whatever Claude Code's own rules
-allow), `mcp_set_servers`, `set_model`, `set_permission_mode`, `apply_flag_settings` (effort). Each
+`initialize` (the schema, and a hook by which mode `read` and deny rules hold whatever Claude Code's
+own rules allow), `mcp_set_servers`, `set_model`, `set_permission_mode`, `apply_flag_settings` (effort). Each
 prompt has an id of ours; `command_lifecycle` tells what became of it, which is how a message in
 mid-turn is known to have been taken. The reading half is `claude_reading`.
 """
@@ -21,7 +21,7 @@ from .claude_fitting import NEW, command_line, content_of, mcp_server, model_nam
 from .claude_meter import Meter
 from .claude_results import problem_of, spent_usd
 from .claude_system import EFFORTS, MODES
-from .claude_tools import ALWAYS, CHANGING, permission, suggestions
+from .claude_tools import ALWAYS, call_of, hooked, permission, suggestions
 from .claude_turn import GONE, HINTS, LONG, Turn, failed, not_begun, outcome_of
 from .claude_wire import (
     PERMISSION,
@@ -183,20 +183,20 @@ class ClaudeDialect:
         if kind == PERMISSION:
             self._own(ident, self._permission(ident, request, seq))
         elif request.get("subtype") == "hook_callback" and request.get("callback_id") == HOOK:
-            self._write("hook_callback:result", answer(ident, self._before_tool(request)))
+            self._write("hook_callback:result", answer(ident, self._before_tool(request, seq)))
         else:
             self._refuse(ident, f"paseo_nb does not offer {request.get('subtype')}")
 
-    def _before_tool(self, request: Json) -> Json:
-        """Mode `read` forbids what changes anything, whatever Claude Code's own rules allow."""
-        why = self.seat.may_run()
+    def _before_tool(self, request: Json, seq: int) -> Json:
+        """What the run's policy forbids does not run, whatever Claude Code's own rules allow."""
+        call = call_of(request)
+        why = self.seat.forbid(seq, call) if call is not None else None
         if why is None:
             return {}
-        name = as_dict(request.get("input")).get("tool_name")
         decision = {
             "hookEventName": "PreToolUse",
             "permissionDecision": "deny",
-            "permissionDecisionReason": f"{why}, and {name} is not for looking only",
+            "permissionDecisionReason": why,
         }
         return {"hookSpecificOutput": decision}
 
@@ -270,7 +270,7 @@ class ClaudeDialect:
         self.seat.metered(0.0, None)  # a new process counts from zero
         ids = [a.removeprefix(NEW) for a in spec.command if a.startswith(NEW)]
         self.session_id = session_id or next(iter(ids), None)
-        hook = {"PreToolUse": [{"matcher": CHANGING, "hookCallbackIds": [HOOK]}]}
+        hook = {"PreToolUse": [{"matcher": hooked(spec.rules), "hookCallbackIds": [HOOK]}]}
         wishes: Json = {"hooks": hook}
         if spec.schema is not None:
             wishes["jsonSchema"] = spec.schema

@@ -6,8 +6,10 @@ permission is answered by the options that were shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ..model import Rule
 from .acp_reading import Json, as_dict, as_list, as_str
 
 KINDS = {
@@ -138,6 +140,24 @@ def permission(request: Json) -> tuple[Json, list[Json]]:
         options.append({"optionId": ALWAYS, "name": name, "kind": "allow_always"})
     options.append({"optionId": REJECT, "name": "Reject", "kind": "reject_once"})
     return call, options
+
+
+def hooked(rules: Sequence[Rule]) -> str:
+    """The tools that the hook is to be asked about: what changes anything, for mode `read`, which
+    may be set later; every tool where a rule denies something."""
+    return "*" if any(rule.verdict == "deny" for rule in rules) else CHANGING
+
+
+def call_of(request: Json) -> Json | None:
+    """A `hook_callback` before a tool as ACP's tool call; None for the answer to a schema."""
+    told = as_dict(request.get("input"))
+    name = as_str(told.get("tool_name")) or "tool"
+    if name == ANSWER_TOOL:
+        return None
+    return {
+        "toolCallId": as_str(request.get("tool_use_id")),
+        **describe(name, as_dict(told.get("tool_input"))),
+    }
 
 
 def suggestions(request: Json) -> list[Json]:

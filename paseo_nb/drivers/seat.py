@@ -119,8 +119,13 @@ class Seat(Protocol):
         """None if the policy lets the agent write there through us, else why not."""
         ...
 
-    def may_run(self, command: str | None = None) -> str | None:
-        """None if the policy lets the agent run commands (this one, through us), else why not."""
+    def may_run(self, command: str) -> str | None:
+        """None if the policy lets the agent run a command through us, else why not."""
+        ...
+
+    def forbid(self, seq: int, tool_call: dict[str, Any]) -> str | None:
+        """None unless the policy forbids a call that the agent may make unasked: then why, and it
+        is journaled as a question that was denied."""
         ...
 
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:

@@ -73,15 +73,26 @@ class Asking:
             return None
         return f"{path} lies outside the run's folder; mode 'auto' would let it pass"
 
-    def may_run(self, command: str | None = None) -> str | None:
-        """Why we may not run a command for the agent (any, or this one); None where we may."""
+    def may_run(self, command: str) -> str | None:
+        """Why we may not run a command for the agent; None where we may."""
         if self.mode == "read":
             return "mode 'read' forbids commands"
-        if command is None:
-            return None
         rule = self._rule({"kind": "execute", "rawInput": {"command": command}})
         denied = rule is not None and rule.verdict == "deny"
         return f"the rule {rule} forbids {command!r}" if denied else None
+
+    def forbid(self, seq: int, tool_call: dict[str, Any]) -> str | None:
+        """Why the policy forbids a call that its agent may make unasked, journaled as a question
+        that was denied; None where it does not."""
+        decision = self._decide(tool_call)
+        if decision.verdict != "deny":
+            return None
+        asked = {name: tool_call.get(name) for name in ("toolCallId", "title", "kind")}
+        said = self._denied(f"p{seq}", [], decision, asked)
+        return said.message
+
+    def _decide(self, call: dict[str, Any]) -> Decision:
+        return decide(self.mode, call, self.spec.write_roots, self.spec.cwd, self.spec.rules)
 
     def _rule(self, call: dict[str, Any]) -> Rule | None:
         return matching(self.spec.rules, call, named_paths(call), self.spec.cwd)
@@ -98,11 +109,11 @@ class Asking:
     async def ask(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
         """The answer to one request, journaled."""
         ident = f"p{seq}"
-        spec = self.spec
-        decision = decide(self.mode, tool_call, spec.write_roots, spec.cwd, spec.rules)
-        if decision.verdict != "ask":
-            allow = decision.verdict == "allow"
-            return self._answer(ident, options, allow, "policy", rule=decision.rule)
+        decision = self._decide(tool_call)
+        if decision.verdict == "deny":
+            return self._denied(ident, options, decision)
+        if decision.verdict == "allow":
+            return self._answer(ident, options, True, "policy", rule=decision.rule)
         loop = asyncio.get_running_loop()
         waiting = Pending(ident, options, decision, loop.create_future())
         self.pending[ident] = waiting
@@ -202,6 +213,19 @@ class Asking:
                 )
                 waiting.answered.set_result(Answer(None))
 
+    def _denied(
+        self,
+        ident: str,
+        options: list[Any],
+        decision: Decision,
+        asked: dict[str, Any] | None = None,
+    ) -> Answer:
+        """The policy's no. Its words are for the agent: that it is a rule, and no person's whim."""
+        message = f"The user's settings for this run forbid it ({decision.rule}): do without it."
+        return self._answer(
+            ident, options, False, "policy", rule=decision.rule, message=message, asked=asked
+        )
+
     def _answer(
         self,
         ident: str,
@@ -214,6 +238,7 @@ class Asking:
         message: str | None = None,
         edited: dict[str, Any] | None = None,
         cancel: bool = False,
+        asked: dict[str, Any] | None = None,
     ) -> Answer:
         # With a cancel no option: every protocol has a word for a turn that is cancelled.
         chosen = None if cancel else pick_option(options, allow, option_id)
@@ -228,6 +253,7 @@ class Asking:
             rule=rule,
             message=message,
             **({} if edited is None else {"input": edited}),
+            **({} if asked is None else {"tool_call": asked}),
         )
         return Answer(chosen, allow and chosen is not None, message, edited)
 

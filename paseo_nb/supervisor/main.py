@@ -356,9 +356,13 @@ class Supervisor:
         """See `seat.Seat.may_write`."""
         return self.asking.may_write(path)
 
-    def may_run(self, command: str | None = None) -> str | None:
+    def may_run(self, command: str) -> str | None:
         """See `seat.Seat.may_run`."""
         return self.asking.may_run(command)
+
+    def forbid(self, seq: int, tool_call: dict[str, Any]) -> str | None:
+        """See `seat.Seat.forbid`."""
+        return self.asking.forbid(seq, tool_call)
 
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:
         """See `seat.Seat.metered`."""

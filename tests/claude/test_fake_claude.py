@@ -15,7 +15,7 @@ from msgspec import structs
 from paseo_nb.drivers import claude
 from paseo_nb.drivers.claude_fitting import CUSTOM
 from paseo_nb.history import History
-from paseo_nb.model import Limits, Turn
+from paseo_nb.model import Limits, Rule, Turn
 
 FAKE = str(Path(__file__).with_name("fake_claude.py"))
 SESSION = "11111111-2222-4333-8444-555555555555"
@@ -169,6 +169,37 @@ def test_a_request_that_nobody_knows_is_answered_with_an_error(stage: Stage) -> 
     refused = [a for a in stage.answers() if a["subtype"] == "error"]
     assert [a["request_id"] for a in refused] == ["q1", "q2"]
     assert "paint_the_wall" in refused[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "matcher", "name", "given", "denied"),
+    [
+        ([], "mcp__", "Bash", {"command": "ls"}, False),
+        ([Rule("deny", "execute", "git push *")], "*", "Bash", {"command": "git push x"}, True),
+        ([Rule("deny", "execute", "git push *")], "*", "Bash", {"command": "git pull"}, False),
+        ([Rule("deny", "read", "keys/**")], "*", "Read", {"file_path": "keys/a"}, True),
+        ([Rule("deny", "*")], "*", "StructuredOutput", {"word": "x"}, False),
+    ],
+)
+def test_what_a_rule_denies_is_denied_before_its_own_rules_are_asked(
+    stage: Stage, rules: list[Rule], matcher: str, name: str, given: Any, denied: bool
+) -> None:
+    told = {"hook_event_name": "PreToolUse", "tool_name": name, "tool_input": given}
+    looks = asks("h1", "hook_callback", callback_id="$hook", tool_use_id="t1", input=told)
+    run_id = stage.start(
+        [BEGUN, tool("t1", name, **given), looks, {"await": "control_response"}, result()],
+        mode="ask",
+        rules=rules,
+    )
+    history = stage.ended(run_id)
+    hooks = stage.got()[0]["request"]["hooks"]["PreToolUse"]
+    assert matcher in hooks[0]["matcher"]
+    said = stage.answers()[-1]["response"].get("hookSpecificOutput", {})
+    assert said.get("permissionDecision") == ("deny" if denied else None)
+    why = said.get("permissionDecisionReason")
+    rows = [(row.outcome, row.by, row.input, row.message) for row in history.permissions.values()]
+    assert rows == [("denied", "policy", given, why)] * denied
+    assert not denied or f"rule {rules[0]}" in why
 
 
 def test_a_question_that_is_withdrawn(stage: Stage) -> None:

@@ -185,6 +185,41 @@ def test_mode_read_holds_whatever_its_own_settings_allow(repo: Path, server: Mod
     assert outcomes == ["failed", "failed", "completed"]
     assert sorted(p.name for p in repo.glob("*.txt")) == ["notes.txt"]
     assert run.history().agent_mode == "default"
+    rows = run.permissions().to_dict("records")
+    assert [(row["kind"], row["outcome"], row["answered_by"]) for row in rows] == [
+        ("execute", "denied", "policy"), ("edit", "denied", "policy"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("agent_mode", [None, "auto", "acceptEdits"])
+def test_a_deny_rule_holds_whatever_its_own_settings_allow(
+    repo: Path, server: ModelServer, agent_mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IS_SANDBOX", "1")  # root may not begin in bypassPermissions without it
+    own = Path(os.environ["HOME"]) / ".claude/settings.json"
+    own.parent.mkdir(exist_ok=True)
+    allow = {"allow": ["Bash", "Write"], "defaultMode": "bypassPermissions"}
+    own.write_text(json.dumps({"permissions": allow}))
+    server.enqueue(
+        behaviours.command("git push origin main; touch c.txt"),
+        behaviours.write("a.txt", "a\n"),
+        behaviours.command("touch fine.txt"),
+        "done",
+    )
+    run = paseo.run(
+        "claude/sonnet", "try", mode="ask", agent_mode=agent_mode,
+        deny=["execute:git push *", "edit:a.txt"], timeout=100,
+    )  # fmt: skip
+    outcomes = [c.outcome for c in run.history().tool_calls.values()]
+    assert outcomes == ["failed", "failed", "completed"]
+    assert sorted(p.name for p in repo.glob("*.txt")) == ["fine.txt", "notes.txt"]
+    rows = run.permissions().to_dict("records")
+    assert [row["rule"] for row in rows] == [
+        "rule deny execute:git push *", "rule deny edit:a.txt",
+    ]  # fmt: skip
+    heard = [result.text for result in server.conversations[-1].results]
+    assert "rule deny execute:git push *" in heard[0]
+    assert rows[0]["message"] in heard[0]
 
 
 def test_cancel_in_mid_stream_counts_what_it_cost(repo: Path, server: ModelServer) -> None:
