@@ -154,6 +154,9 @@ class AcpDialect(Calls):
         asked = as_dict(params.get("toolCall"))
         call_id = as_str(asked.get("toolCallId"))
         tool_call = _told([*self._tool_calls.get(call_id or "", ()), asked])
+        command = self.differences.command
+        if command and tool_call.get("kind") == "execute" and not tool_call.get("rawInput"):
+            tool_call["rawInput"] = {"command": command(tool_call)}
         answer = await self.seat.permission(seq, tool_call, as_list(params.get("options")))
         outcome: Json = {"outcome": "cancelled"}
         if answer.option_id is not None:

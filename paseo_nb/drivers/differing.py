@@ -122,6 +122,8 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` and `most`. notice: one that the agent says itself, about itself. failure: one that
     tells why the turn failed, though it ends well.
     record: its own record of the session, read after each turn.
+    command: the command of an `execute` call that it asks for without its input; "" where that is
+    not told either.
     effort_as_modes: its modes are levels of thinking.
     offer_files: whether it works by way of our files where they are offered.
     mend_session: called before the agent is launched to load a session, and after it was loaded.
@@ -138,6 +140,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     notice: re.Pattern[str] | None = None
     failure: re.Pattern[str] | None = None
     record: Record | None = None
+    command: Callable[[Json], str] | None = None
     effort_as_modes: bool = False
     offer_files: bool = True
     mend_session: Callable[[str, Mapping[str, str]], None] | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..model import Usage
-from .acp_reading import as_dict, as_int, as_list, decode
+from .acp_reading import as_dict, as_int, as_list, as_str, decode
 from .differing import MAX_RECORD, Account, Differences, Json, entries_of, home_of, now_ms
 from .provider import Capabilities, Provider
 
@@ -85,6 +85,20 @@ def _name_earlier(file: Path) -> None:
     file.rename(earlier)
 
 
+def command_of(tool_call: Json) -> str:
+    """The command that it asks to run: its input is not told, and the title is the command, or (of
+    one over 150 characters) what the model says of it. That stands in the content, too, behind the
+    folder and in brackets."""
+    title = as_str(tool_call.get("title")) or ""
+    said = " ".join(
+        as_str(as_dict(as_dict(block).get("content")).get("text")) or ""
+        for block in as_list(tool_call.get("content"))
+    )
+    letters = r"\W*".join(re.escape(c) for c in title if c.isalnum() or c == "_")
+    described = re.search(rf"\(\W*{letters}\W*\)\s*(\[background\])?\s*$", said)
+    return "" if described else title
+
+
 def usage_of(result: Json) -> Usage:
     """What `_meta.quota.token_count` of a prompt's answer tells of the input, where its file has no
     call of the turn. Not the output: that leaves the thoughts out."""
@@ -151,6 +165,7 @@ def _usage(told: Json) -> Usage:
 
 DIFFERENCES = Differences(
     usage_of=usage_of,
+    command=command_of,
     record=Chats(),
     offer_files=False,
     mend_session=mend_session,

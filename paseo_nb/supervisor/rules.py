@@ -40,7 +40,7 @@ def matching(
 
 
 def command_of(tool_call: dict[str, Any]) -> str | None:
-    """The command that a call runs, as its input tells it."""
+    """The command that a call runs, as its input tells it; "" where it is known not to be told."""
     given = as_dict(tool_call.get("rawInput"))
     for key in _COMMAND_KEYS:
         value = given.get(key)
@@ -57,7 +57,10 @@ def _denies(rule: Rule, tool_call: dict[str, Any], paths: Sequence[str], cwd: st
     """Whether any part of the call is what the rule forbids."""
     if rule.pattern is None:
         return True
-    command = command_of(tool_call) or as_str(tool_call.get("title")) or ""
+    command = command_of(tool_call)
+    if command == "" and rule.kind == "execute":
+        return True  # it may be what the rule forbids
+    command = command or as_str(tool_call.get("title")) or ""
     words = " ".join(_NOISE.sub(" ", command).split())
     parts = [command, words, *(part.strip(" ()\t") for part in _OPERATORS.split(command))]
     plain = " ".join(rule.pattern.rstrip("* ").split())

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from acp_samples import INITIALIZED, Tape, result, update
 
 from paseo_nb.drivers import copilot, gemini, opencode, pi
@@ -94,6 +95,27 @@ def test_a_run_sums_what_its_turns_tell() -> None:
     assert less.cost_usd is not None
     other = whole.plus(Usage(input_tokens=1, source="session file", scope="turn"))
     assert (other.input_tokens, other.source) == (6, "several")
+
+
+@pytest.mark.parametrize(
+    ("title", "said", "command"),
+    [
+        ("pytest -q", "", "pytest -q"),
+        ("pytest -q", "[in /repo] (Runs the tests)", "pytest -q"),
+        ("pytest -q", "[in /repo (old)] (Run pytest -q)", "pytest -q"),
+        ("pytest -q", "[in /repo] ( pytest  -q )", ""),
+        ("pytest\n-q", "[in /repo] (pytest -q) [background]", ""),
+        ("\u0915\u0941", "[in /repo] (\u0915\u0941)", ""),
+        ("...", "[in /repo] (...)", ""),
+        ("", "", ""),
+    ],
+)
+def test_geminis_title_is_the_command_unless_it_is_what_the_model_says_of_it(
+    title: str, said: str, command: str
+) -> None:
+    content = [{"type": "content", "content": {"type": "text", "text": said}}] if said else []
+    call = {"kind": "execute", "title": title, "content": content}
+    assert gemini.command_of(call) == command
 
 
 def test_geminis_empty_files_go_and_one_of_this_minute_is_named_earlier(tmp_path: Path) -> None:

@@ -519,6 +519,15 @@ def test_another_input_is_a_no_and_the_next_prompt_where_the_agent_cannot_take_i
     check_invariants(project, run_id)
 
 
+@pytest.mark.parametrize("verdict", ["allow", "deny"])
+def test_a_command_that_is_not_told_passes_no_rule(verdict: Any) -> None:
+    rules = [Rule(verdict, "execute", "pytest *")]
+    call = {"kind": "execute", "title": "pytest -q", "rawInput": {"command": ""}}
+    mode = "auto" if verdict == "deny" else "ask"
+    told = decide(mode, call, ["/r"], "/r", rules).verdict
+    assert told == ("deny" if verdict == "deny" else "ask")
+
+
 @pytest.mark.parametrize("answer", [{"allow": False}, {"allow": True, "input": {"path": "/b"}}])
 def test_an_agent_that_hears_in_mid_turn_is_told_before_the_no(
     project: Project, answer: dict[str, Any]
