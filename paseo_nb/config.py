@@ -64,7 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Positive | None, Meta(description="Seconds that a turn may take at most.")
     ] = None
     silence: Annotated[
-        Positive | None, Meta(description="Seconds without a sign of the agent that end a turn.")
+        Positive | None,
+        Meta(description="Seconds without a sign of the agent that end a turn; a retry is none."),
     ] = 900.0
     permission_timeout: Annotated[
         NotNegative, Meta(description="Seconds until a permission that nobody answers is denied.")

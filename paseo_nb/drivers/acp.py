@@ -45,7 +45,7 @@ AUTH_REQUIRED = -32000
 class AcpDialect(Calls):
     """One ACP connection. Everything that arrives is already in the journal."""
 
-    quiet = QUIET
+    quiet, retries = QUIET, frozenset({"_paseo_nb/retry"})
     takes_schema = takes_input = takes_reasons = False
     sight = staticmethod(envelope)
     sight_of_blob = staticmethod(envelope_of_blob)

@@ -175,7 +175,10 @@ class ClaudeReading:
         if event.get("type") == "message_start":
             begun = as_dict(event.get("message"))
             ident = as_str(begun.get("id")) or ""
-            call = {"id": ident, "model": begun.get("model"), "usage": as_dict(begun.get("usage"))}
+            # What it tells of the output is of the first word only: the last figures have it all.
+            told = as_dict(begun.get("usage")).items()
+            usage = {k: v for k, v in told if not k.startswith("output")}
+            call: Json = {"id": ident, "model": begun.get("model"), "usage": usage}
             if ours:
                 self._call = call
             self._streamed.add(ident)

@@ -60,6 +60,8 @@ CAPABILITIES = Capabilities(
 # Measured: 0.169.0, on 2 busy cores: ready in 0.22 s by itself, in 0.53 s through us with our own
 # start in it; 142 MB (npm's launcher 50 more), our pair 20 MB. Interrupt 0.02 s; a failed model
 # request: `error` with willRetry at each of `stream_max_retries` retries (5), then the turn fails.
+# A refused connection has no such end: it "waits for network", telling so every 30 s, until our
+# limit of silence, for which a retry is no sign of life.
 MEASURED = "0.169.0"
 
 PROVIDER = Provider(

@@ -89,7 +89,7 @@ DIFFERENCES = Differences(
     input_includes_cache=True,
     cumulative=True,
     retry=re.compile(r"Info: .* [Rr]etrying\.\.\."),
-    notice=re.compile(r"(Info|Warning): [^\n]+[.!…]"),
+    notice=re.compile(r"(Info|Warning): ([^\n]+[.!…]|Operation cancelled by user)"),
     failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
     record=Lines(find_record, read_record, place, read_past),
 )

@@ -149,6 +149,8 @@ class Dialect(Protocol):
     quiet: the kinds of lines that carry a piece of streamed text and ask for nothing, with the
     path of that text in the message: `handle` is not called for them, and secrets are masked over
     their borders.
+    retries: the kinds of lines by which the agent tells that a model call failed and is tried
+    again: for the limit of silence they are no sign of life.
     takes_schema: whether it hands the run's schema to the agent itself (`prompt_result.value`).
     takes_input: whether a permission may be given with another input than was asked for;
     takes_reasons: whether it tells the agent why a permission was denied.
@@ -156,6 +158,7 @@ class Dialect(Protocol):
 
     session_id: str | None
     quiet: Mapping[str, tuple[str, ...]]
+    retries: frozenset[str]
     takes_schema: bool
     takes_input: bool
     takes_reasons: bool

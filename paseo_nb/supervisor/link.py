@@ -52,7 +52,7 @@ class AgentLink:
     ) -> None:
         self.recorder, self.folder = recorder, folder
         self.dialect: Dialect = dialect_for(seat)
-        self.last_heard = time.monotonic()
+        self.last_heard = self._heard_before = time.monotonic()
         self.stderr_tail = b""
         self.exited = asyncio.Event()
         self.ending = False
@@ -108,7 +108,7 @@ class AgentLink:
             return False
         except OSError:
             data = b""
-        self.last_heard = time.monotonic()
+        self._heard_before, self.last_heard = self.last_heard, time.monotonic()
         if data:
             self._feed(data)
         else:
@@ -193,6 +193,8 @@ class AgentLink:
             if self._held_timer is not None:
                 self._held_timer.cancel()
             self._held_timer = self._loop.call_later(HELD_S, self._flush_held)
+        if len(acting) == len(lines) and all(kind in dialect.retries for kind, *_ in acting):
+            self.last_heard = self._heard_before  # some try again for ever, and say so each time
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
 

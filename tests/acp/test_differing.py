@@ -150,12 +150,14 @@ def test_what_copilot_says_of_itself_is_a_note_and_no_text() -> None:
     tape = Tape().put("in", "initialize:result", INITIALIZED).begin()
     compacting = "Info: The conversation exceeded the limit. Compacting history and retrying..."
     tape.take(spoken(compacting), spoken("Warning: The policy has changed."))
+    tape.take(spoken("Info: Operation cancelled by user"))  # with no full stop, after a denial
     tape.take(spoken("Info"), spoken(": so it is."))
     history = tape.end(answer=result(2, stopReason="end_turn")).history("copilot")
     assert history.text == "Info: so it is."
     notes = [(item.title, item.text) for item in history.items if item.kind == "note"]
     assert notes == [
         ("retry", f"retry: {compacting}"), ("notice", "Warning: The policy has changed."),
+        ("notice", "Info: Operation cancelled by user"),
     ]  # fmt: skip
 
 

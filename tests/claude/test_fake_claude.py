@@ -383,12 +383,14 @@ def test_model_calls_are_counted_once(stage: Stage) -> None:
         "message": {**whole["message"], "id": "m2", "content": [{"type": "text", "text": "sub"}]},
     }
     lines = [{"type": "stream_event", "event": event} for event in (start, ends)]
-    run_id = stage.start([BEGUN, lines[0], says("said"), whole, sub, lines[1], result()])
+    cut = {**start, "message": {**start["message"], "id": "m3"}}  # its last figures never come
+    lines.append({"type": "stream_event", "event": cut})
+    run_id = stage.start([BEGUN, lines[0], says("said"), whole, sub, lines[1], lines[2], result()])
     history = stage.ended(run_id)
     assert history.turns[0].text == "said", "a sub-agent's words are no answer"
     calls = [(c.id, c.usage.input_tokens, c.usage.output_tokens, c.stop_reason)
              for c in history.model_calls.values()]  # fmt: skip
-    assert calls == [("m1", 7, 9, "end_turn"), ("m2", 7, None, None)]
+    assert calls == [("m1", 7, 9, "end_turn"), ("m2", 7, None, None), ("m3", 7, None, None)]
 
 
 def test_tools_plans_and_results(stage: Stage) -> None:

@@ -44,6 +44,19 @@ def test_a_retry_is_told_and_the_turn_goes_on(project: Project) -> None:
     assert [i.text for i in history.items if i.title == "retry"] == ["retry 1 of 5: 429 Too Many"]
 
 
+def test_retries_without_end_are_no_sign_of_life(project: Project) -> None:
+    """As where the connection is refused: Codex says so every 30 s, and never gives up."""
+    again = error(True, message="Reconnecting... waiting for network", codexErrorInfo=None)
+    tries = [step for _ in range(40) for step in (again, {"$sleep": 0.2})]
+    words = [step for n in range(12) for step in (said(f"{n} "), {"$sleep": 0.2})]
+    limits = Limits(silence_s=1.5, idle_s=60)
+    stuck = Codex(project, [*tries, DONE], limits=limits)
+    talks = Codex(project, [*words, again, DONE], limits=limits)
+    turn = stuck.ended().turns[0]
+    assert (turn.outcome, turn.error and turn.error.code) == ("limit", "silence")
+    assert talks.ended().turns[0].outcome == "end_turn"
+
+
 @pytest.mark.parametrize(
     ("info", "outcome", "code"),
     [
