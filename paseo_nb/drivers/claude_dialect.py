@@ -71,8 +71,7 @@ class ClaudeDialect:
         self._count, self._can_steer = 0, False
         self._busy: bool | None = None
         self._background: list[str] = []
-        self._cancel_asked = False
-        self._closed = False
+        self._cancel_asked = self._closed = False
 
     def argv(self, session_id: str | None) -> list[str]:
         """See `seat.Dialect.argv`."""
