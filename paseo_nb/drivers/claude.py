@@ -31,13 +31,13 @@ SWITCHES = {"DISABLE_AUTOUPDATER": "1"}  # a run's program must not change under
 
 # Dialect: `claude_dialect`, `claude_reading`. Its own mode stays `default`, in which it asks, and
 # our policy answers. What its settings allow, and commands that only look, pass unasked; what
-# mode `read` or a deny rule forbids, a hook of ours does, in each of its modes. Its mode `bypassPermissions` is not offered (root cannot have
-# it): mode="auto" is the same. A message in mid-turn is taken after the tool that runs. In its mode
-# `plan`, haiku answers as sonnet. A turn lasts until its sub-agents are done. MCP servers come
-# beside its own.
+# mode `read` or a deny rule forbids, a hook of ours does, in each of its modes. Its mode
+# `bypassPermissions` is not offered (root cannot have it): mode="auto" is the same. A message in
+# mid-turn is taken after the tool that runs. In its mode `plan`, haiku answers as sonnet. A turn
+# lasts until its sub-agents are done. MCP servers come beside its own.
 NOTES = (
     "its own settings' allow rules, and commands that only look, pass without a question, but for"
-    " mode=\"read\" and deny rules"
+    ' mode="read" and deny rules'
 )
 
 # Capabilities
