@@ -47,6 +47,7 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
         known = registry.environment_of(spec.provider, spec.command[0], project)
     except (UsageProblem, NotTrusted) as error:
         why = f" ({error})"  # it matters only where a variable is missing
+    known |= registry.asking_again(spec)
     if any(name.startswith(PREFIX) for name in spec.env_names):
         known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
     merged = environment(known)

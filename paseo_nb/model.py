@@ -306,8 +306,10 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
 
     `extends` is the built-in provider that `provider` is at heart (None in older runs: its own
     name says it); `tested` is the version that it tells where it is the tested one. `command` is
-    resolved; `env_names` are the variables handed to the agent beyond
-    the inherited environment, names only: values never touch the disk.
+    resolved; `env_names` are the variables handed to the agent beyond the inherited environment,
+    names only: values never touch the disk. asks: whether the agent asks for permission in this
+    run, asking_modes: in which agent modes only (None: not known, all). warnings: what was doubtful
+    before the launch.
     """
 
     run_id: str
@@ -324,6 +326,9 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     mode: Mode = "ask"
     rules: list[Rule] = []
     agent_mode: str | None = None
+    asks: bool | None = None
+    asking_modes: list[str] | None = None
+    warnings: list[str] = []
     effort: str | None = None
     label: str | None = None
     title: str | None = None

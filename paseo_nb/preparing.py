@@ -20,6 +20,7 @@ from . import attaching, config
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
+from .drivers.holding import doubt, not_held
 from .drivers.provider import Provider
 from .environments import environment, remember
 from .errors import GitProblem, StorageProblem, UsageProblem
@@ -84,6 +85,8 @@ class Prepared(msgspec.Struct):
     secrets: dict[str, str] = {}  # of its MCP servers: handed over, never written
     schema: dict[str, Any] | None = None
     rules: list[Rule] = []
+    asking: dict[str, str] = {}
+    asks: bool | None = None
 
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
@@ -117,6 +120,11 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
     schema = json_schema(wish.schema)
     rules = [*rules_of("deny", wish.deny), *rules_of("allow", wish.allow)]
+    asking = resolved.made_to_ask(mode, rules)
+    asks = bool(asking) if resolved.asking else resolved.asks
+    why = not_held(resolved.provider, asks, resolved.asking_modes, mode, rules, wish.agent_mode)
+    if why is not None:
+        raise UsageProblem(why)
     # An agent that starts another works on in its own worktree, not in the project's root.
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
@@ -128,7 +136,9 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
         wish, named, mode, blocks, os.path.relpath(repo, root), schema=schema,
         effort=wish.effort or resolved.effort, mcp=wanted,
     )  # fmt: skip
-    return Prepared(wish, resolved, settings, blocks, mode, repo, key, mcp, secrets, schema, rules)
+    return Prepared(
+        wish, resolved, settings, blocks, mode, repo, key, mcp, secrets, schema, rules, asking, asks
+    )
 
 
 def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | None) -> list[Rule]:
@@ -268,7 +278,10 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         cost_usd=wish.budget if wish.budget is not None else settings.budget,
         tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
     )
-    env = {**resolved.env, **(wish.env or {}), **prepared.secrets}
+    env = {**resolved.env, **(wish.env or {}), **prepared.secrets, **prepared.asking}
+    doubtful = doubt(
+        resolved.provider, prepared.asks, resolved.asks_to_look, prepared.mode, prepared.rules
+    )
     remember(run_id, prepared.secrets)
     labels = {name: _masked(value, env) or "" for name, value in (wish.labels or {}).items()}
     labels |= {"session": wish.session} if wish.session else {}
@@ -288,6 +301,9 @@ def make(prepared: Prepared, host: LocalHost) -> Launch:
         mode=prepared.mode,
         rules=prepared.rules,
         agent_mode=wish.agent_mode,
+        asks=prepared.asks,
+        asking_modes=None if resolved.asking_modes is None else list(resolved.asking_modes),
+        warnings=[] if doubtful is None else [doubtful],
         effort=wish.effort or resolved.effort,
         label=_masked(wish.label, env),
         title=_masked(wish.title, env),

@@ -64,6 +64,7 @@ CAPABILITIES = Capabilities(
     mcp=("stdio", "http"),
     returns="resume",
     asks=True,
+    asking_modes=("ask", "plan"),
     permissions=("allow_once", "allow_always", "reject_once", "reject_always"),
     effort=True,
     steer=True,

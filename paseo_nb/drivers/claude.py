@@ -30,8 +30,8 @@ ENV = {"CLAUDE_CODE_SDK_READS_SESSION_STATE": "1"}  # it tells when its sub-agen
 SWITCHES = {"DISABLE_AUTOUPDATER": "1"}  # a run's program must not change under it
 
 # Dialect: `claude_dialect`, `claude_reading`. Its own mode stays `default`, in which it asks, and
-# our policy answers. What its settings allow, and commands that only look, pass unasked; what
-# mode `read` or a deny rule forbids, a hook of ours does, in each of its modes. Its mode
+# our policy answers. What its settings allow, and commands that only look, pass unasked; what mode
+# `read` or a deny rule forbids, a hook of ours denies, in each of its modes. Its mode
 # `bypassPermissions` is not offered (root cannot have it): mode="auto" is the same. A message in
 # mid-turn is taken after the tool that runs. In its mode `plan`, haiku answers as sonnet. A turn
 # lasts until its sub-agents are done. MCP servers come beside its own.
@@ -46,6 +46,7 @@ CAPABILITIES = Capabilities(
     mcp=("stdio", "http"),
     returns="resume",
     asks=True,
+    asks_to_look=True,
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=True,
     steer=True,

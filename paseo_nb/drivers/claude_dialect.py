@@ -2,9 +2,9 @@
 
 Everything but the session's id goes over standard input, so that no secret stands in an argument:
 `initialize` (the schema, and a hook by which mode `read` and deny rules hold whatever Claude Code's
-own rules allow), `mcp_set_servers`, `set_model`, `set_permission_mode`, `apply_flag_settings` for
-effort. Each prompt has an id of ours; `command_lifecycle` tells what became of it: so a message in
-mid-turn is known to have been taken. The reading half is `claude_reading`.
+own rules allow), `mcp_set_servers`, `set_model`, `set_permission_mode`, `apply_flag_settings`
+(effort). Each prompt has an id of ours; `command_lifecycle` tells what became of it, which is how a
+message in mid-turn is known to have been taken. The reading half is `claude_reading`.
 """
 
 from __future__ import annotations
@@ -192,11 +192,8 @@ class ClaudeDialect:
         why = self.seat.forbid(seq, call) if call is not None else None
         if why is None:
             return {}
-        decision = {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "deny",
-            "permissionDecisionReason": why,
-        }
+        decision = {"hookEventName": "PreToolUse", "permissionDecision": "deny"}
+        decision["permissionDecisionReason"] = why
         return {"hookSpecificOutput": decision}
 
     async def _permission(self, ident: str, request: Json, seq: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .codex_settings import ASKING_MODES
 from .provider import Capabilities, Provider
 
 NAME = "codex"
@@ -46,6 +47,8 @@ CAPABILITIES = Capabilities(
     mcp=("stdio", "http"),
     returns="resume",
     asks=True,
+    asks_to_look=True,
+    asking_modes=ASKING_MODES,
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=True,
     steer=True,

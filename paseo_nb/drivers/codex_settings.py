@@ -30,6 +30,8 @@ AGENT_MODES = (
     *SANDBOXES,
     *(f"{sandbox}/{approval}" for sandbox in SANDBOXES for approval in APPROVALS),
 )
+# Those in which it asks for every command and edit, so that our policy holds.
+ASKING_MODES = (PLAN, *SANDBOXES, *(f"{sandbox}/untrusted" for sandbox in SANDBOXES))
 SANDBOX_NAMES = {
     "readOnly": "read-only",
     "workspaceWrite": "workspace-write",

@@ -101,6 +101,7 @@ CAPABILITIES = Capabilities(
     mcp=("http", "sse"),
     returns="load",
     asks=True,
+    asking_modes=("agent", "plan"),
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=False,
     steer=False,

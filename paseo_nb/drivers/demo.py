@@ -55,6 +55,7 @@ CAPABILITIES = Capabilities(
     mcp=None,
     returns="resume",
     asks=True,
+    asking_modes=("default", "plan"),
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=True,
     steer=False,

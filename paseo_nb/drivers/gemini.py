@@ -180,6 +180,7 @@ CAPABILITIES = Capabilities(
     mcp=("stdio", "http", "sse"),
     returns="load",
     asks=True,
+    asking_modes=("default", "plan"),
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=False,
     steer=False,

@@ -25,7 +25,7 @@ def resolve_name(what: str, wanted: str, offered: Mapping[str, str]) -> str:
     for fits in (
         [ident for ident, name in offered.items() if folded in (ident.casefold(), name.casefold())],
         [ident for ident, name in offered.items() if parts(wanted) in (parts(ident), parts(name))],
-        [ident for ident in offered if parts(wanted) == parts(_last(ident))],
+        [ident for ident in offered if parts(wanted) == parts(last_part(ident))],
         undated([ident for ident in offered if same_name(wanted, ident)]),
     ):
         if len(fits) == 1:
@@ -42,7 +42,7 @@ def resolve_name(what: str, wanted: str, offered: Mapping[str, str]) -> str:
 def same_name(asked: str, answered: str) -> bool:
     """Whether an answer can be what was asked for: the same words, but for a vendor in front, a
     date behind, or (for a name without numbers, an alias) its version."""
-    wanted, found = parts(_last(asked)), parts(_last(answered))
+    wanted, found = parts(last_part(asked)), parts(last_part(answered))
     if not wanted:
         return False
     for start in range(len(found) - len(wanted) + 1):
@@ -65,7 +65,7 @@ def undated(names: list[str]) -> list[str]:
     return bare or names
 
 
-def _last(name: str) -> str:
+def last_part(name: str) -> str:
     """Behind the provider of `provider/model`, and of a URL what is behind its #."""
     return re.split(r"[/#]", name)[-1]
 

@@ -3,6 +3,7 @@ reads `opencode/anthropic/claude-sonnet-4-5`."""
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,9 +33,16 @@ SWITCHES = {
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
 }
 
-# Differences from plain ACP: permissions default to "allow", so it asks for nothing unless its own
-# configuration says so: OPENCODE_PERMISSION='{"edit":"ask","bash":"ask"}'. `fs/write` is used only
-# after an approved edit in that mode. A cancelled turn's usage is zeros. The usage of every model
+# Permissions default to "allow": it asks for what OPENCODE_PERMISSION says, which stands above its
+# own configuration. Looking passes, as with other agents, unless a rule denies some of it. It never
+# tells what a sub-agent asks, and waits for ever: there are none in a run that asks.
+_ASK = {"*": "ask", "task": "deny"}
+_LOOKING = ("read", "glob", "grep", "list", "lsp", "skill", "todowrite", "todoread")
+ASKING = {"OPENCODE_PERMISSION": json.dumps({**_ASK, **dict.fromkeys(_LOOKING, "allow")})}
+ASKING_ALL = {"OPENCODE_PERMISSION": json.dumps(_ASK)}
+
+# Differences from plain ACP: a denied permission ends the turn. `fs/write` is used only after an
+# approved edit. A cancelled turn's usage is zeros. The usage of every model
 # call stands in its database, `$XDG_DATA_HOME/opencode/opencode.db`.
 _CALLS = """
     with recursive mine(id) as (
@@ -99,14 +107,16 @@ def _usage(message: Json) -> Usage | None:
 
 
 DIFFERENCES = Differences(scope="last model call", record=Database())
-NOTES = "asks for permission only where its own configuration says so"
+NOTES = 'has no sub-agents but with mode="auto" and no deny rule; a denial ends its turn'
 
 # Capabilities
 CAPABILITIES = Capabilities(
     images=True,
     mcp=("stdio", "http", "sse"),
     returns="resume",
-    asks=False,
+    asks=True,
+    asks_to_look=True,
+    asking_modes=("build", "plan"),
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=None,
     steer=False,
@@ -127,6 +137,8 @@ def provider() -> Provider:
     return Provider(
         name=NAME,
         command=COMMAND,
+        asking=ASKING,
+        asking_all=ASKING_ALL,
         switches={**SWITCHES, PASSWORD: secrets.token_urlsafe(24)},
         model_by="session",
         install=INSTALL,

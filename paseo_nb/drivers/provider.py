@@ -30,15 +30,20 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     images: whether they reach the model; mcp: the transports really used; returns: how it goes on
     with a session in a new process (`resume`, or `load`, which replays); asks: whether it asks for
-    permission by itself, permissions: the kinds of answer that it offers; effort: whether it offers
-    a choice of effort; steer: whether a message may be said into a running turn; cost: whether it
-    tells what it cost; usage: what it tells of tokens and money, in words.
+    permission (with `Provider.asking`, where that is needed), asking_modes: its agent modes in
+    which the policy holds (None: all of them), asks_to_look: whether before it reads and searches,
+    too, where a rule denies that, permissions: the kinds of answer that it offers;
+    effort: whether it offers a choice of effort; steer: whether a message may be said into a
+    running turn; cost: whether it tells what it cost; usage: what it tells of tokens and money, in
+    words.
     """
 
     images: bool | None = None
     mcp: tuple[str, ...] | None = None
     returns: Literal["resume", "load"] | None = None
     asks: bool | None = None
+    asking_modes: tuple[str, ...] | None = None
+    asks_to_look: bool = False
     permissions: tuple[str, ...] | None = None
     effort: bool | None = None
     steer: bool | None = None
@@ -59,6 +64,9 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
     wants_model: no session can be opened before a model is named.
     `switches` are variables that the agent gets unless the environment has them already.
+    `asking` are variables by which it is made to ask for permission; `asking_all` the same where a
+    rule denies some looking, too. It gets them, whatever the environment has, unless the run lets
+    everything pass.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
     or of the files `signed_in` (path, a regular expression found in it then) lets it work;
     `sign_in` is what to do where there is none; `sessions` is where it keeps them. A path may begin
@@ -75,6 +83,8 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     budget_args: list[str] = []
     env: dict[str, str] = {}
     switches: dict[str, str] = {}
+    asking: dict[str, str] = {}
+    asking_all: dict[str, str] = {}
     dialect: str = "acp"
     model_by: ModelBy = "session"
     model_args: list[str] = []

@@ -22,10 +22,11 @@ import msgspec
 from .. import config, declared
 from ..errors import NotTrusted, UsageProblem
 from ..installing import bin_folder
-from ..model import Mode
+from ..model import Mode, Rule, RunSpec
 from ..pinned import AGENTS
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
 from . import acp_command, api, demo
+from .holding import LOOKING
 from .provider import ModelBy, Provider, ProviderTable
 from .table import ROWS
 
@@ -58,6 +59,11 @@ class Resolved(msgspec.Struct, kw_only=True):
     tested: str | None = None
     mcp: tuple[str, ...] | None = None
     tells_cost: bool | None = None
+    asks: bool | None = None
+    asks_to_look: bool = False
+    asking_modes: tuple[str, ...] | None = None
+    asking: dict[str, str] = {}
+    asking_all: dict[str, str] = {}
     mcp_set: dict[str, Any] = {}
 
     def launched(self, session_id: str | None = None, budget_usd: float | None = None) -> list[str]:
@@ -70,9 +76,28 @@ class Resolved(msgspec.Struct, kw_only=True):
             command += [part.replace("{usd}", f"{budget_usd:f}") for part in self.budget_args]
         return command
 
+    def made_to_ask(self, mode: Mode, rules: Sequence[Rule]) -> dict[str, str]:
+        """The variables by which it asks, so that a run's policy holds; none in a run that lets
+        everything pass."""
+        return _asking(self, mode, rules)
+
     def __repr__(self) -> str:
         """Without the values of its environment: they may be secrets."""
         return f"<Resolved {self.agent}: {' '.join(self.command)}, env {self.env_names}>"
+
+
+def asking_again(spec: RunSpec) -> dict[str, str]:
+    """The variables by which the agent of a run that is brought back is made to ask."""
+    provider = built_in().get(spec.at_heart)
+    told = {} if provider is None else _asking(provider, spec.mode, spec.rules)
+    return {name: value for name, value in told.items() if name in spec.env_names}
+
+
+def _asking(of: Resolved | Provider, mode: Mode, rules: Sequence[Rule]) -> dict[str, str]:
+    denied = {rule.kind for rule in rules if rule.verdict == "deny"}
+    if mode == "auto" and not denied:
+        return {}
+    return of.asking_all if denied & LOOKING else of.asking
 
 
 def built_in() -> dict[str, Provider]:
@@ -211,6 +236,11 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         tested=AGENTS[provider.extends].told if provider.extends in AGENTS else None,
         mcp=provider.capabilities.mcp,
         tells_cost=provider.capabilities.cost,
+        asks=provider.capabilities.asks,
+        asks_to_look=provider.capabilities.asks_to_look,
+        asking_modes=provider.capabilities.asking_modes,
+        asking=provider.asking,
+        asking_all=provider.asking_all,
         mcp_set=mcp_set,
     )
 

@@ -8,8 +8,9 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.acp_reading import as_list
+from ..drivers.holding import not_held
 from ..drivers.seat import AgentProblem
-from ..model import MODES
+from ..model import MODES, Mode
 from .control import Client, Command, Refusal
 from .turns import CONTINUE, Prompt
 
@@ -102,12 +103,28 @@ class Commands:
             mode = args.get("mode")
             if mode not in MODES:
                 raise Refusal("unknown_mode", f"no mode {mode!r}; there are {', '.join(MODES)}")
+            self._check_held(mode, supervisor.spec.agent_mode)
             supervisor.asking.mode = mode
         elif verb in OPTIONS:
+            if verb == "set_agent_mode":
+                self._check_held(supervisor.asking.mode, str(args.get("value")))
             await self._set_option(OPTIONS[verb], str(args.get("value")))
         if verb not in QUEUED:
             supervisor.own("command_result", id=ident, ok=True)
         return result
+
+    def _check_held(self, mode: Mode, agent_mode: str | None) -> None:
+        """Refusal where the agent would not let a policy hold that it is to be changed to."""
+        spec = self.supervisor.spec
+        provider, asks = spec.provider, spec.asks
+        why = not_held(provider, asks, spec.asking_modes, mode, spec.rules, agent_mode)
+        if asks is False and mode != "auto" and spec.mode == "auto":
+            why = (
+                f"{provider} asks for no permission in this run, so mode={mode!r} would hold"
+                " nothing: start a run with that mode"
+            )
+        if why is not None:
+            raise Refusal("not_held", why)
 
     def _answer(self, args: dict[str, Any], ident: str) -> bool:
         """Answer a permission; whether words of it go on as a prompt. What the agent's protocol has

@@ -121,6 +121,8 @@ class Supervisor:
         return {"protocol": PROTOCOL_VERSION, "run_id": self.spec.run_id, "pid": os.getpid()}
 
     def _note_start(self, resumed: bool) -> None:
+        for said in () if resumed else self.spec.warnings:
+            self.recorder.own("warning", message=said)
         self.recorder.own(
             "run_started",
             run_id=self.spec.run_id,

@@ -109,6 +109,72 @@ def permission_deny(w: World) -> None:
     assert (row["outcome"], row["answered_by"]) == ("denied", "user")
 
 
+@case("mode read holds")
+def mode_read(w: World) -> None:
+    _forbidden(
+        w, {"edit": "mode read forbids edit", "execute": "mode read forbids execute"}, "read"
+    )
+
+
+@case("a deny rule holds")
+def rule_denies(w: World) -> None:
+    rules = {kind: f"rule deny {rule}" for kind, rule in _RULES.items()}
+    _forbidden(w, rules, "auto", deny=list(_RULES.values()))
+
+
+@case("a deny rule of reading holds")
+def rule_denies_reading(w: World) -> None:
+    (w.repo / "secret.txt").write_text("the-heron-flies\n")
+    w.plan(alpha=[behaviours.read("secret.txt"), "On I go."])
+    run = w.start("alpha: read it", mode="auto", deny=["read"])
+    run.wait(60, check=False)
+    told = [result.text for c in w.server.conversations for result in c.results]
+    if any("the-heron-flies" in text for text in told):
+        assert any("read" in said for said in run.inspect()["warnings"]), "it is not said"
+        pytest.fail("it was read")
+    assert set(run.permissions()["rule"]) == {"rule deny read"}
+
+
+@case("an allow rule passes what would be asked")
+def rule_allows(w: World) -> None:
+    doing = _doing(w)
+    w.plan(alpha=[*doing.values(), "All done."])
+    run = w.start("alpha: do it", mode="ask", allow=list(_RULES.values()))
+    w.ends_unasked(run)
+    assert len(_made(w)) == len(doing)
+    assert set(run.permissions()["rule"]) == {f"rule allow {_RULES[kind]}" for kind in doing}
+
+
+_RULES = {"edit": "edit:hello.txt", "execute": "execute:touch *"}
+
+
+def _doing(w: World) -> dict[str, Any]:
+    """What is tried, by its kind; a model that writes files by commands does the second only."""
+    doing = {
+        "edit": behaviours.write("hello.txt", "hi\n"),
+        "execute": behaviours.command("touch touched.txt"),
+    }
+    return {kind: step for kind, step in doing.items() if kind == "execute" or w.recipe.edits}
+
+
+def _made(w: World) -> list[str]:
+    return [name for name in ("hello.txt", "touched.txt") if (w.repo / name).exists()]
+
+
+def _forbidden(w: World, rules: dict[str, str], mode: str, **more: Any) -> None:
+    """Each kind is denied, by that rule, and the reason is kept. A denial may end a turn."""
+    doing = _doing(w)
+    w.plan(alpha=[*doing.values(), "On I go."], bravo=[doing["execute"], "On I go."])
+    run = w.start("alpha: try it", mode=mode, **more)
+    run.wait(60, check=False)
+    run.send("bravo: try this").wait(60, check=False)
+    assert not _made(w)
+    rows = run.permissions().to_dict("records")
+    assert {row["rule"] for row in rows} == {rules[kind] for kind in doing}
+    assert {(row["outcome"], row["answered_by"]) for row in rows} == {("denied", "policy")}
+    assert all(row["rule"] in row["message"] for row in rows)
+
+
 @case("permission: allow with another input")
 def permission_edited(w: World) -> None:
     w.plan(alpha=[behaviours.command("touch first.txt"), "All done."])

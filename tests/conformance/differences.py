@@ -20,8 +20,9 @@ class Difference:
 
 _SCRIPTED = Difference("scripted: there is no model", "there is no model")
 _QUEUED = Difference("is queued: the agent cannot be steered", "queued, not steered")
-_SELDOM_ASKS = Difference("asks only where its own configuration says so", "did not ask")
 _NEVER_ASKS = Difference("has no permissions: it never asks", "did not ask")
+_REFUSED = Difference("refused before launch: it never asks", "never asks for permission, so")
+_LOOKS = Difference("reads without asking; said on the run", "it was read")
 _TOLD = "the other input did not run"
 _SAID = Difference("is denied, and told what to do instead", _TOLD)
 _QUEUED_SAID = Difference("is denied, and told what to do instead by the next prompt", _TOLD)
@@ -44,11 +45,12 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "image_in": _SCRIPTED,
         "steer": _QUEUED,
         "usage": _SCRIPTED,
+        "rule_denies_reading": _SCRIPTED,
         "mcp_stdio": _SCRIPTED,
         "mcp_http": _SCRIPTED,
         "killed_while_it_retries": _SCRIPTED,
     },
-    "api": {"permission_edited": _SAID},
+    "api": {"permission_edited": _SAID, "rule_denies_reading": _LOOKS},
     "claude": {},
     "codex": {
         "permission_edited": _SAID,
@@ -56,19 +58,18 @@ _TABLE: dict[str, dict[str, Difference]] = {
     },
     "opencode": {
         "token_limit": _LATE,
-        "permission_allow": _SELDOM_ASKS,
-        "permission_deny": _SELDOM_ASKS,
-        "permission_edited": _SELDOM_ASKS,
-        "permission_deny_and_cancel": _SELDOM_ASKS,
+        "permission_edited": _QUEUED_SAID,
         "steer": _QUEUED,
     },
     "gemini": {
+        "rule_denies_reading": _LOOKS,
         "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "steer": _QUEUED,
     },
     "copilot": {
+        "rule_denies_reading": _LOOKS,
         "change_model": _not_offered("model"),
         "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
@@ -85,11 +86,16 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "permission_deny": _NEVER_ASKS,
         "permission_edited": _NEVER_ASKS,
         "permission_deny_and_cancel": _NEVER_ASKS,
+        "mode_read": _REFUSED,
+        "rule_denies_reading": _REFUSED,
+        "rule_denies": _REFUSED,
+        "rule_allows": _NEVER_ASKS,
         "mcp_stdio": _NO_MCP,
         "mcp_http": _NO_MCP,
         "steer": _QUEUED,
     },
     "foreign": {
+        "rule_denies_reading": _LOOKS,
         "change_model": _not_offered("model"),
         "change_effort": _not_offered("effort"),
         "token_limit": _LATE,

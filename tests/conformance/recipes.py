@@ -20,7 +20,8 @@ class Recipe:
     the scripted demo, whose agent is a file that each test writes. `patient`: an environment in
     which it tries a failed model request many times. `price`: USD per million tokens that it was
     told its model costs: fresh, read from the cache, written to it, put out. `command`: of one
-    that is no built-in provider, and is registered under its name. `choices`: another model,
+    that is no built-in provider, and is registered under its name. `edits`: whether its model has a
+    tool that writes files, or does it by commands. `choices`: another model,
     agent mode and effort than it begins with."""
 
     agent: str | None
@@ -29,6 +30,7 @@ class Recipe:
     cli: str | None
     price: tuple[float, float, float, float] | None = None
     command: tuple[str, ...] = ()
+    edits: bool = True
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -75,6 +77,7 @@ RECIPES: dict[str, Recipe] = {
         clis.codex,
         lambda home, url: clis.codex(home, url, attempts=PATIENT),
         "codex",
+        edits=False,
         choices=_choices("gpt-6-sol", "plan", "low"),
     ),
     "opencode": Recipe(

@@ -113,6 +113,16 @@ class World:
         )
         assert run.pending(), "it did not ask for permission"
 
+    def ends_unasked(self, run: Any) -> None:
+        """Wait until its turn has ended; an AssertionError as soon as it asks."""
+        self.until(
+            lambda: run.state == "waiting" or (run.history().turns and not run.history().turn_open),
+            40,
+            "its turn ends",
+        )
+        assert run.state != "waiting", "it asked for what a rule allows"
+        assert run.permissions().shape[0], "it did not ask for permission"
+
     def nothing_left(self, run: Any) -> None:
         """Wait until no process of the run's is alive."""
         self.until(

@@ -1,0 +1,127 @@
+"""What a user forbids holds, or is refused, or is said: agents that act unasked, and agent modes in
+which they do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from kit import Project
+
+import paseo_nb as paseo
+from paseo_nb.drivers import codex, copilot, gemini, opencode, registry
+from paseo_nb.drivers.holding import not_held
+from paseo_nb.model import Mode, Rule
+
+DENY = [Rule("deny", "execute", "git push *")]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project that is the current folder, with a `pi` that is the scripted agent."""
+    made = Project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "bin" / "pi-acp"
+    program.parent.mkdir()
+    lines = f"#!/bin/sh\nexec {sys.executable} -m paseo_nb.programs.demo --model echo\n"
+    program.write_text(lines)
+    program.chmod(0o755)
+    program.with_name("pi").symlink_to(program)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(paseo.__file__).parents[1]))
+    yield made
+    made.runs = made.host.list()
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("module", "agent_mode", "held"),
+    [
+        (codex, "danger-full-access/never", False),
+        (codex, "workspace-write/on-request", False),
+        (codex, "workspace-write", True),
+        (codex, "Read-only/untrusted", True),
+        (codex, "plan", True),
+        (gemini, "yolo", False),
+        (gemini, "AutoEdit", False),
+        (gemini, "plan", True),
+        (copilot, "https://agentclientprotocol.com/protocol/session-modes#autopilot", False),
+        (copilot, "https://agentclientprotocol.com/protocol/session-modes#agent", True),
+        (copilot, "plan", True),
+    ],
+)
+def test_an_agent_mode_that_does_not_ask_is_refused_with_what_it_would_pass_by(
+    module: Any, agent_mode: str, held: bool
+) -> None:
+    can = module.CAPABILITIES
+
+    def said(mode: Mode, rules: list[Rule]) -> str | None:
+        return not_held(module.NAME, can.asks, can.asking_modes, mode, rules, agent_mode)
+
+    assert said("ask", []) is None
+    assert said("auto", []) is None
+    for mode, rules, what in (("read", [], "mode='read'"), ("auto", DENY, "deny execute:git")):
+        told = said(mode, rules)
+        assert (told is None) == held
+        assert held or (what in str(told) and agent_mode in str(told))
+
+
+@pytest.mark.parametrize("wish", [{"mode": "read"}, {"mode": "auto", "deny": ["execute"]}])
+def test_what_an_agent_cannot_hold_is_refused_before_launch(
+    project: Project, wish: dict[str, Any]
+) -> None:
+    with pytest.raises(paseo.UsageProblem, match="pi never asks for permission, so"):
+        paseo.start("pi", "hello", **wish)
+    assert not project.host.list()
+
+
+def test_what_an_agent_does_not_hold_is_a_warning_of_the_run(project: Project) -> None:
+    loose = paseo.run("pi", "hello", mode="auto", timeout=60)
+    assert not loose.inspect()["warnings"]
+    with pytest.raises(paseo.PaseoError, match="asks for no permission in this run"):
+        loose.set_mode("ask")
+    run = paseo.run("pi", "hello", mode="ask", timeout=60)
+    [said] = run.inspect()["warnings"]
+    assert "pi never asks for permission: with it mode='ask' is as mode='auto'" in said
+    run.stop()
+    run.send("again").wait(60)
+    assert len(run.inspect()["warnings"]) == 1
+
+
+def test_no_change_on_the_way_lets_a_policy_go(project: Project) -> None:
+    paseo.register_provider("mine", extends="demo")
+    run = paseo.run("mine/echo", "hello", mode="read", timeout=60)
+    with pytest.raises(paseo.PaseoError, match="agent_mode='auto' lets mine act unasked"):
+        run.set_agent_mode("auto")
+    run.set_mode("ask").set_agent_mode("auto")
+    with pytest.raises(paseo.PaseoError, match="mode='read' would not hold"):
+        run.set_mode("read")
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules", "reads"),
+    [
+        ("auto", [], None),
+        ("auto", DENY, "allow"),
+        ("ask", [], "allow"),
+        ("read", [Rule("allow", "read")], "allow"),
+        ("edit", [Rule("deny", "read", "keys/**")], None),
+    ],
+)
+def test_opencode_is_told_to_ask(mode: Mode, rules: list[Rule], reads: str | None) -> None:
+    made = opencode.provider()
+    agent = registry.Resolved(
+        agent="opencode", provider="opencode", model=None, command=[], env={}, env_names=[],
+        asking=made.asking, asking_all=made.asking_all,
+    )  # fmt: skip
+    told = agent.made_to_ask(mode, rules)
+    if mode == "auto" and not rules:
+        assert told == {}
+        return
+    says = msgspec.json.decode(told["OPENCODE_PERMISSION"])
+    assert (says["*"], says["task"], says.get("read")) == ("ask", "deny", reads)
