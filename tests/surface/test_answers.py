@@ -19,6 +19,7 @@ from paseo_nb import aio, cli, people
 from paseo_nb.model import Permission
 
 ASKS = ("demo/asker", "run: touch said.txt")
+FORBIDDEN = "The user's settings for this run forbid it (mode read forbids execute): do without it."
 
 
 def waits(run: Any) -> Permission:
@@ -62,7 +63,7 @@ def test_every_way_of_answering_in_the_frame(repo: Path) -> None:
     assert told == {
         ("allowed", "policy", "allow_once", "rule allow execute:touch *", None),
         ("allowed", "policy", "allow_once", "mode auto lets everything pass", None),
-        ("denied", "policy", "reject_once", "mode read forbids execute", None),
+        ("denied", "policy", "reject_once", "mode read forbids execute", FORBIDDEN),
         ("allowed", "user", "allow_once", None, None),
         ("denied", "user", "reject_once", None, "not today"),
         ("denied", "user", None, None, "stop it"),
