@@ -65,7 +65,11 @@ def test_an_agent_mode_that_does_not_ask_is_refused_with_what_it_would_pass_by(
 
     assert said("ask", []) is None
     assert said("auto", []) is None
-    for mode, rules, what in (("read", [], "mode='read'"), ("auto", DENY, "deny execute:git")):
+    cases: list[tuple[Mode, list[Rule], str]] = [
+        ("read", [], "mode='read'"),
+        ("auto", DENY, "deny execute:git"),
+    ]
+    for mode, rules, what in cases:
         told = said(mode, rules)
         assert (told is None) == held
         assert held or (what in str(told) and agent_mode in str(told))
