@@ -103,10 +103,11 @@ def test_a_living_pair(project: Project) -> None:
 
     assert f"{home}/runs/{sleeping}/lock" in open_files(pids["supervisor"])
     assert f"{home}/runs/{sleeping}/lock" in open_files(pids["warden"])
-    below = [
-        pid for pid in project.left(sleeping) if pid not in (pids["warden"], pids["supervisor"])
-    ]
-    assert len(below) >= 2, "the agent and its command"
+    pair = {pids["warden"], pids["supervisor"]}
+    project.until(
+        lambda: len(set(project.left(sleeping)) - pair) >= 2, 20, "the agent and its command run"
+    )
+    below = set(project.left(sleeping)) - pair
     for pid in below:
         assert not [file for file in open_files(pid) if file.startswith(home)]
         environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
