@@ -36,7 +36,7 @@ COUNT = 200_000
 OTEL_COUNT = 20_000
 TURN = 2_000
 WAYS = ("floor", "paseo_nb", "otel simple", "otel batch")
-GOAL_US = 5.0
+GOAL_US = 8.5
 
 
 # ---------------------------------------------------------------- the data
