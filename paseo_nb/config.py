@@ -372,31 +372,17 @@ def page() -> str:
     return "\n".join(
         [
             _INTRO,
-            _markdown(settings_rows),
+            declared.markdown(settings_rows),
             "## Only in the environment\n",
-            _markdown([("variable", "meaning"), *variables]),
+            declared.markdown([("variable", "meaning"), *variables]),
             "## `[profiles.NAME]`\n\n`@NAME` stands wherever an agent does.\n",
-            _markdown(_keys(Profile)),
+            declared.markdown(declared.key_rows(Profile)),
             _MCP,
             _PROVIDERS,
-            _markdown(_keys(ProviderTable)),
+            declared.markdown(declared.key_rows(ProviderTable)),
             _TRUST,
         ]
     )
-
-
-def _keys(struct: type[Any]) -> list[tuple[str, ...]]:
-    out: list[tuple[str, ...]] = [("key", "type", "meaning")]
-    for name, kind, default, meaning in declared.rows(struct):
-        words = declared.describe(kind).removesuffix(' or "none"')
-        out.append((f"`{name}`", words + (", required" if default == "required" else ""), meaning))
-    return out
-
-
-def _markdown(rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "| " + " | ".join("---" for _ in rows[0]) + " |")
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

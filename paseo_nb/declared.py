@@ -11,7 +11,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -98,6 +98,22 @@ def rows(struct: type[Any]) -> list[tuple[str, Any, str, str]]:
         meaning = "".join(meta.description or "" for meta in _metas(field.type))
         out.append((field.name, field.type, default, meaning))
     return out
+
+
+def key_rows(struct: type[Any]) -> list[tuple[str, ...]]:
+    """A table of a struct's keys, for people: key, type, meaning."""
+    out: list[tuple[str, ...]] = [("key", "type", "meaning")]
+    for name, kind, default, meaning in rows(struct):
+        words = describe(kind).removesuffix(' or "none"')
+        out.append((f"`{name}`", words + (", required" if default == "required" else ""), meaning))
+    return out
+
+
+def markdown(table: Sequence[tuple[str, ...]]) -> str:
+    """A table in Markdown, its first row the head."""
+    lines = ["| " + " | ".join(row) + " |" for row in table]
+    lines.insert(1, "| " + " | ".join("---" for _ in table[0]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _default(value: Any) -> str:
