@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .install import executable
+from .install import TOOLS, executable
 
 ACP_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "opencode": ("acp",),
@@ -132,9 +132,14 @@ def codex(
 
 
 def copilot(home: Path, server_url: str) -> dict[str, str]:
-    """Its own model endpoint ("bring your own key"): no sign-in, and nothing but loopback."""
+    """Its own model endpoint ("bring your own key"): no sign-in, and nothing but loopback.
+
+    It unpacks itself, 240 MB, once for each of its cache folders: a folder beside it and renamed,
+    so that two at once do each other no harm. All tests share one.
+    """
     return _home(home) | {
         "COPILOT_HOME": str(home / ".copilot"),
+        "COPILOT_PKG_CACHE_HOME": str(TOOLS.parent / "copilot-unpacked"),
         "COPILOT_OFFLINE": "true",
         "COPILOT_AUTO_UPDATE": "false",
         "COPILOT_PROVIDER_BASE_URL": f"{server_url}/copilot/v1",
