@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from . import __version__
+from . import __version__, scratch
 from .drivers.acp_reading import Json, as_dict
 from .drivers.jsonrpc import METHOD_NOT_FOUND, RequestError
 from .drivers.registry import Resolved
@@ -105,20 +106,21 @@ async def visiting(
     started.
     """
     marker = f"visit-{uuid.uuid4().hex}"
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd=folder,
-        env={**env, cleanup.MARKER: marker},
-        limit=MAX_LINE,
-        start_new_session=True,
-    )
-    try:
-        yield Visit(process, {"jsonrpc": "2.0"} if header is None else header)
-    finally:
-        await _leave(process, marker)
+    with tempfile.TemporaryDirectory(prefix="paseo-visit-", ignore_cleanup_errors=True) as own:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=folder,
+            env={**scratch.given(env, own), cleanup.MARKER: marker},
+            limit=MAX_LINE,
+            start_new_session=True,
+        )
+        try:
+            yield Visit(process, {"jsonrpc": "2.0"} if header is None else header)
+        finally:
+            await _leave(process, marker)
 
 
 async def _leave(process: asyncio.subprocess.Process, marker: str) -> None:

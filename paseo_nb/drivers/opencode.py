@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from .. import scratch
 from ..model import Usage
 from .acp_reading import as_dict, as_int, decode
 from .differing import Account, Differences, Json, home_of, now_ms
@@ -24,13 +25,15 @@ INSTALL = "paseo-nb install opencode"
 # Launch: the model is the session's config option `model`. `opencode acp` opens its HTTP server on
 # 127.0.0.1 (port 4096 where that is free), to anyone on the machine unless it has a password: each
 # start gets one of its own. The switches keep it from looking for updates of itself, of its list of
-# models and of language servers. (Its plugin package it fetches into ~/.npm in any case.)
+# models and of language servers. (Its plugin package it fetches into ~/.npm in any case.) Bun
+# unpacks a library of 5 MB into its folder for temporary files, in every process, and leaves it.
 COMMAND = ["opencode", "acp"]
 PASSWORD = "OPENCODE_SERVER_PASSWORD"
 SWITCHES = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_MODELS_FETCH": "1",
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    "BUN_TMPDIR": scratch.WANTED,
 }
 
 # Permissions default to "allow": it asks for what OPENCODE_PERMISSION says, which stands above its

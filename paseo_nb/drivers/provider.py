@@ -63,7 +63,8 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     supervisor choose it in the session. `models` empty: any name goes. `needs` is the binary to
     look for. `auth_method` is used where `auth_needs` (a variable) is set, if that is given.
     wants_model: no session can be opened before a model is named.
-    `switches` are variables that the agent gets unless the environment has them already.
+    `switches` are variables that the agent gets unless the environment has them already; the value
+    `{scratch}` is a folder of the run's own, which goes with the pair.
     `asking` are variables by which it is made to ask for permission; `asking_all` the same where a
     rule denies some looking, too. It gets them, whatever the environment has, unless the run lets
     everything pass.

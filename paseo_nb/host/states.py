@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
+from .. import scratch
 from ..drivers.acp_reading import as_dict, as_str, decode
 from ..journal import Journal, RunFolder, first_line, last_own, lock_held, take_lock
 from ..model import BUSY_STATES, TURN_STATES, now_us
@@ -59,6 +60,7 @@ def settle(folder: RunFolder) -> bool:
             if _while_free(folder) != "interrupted":
                 return False
             cleanup.sweep(folder.run_id)
+            scratch.remove(folder.path)
             journal = Journal(folder)
             try:
                 turn_open = _turn_open(folder)

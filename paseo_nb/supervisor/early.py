@@ -12,16 +12,20 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from .. import scratch
 from . import cleanup
 
 
-def sweep_and_launch(
-    run_dir: str, environment: Mapping[str, str]
-) -> subprocess.Popen[bytes] | None:
-    """End what a double kill of an earlier pair left, then launch the agent if that is due."""
+def sweep(run_dir: str) -> None:
+    """End what a double kill of an earlier pair left, and remove its scratch folder."""
     run_id = os.path.basename(run_dir)
     pair = {os.getpid(), os.getppid()}
     cleanup.end(lambda: cleanup.marked(run_id, pair), term_s=0.15)
+    scratch.remove(run_dir)
+
+
+def launch_if_due(run_dir: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    """Launch the agent, unless its launch is not certain yet."""
     if os.path.exists(os.path.join(run_dir, "journal.jsonl")):
         return None
     try:
@@ -29,7 +33,7 @@ def sweep_and_launch(
             spec = json.load(file)
         if not spec.get("prompt"):
             return None
-        env = {**environment, cleanup.MARKER: run_id}
+        env = {**environment, cleanup.MARKER: os.path.basename(run_dir)}
         return launch(spec["command"], env, spec["cwd"], stdin=subprocess.PIPE)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 
+from .. import scratch
 from ..locks import take_lock_fd
 from . import cleanup, early
 
@@ -61,7 +62,9 @@ def _warden(run_dir: str, environment: dict[str, str]) -> int:
         code = 1
         os.close(keep_open)
         try:
-            agent = early.sweep_and_launch(run_dir, environment)
+            early.sweep(run_dir)
+            environment = scratch.given(environment, run_dir)
+            agent = early.launch_if_due(run_dir, environment)
             _without_ssl()
             from .main import supervise
 
@@ -71,6 +74,7 @@ def _warden(run_dir: str, environment: dict[str, str]) -> int:
 
             traceback.print_exc()
         finally:
+            scratch.remove(run_dir)  # the warden, which does it too, may be gone
             os._exit(code)
     os.close(warden_gone)
 
@@ -88,4 +92,5 @@ def _warden(run_dir: str, environment: dict[str, str]) -> int:
         if pid == supervisor:
             break
     cleanup.end_tree(os.getpid(), os.path.basename(run_dir), term_s=0.15)
+    scratch.remove(run_dir)
     return 0

@@ -96,6 +96,29 @@ def test_opencode_without_its_database_tells_no_more_than_its_last_model_call(
         run.stop()
 
 
+def test_opencode_leaves_no_library_behind(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every process it unpacks one of 5 MB into its folder for temporary files. The folder of
+    the commands that it runs stays the user's."""
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    with ModelServer(scripts.shell("echo in $TMPDIR")) as server:
+        agent = environment("opencode", server.url, tmp_path, monkeypatch)
+        monkeypatch.setenv("TMPDIR", str(temporary))
+        run = paseo.run(agent, "where?", mode="auto", timeout=120)
+        unpacked = list((run.host.folder(run.id).path / "scratch").iterdir())
+        assert unpacked, "this test has lost its subject"
+        assert f"in {temporary}" in paseo.tool_traces(run=run)["output"][0]
+        run.stop()
+        run.send("again").wait(120)
+        run.stop()
+        [modes] = paseo.providers("opencode")["modes"]
+        assert modes, "asked, in a process of its own"
+    assert not [file for file in temporary.rglob("*") if file.is_file()]
+    assert not unpacked[0].parent.exists()
+
+
 def test_gemini_keeps_its_history_over_three_processes_of_one_minute(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
