@@ -26,7 +26,6 @@ from .errors import (
     UsageProblem,
 )
 from .history import History
-from .host.base import Launch
 from .host.local import LocalHost
 from .journal import first_line, lock_held, read_journal
 from .model import (
@@ -36,6 +35,7 @@ from .model import (
     Event,
     Permission,
     When,
+    new_run_id,
     short_id,
 )
 from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
@@ -367,23 +367,26 @@ class AsyncRun(RunView):
         return RunDiff(await anyio.to_thread.run_sync(self.diff_summary))
 
 
-def _make(prepared: preparing.Prepared, host: LocalHost) -> Launch | str:
+def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:
     """Make the worktree and the spec, one launch at a time: two that want the same worktree or
-    session must see each other. The run that has the session already, if there is one."""
+    session must see each other; then start the run. Its id, or that of the run that has the session
+    already."""
     session = prepared.wish.session
-    with preparing.launching(host):
-        known = preparing.session_run(host, session) if session else None
-        if known is not None:
-            return known
-        one = preparing.make(prepared, host)
-        host.make(one.spec)
-    return one
+    with host.entry(run_id) as entry:
+        with preparing.launching(host):
+            known = preparing.session_run(host, session) if session else None
+            if known is not None:
+                return known
+            one = preparing.make(prepared, host, run_id)
+            host.make(one.spec)
+        entry.go({str(host.folder(run_id).path): one.environment})
+    return run_id
 
 
 async def launch(host: LocalHost, prepared: preparing.Prepared) -> AsyncRun:
     """Make and start a run; returns when its processes have been forked off."""
-    one = await anyio.to_thread.run_sync(_make, prepared, host)
-    if isinstance(one, str):
-        return await AsyncRun(host, one).send(prepared.wish.prompt, attach=prepared.wish.attach)
-    await host.ensure(one.spec.run_id, one.spec, one.environment)
-    return AsyncRun(host, one.spec.run_id)
+    run_id = new_run_id()
+    run = AsyncRun(host, await anyio.to_thread.run_sync(_launch, prepared, host, run_id))
+    if run.id != run_id:
+        await run.send(prepared.wish.prompt, attach=prepared.wish.attach)
+    return run

@@ -31,7 +31,7 @@ from .host.local import LocalHost, make_home, storage_problem
 from .journal import take_lock
 from .mcp_secrets import lifted
 from .mcp_sets import servers_of
-from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, new_run_id, now_us
+from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, now_us
 from .typed import json_schema
 
 LAUNCH_S = 60.0
@@ -247,10 +247,9 @@ def _masked(text: str | None, env: Mapping[str, str]) -> str | None:
     return Masker(secrets_in({**os.environ, **env}))(text.encode()).decode()
 
 
-def make(prepared: Prepared, host: LocalHost) -> Launch:
+def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     """Make the worktree and the spec of a new run. GitProblem."""
     wish, resolved, settings = prepared.wish, prepared.resolved, prepared.settings
-    run_id = new_run_id()
     cwd, branch, base = prepared.repo, None, None
     if wish.worktree:
         tree = worktrees.ensure_worktree(

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ahocorasick_rs
@@ -28,28 +28,45 @@ def import_path() -> list[str]:
     return list(dict.fromkeys([ours, *(str(Path(file).parents[1]) for file in files[1:])]))
 
 
-def launch(environments: Mapping[str, Mapping[str, str]]) -> None:
-    """Start one pair per run folder (keys), each agent with its environment (values).
+class Entry:
+    """The program that forks pairs: it starts up while their runs are still being made. It leaves
+    without having done anything where `go` is not called before the end of `with`, or of us."""
 
-    Returns when the pairs have been forked off; a folder whose lock is held is left alone.
-    """
-    run_dirs = list(environments)
-    entry = Path(supervisor.__file__).with_name("__main__.py")
-    command = [
-        sys.executable, "-I", "-S", "-u", str(entry), "--path", os.pathsep.join(import_path()),
-        *run_dirs,
-    ]  # fmt: skip
-    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    done = subprocess.run(
-        command,
-        input=json.dumps({key: dict(value) for key, value in environments.items()}).encode(),
-        env={**env, "PASEO_RUN": PAIR_MARKER},
-        cwd="/",
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()[-2000:]
-        raise StorageProblem(f"the supervisor could not be started: {said}")
+    def __init__(self, run_dirs: Iterable[str]) -> None:
+        entry = Path(supervisor.__file__).with_name("__main__.py")
+        command = [
+            sys.executable, "-I", "-S", "-u", str(entry), "--path", os.pathsep.join(import_path()),
+            *run_dirs,
+        ]  # fmt: skip
+        env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        self._process = subprocess.Popen(
+            command,
+            env={**env, "PASEO_RUN": PAIR_MARKER},
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def go(self, environments: Mapping[str, Mapping[str, str]]) -> None:
+        """Have the pairs forked, each agent with its environment (by run folder); returns when that
+        is done. A folder whose lock is held is left alone."""
+        told = json.dumps({key: dict(value) for key, value in environments.items()})
+        _, said = self._process.communicate(told.encode() + b"\n")
+        if self._process.returncode != 0:
+            why = said.decode("utf-8", "replace").strip()[-2000:]
+            raise StorageProblem(f"the supervisor could not be started: {why}")
+
+    def __enter__(self) -> Entry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.communicate(b"\n")
+
+
+def launch(environments: Mapping[str, Mapping[str, str]]) -> None:
+    """Start one pair per run folder (keys), each agent with its environment (values)."""
+    with Entry(environments) as entry:
+        entry.go(environments)

@@ -38,7 +38,7 @@ from ..model import BUSY_STATES, Line, RunSpec, short_id
 from ..supervisor import cleanup
 from ..wire import socket_path
 from .base import Launch
-from .launch import launch
+from .launch import Entry, launch
 from .states import broke_off, settle, true_state
 
 Json = dict[str, Any]
@@ -76,6 +76,10 @@ class LocalHost:
             self._mark(folder)
         if not lock_held(folder.lock):
             await anyio.to_thread.run_sync(launch, {str(folder.path): environment})
+
+    def entry(self, run_id: str) -> Entry:
+        """What will start a new run's pair, while the run is being made."""
+        return Entry([str(self.folder(run_id).path)])
 
     async def start_many(self, launches: Sequence[Launch]) -> None:
         """See `Host.start_many`."""

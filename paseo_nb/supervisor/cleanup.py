@@ -8,6 +8,7 @@ nested run and is spared. Light: the warden imports it before anything else.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -24,8 +25,6 @@ def become_subreaper() -> bool:
     """Adopt orphans of this process's tree (Linux); False where that is not to be had."""
     if not sys.platform.startswith("linux"):
         return False
-    import ctypes
-
     return ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
 
 

@@ -1,8 +1,8 @@
 """The agent of a new run, launched before the supervisor's own imports: the two start side by side.
 
-Only where an agent will be needed for certain: the run has a prompt and no journal yet. Light: it
-runs before anything heavy is imported. Whatever goes wrong here is left to the usual launch, which
-can say so in the journal.
+Only where an agent will be needed for certain: the run has a prompt and has had no pair yet.
+Light: it runs before anything heavy is imported. Whatever goes wrong here is left to the usual
+launch, which can say so in the journal.
 """
 
 from __future__ import annotations
@@ -16,6 +16,16 @@ from .. import scratch
 from . import cleanup
 
 
+def is_first(run_dir: str) -> bool:
+    """Whether no pair has had this run before, so that nothing can be left of one: the journal is
+    not there. It is made, under the run lock, before an agent can be."""
+    try:
+        os.close(os.open(os.path.join(run_dir, "journal.jsonl"), os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError:
+        return False
+    return True
+
+
 def sweep(run_dir: str) -> None:
     """End what a double kill of an earlier pair left, and remove its scratch folder."""
     run_id = os.path.basename(run_dir)
@@ -25,9 +35,7 @@ def sweep(run_dir: str) -> None:
 
 
 def launch_if_due(run_dir: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-    """Launch the agent, unless its launch is not certain yet."""
-    if os.path.exists(os.path.join(run_dir, "journal.jsonl")):
-        return None
+    """Launch the agent of a new run that has a prompt."""
     try:
         with open(os.path.join(run_dir, "spec.json"), "rb") as file:
             spec = json.load(file)

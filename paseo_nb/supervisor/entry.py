@@ -20,10 +20,14 @@ MARKER = cleanup.MARKER
 
 
 def main(arguments: list[str]) -> None:
-    """Start a pair for every run folder and leave. Environment values come on standard input as
-    `{run_dir: {name: value}}`, never through the command line or the disk."""
+    """Start a pair for every run folder and leave. Environment values come on standard input as a
+    line `{run_dir: {name: value}}`, never through the command line or the disk, once the runs are
+    made; where none comes, nothing is started."""
     os.umask(0o077)
-    environments: dict[str, dict[str, str]] = json.loads(sys.stdin.buffer.read() or b"{}")
+    told = sys.stdin.buffer.readline().strip()
+    if not told:
+        return
+    environments: dict[str, dict[str, str]] = json.loads(told)
     if len(arguments) > 1:
         _without_ssl()
         importlib.import_module("paseo_nb.supervisor.main")  # import once, fork many
@@ -31,7 +35,7 @@ def main(arguments: list[str]) -> None:
         if os.fork() == 0:
             code = 1
             try:
-                code = _warden(run_dir, environments.get(run_dir, dict(os.environ)))
+                code = _warden(run_dir, environments[run_dir])
             finally:
                 os._exit(code)
 
@@ -62,9 +66,11 @@ def _warden(run_dir: str, environment: dict[str, str]) -> int:
         code = 1
         os.close(keep_open)
         try:
-            early.sweep(run_dir)
+            first = early.is_first(run_dir)
+            if not first:
+                early.sweep(run_dir)
             environment = scratch.given(environment, run_dir)
-            agent = early.launch_if_due(run_dir, environment)
+            agent = early.launch_if_due(run_dir, environment) if first else None
             _without_ssl()
             from .main import supervise
 
