@@ -36,10 +36,9 @@ from ..journal import (
 )
 from ..model import BUSY_STATES, Line, RunSpec, short_id
 from ..supervisor import cleanup
-from ..wire import socket_path
 from .base import Launch
 from .launch import Entry, launch
-from .states import broke_off, settle, true_state
+from .states import broke_off, control_path, settle, true_state
 
 Json = dict[str, Any]
 ANSWER_S = 10.0
@@ -284,14 +283,6 @@ class LocalHost:
         except (OSError, anyio.EndOfStream, anyio.BrokenResourceError):
             return None
         return None
-
-
-def control_path(folder: RunFolder) -> Path:
-    """Where the run's control socket lies: as its supervisor told, whose runtime folder may be
-    another than ours, else where it would be made from here."""
-    started = last_own(folder.journal, "run_started")
-    told = as_dict(decode(started.raw)).get("socket") if started is not None else None
-    return Path(told) if isinstance(told, str) else socket_path(folder.path)
 
 
 def _pair(folder: RunFolder) -> list[int]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from pathlib import Path
 
 from .. import scratch
 from ..drivers.acp_reading import as_dict, as_str, decode
 from ..journal import Journal, RunFolder, first_line, last_own, lock_held, take_lock
 from ..model import BUSY_STATES, TURN_STATES, now_us
+from ..wire import socket_path
 
 STARTING_S = 10.0
 
@@ -45,8 +47,8 @@ def true_state(folder: RunFolder, told: str | None = None) -> str:
 
 def settle(folder: RunFolder) -> bool:
     """Close the books of a run whose processes are gone, under its lock: sweep what a double kill
-    left, end the open turn as interrupted. True if something was written; a second call does
-    nothing. Never for another host's run."""
+    left, its socket too, end the open turn as interrupted. True if something was written; a second
+    call does nothing. Never for another host's run."""
     from ..supervisor import cleanup
 
     with contextlib.suppress(OSError):
@@ -61,6 +63,7 @@ def settle(folder: RunFolder) -> bool:
                 return False
             cleanup.sweep(folder.run_id)
             scratch.remove(folder.path)
+            _remove_socket(folder)
             journal = Journal(folder)
             try:
                 turn_open = _turn_open(folder)
@@ -74,6 +77,21 @@ def settle(folder: RunFolder) -> bool:
                 journal.close()
             return True
     return False
+
+
+def control_path(folder: RunFolder) -> Path:
+    """Where the run's control socket lies: as its supervisor told, whose runtime folder may be
+    another than ours, else where it would be made from here."""
+    started = last_own(folder.journal, "run_started")
+    told = as_dict(decode(started.raw)).get("socket") if started is not None else None
+    return Path(told) if isinstance(told, str) else socket_path(folder.path)
+
+
+def _remove_socket(folder: RunFolder) -> None:
+    with contextlib.suppress(OSError):
+        path = control_path(folder)
+        if path.is_socket():  # a journal from elsewhere may name anything
+            path.unlink()
 
 
 def broke_off(folder: RunFolder) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from kit import SLACK, Project, check_invariants, exists, kill_9
@@ -125,6 +126,7 @@ def test_warden_and_supervisor_killed_together_are_swept(project: Project) -> No
     project.until(lambda: not project.alive(run_id), 5)
     assert project.host.state(run_id) == "interrupted"  # the next front end looks, and sweeps
     project.until(lambda: not project.left(run_id), 5.0 * SLACK, "swept")
+    assert not Path(project.own(run_id, "run_started")[0]["socket"]).exists()
     # One that cleared its environment may escape a double kill: end it by the id we know.
     kill_9(*[pid for pid in strays if exists(pid)])
     before = len(project.lines(run_id))
