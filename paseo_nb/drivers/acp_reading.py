@@ -7,7 +7,7 @@ an agent replays after `session/load`, which readers pass over (but for `PRESENT
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -57,26 +57,27 @@ SESSION_RESULTS = {
 
 
 class _Content(msgspec.Struct, gc=False):
-    type: str = ""
-    text: str | None = None
+    type: Literal["text"]
+    text: str
 
 
 class _Update(msgspec.Struct, gc=False):
-    content: _Content | None = None
-    toolCallId: str | None = None
+    content: _Content
+    toolCallId: None = None
 
 
 class _Params(msgspec.Struct, gc=False):
-    update: _Update | None = None
+    update: _Update
 
 
 class _Chunk(msgspec.Struct, gc=False):
-    """A message chunk: all but its text is skipped, which is what makes it fast."""
+    """A chunk of plain text, and nothing else passes: all but the text is skipped, which is what
+    makes it fast."""
 
-    params: _Params | None = None
+    params: _Params
 
 
-_chunk_decoder = msgspec.json.Decoder(_Chunk)
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class AcpReading:
@@ -86,6 +87,8 @@ class AcpReading:
 
     def __init__(self, provider: str = "") -> None:
         self.differences = differences_of(provider)
+        told = (self.differences.retry, self.differences.notice)
+        self._no_text = [pattern for pattern in told if pattern is not None]
         self._before = Usage()
         self._outputs: dict[str, str] = {}
         self._read: tuple[Line | None, Json] = (None, {})
@@ -101,19 +104,12 @@ class AcpReading:
     def chunk_text(self, line: Line) -> str | None:
         """See `reading.Reading.chunk_text`."""
         try:
-            params = _chunk_decoder.decode(line.raw).params
+            text = _decode_chunk(line.raw).params.update.content.text
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        update = params and params.update
-        if not update or update.toolCallId is not None:
-            return None
-        content = update.content
-        text = content.text if content and content.type == "text" else None
-        differs = self.differences
-        if text is not None and any(
-            p and p.fullmatch(text) for p in (differs.retry, differs.notice)
-        ):
-            return None
+        for pattern in self._no_text:
+            if pattern.fullmatch(text):
+                return None
         return text
 
     def _message(self, line: Line) -> Json:

@@ -115,14 +115,18 @@ def check_tables(con: Any, path: Path) -> None:
 
 
 def migrate(con: Any) -> dict[str, str]:
-    """Bring the attached index up to date, in one transaction; its `meta` afterwards."""
+    """Bring the attached index up to date, in one transaction; its `meta` afterwards. A new one's
+    tables are made as they are declared: it is up to date without a migration."""
     meta = read_meta(con)
     todo = missing(meta)
     if todo:
         con.execute("BEGIN")
         con.execute(f"CREATE TABLE IF NOT EXISTS {schema.INDEX}.meta (key VARCHAR, value VARCHAR)")
+        if not meta:
+            schema.create(con)
         for name in todo:
-            MIGRATIONS[name](con)
+            if meta:
+                MIGRATIONS[name](con)
             write_meta(con, _PREFIX + name, str(now_us()))
         con.execute("COMMIT")
         meta = read_meta(con)

@@ -40,35 +40,31 @@ class RunReader:
     def feed(self, data: bytes) -> Rows:
         """Take whole lines: their rows of `events`, the rest into the fold."""
         lines = _decoded(data)
-        fold, chunk_text = self.fold, self.fold.reading.chunk_text
+        chunk_text = self.fold.reading.chunk_text
         texts: list[str | None] = []
-        calls: list[str | None] = []
-        chunks: list[str] = []
-        first = last = None
-        for line in lines:
+        calls: list[str | None] = [None] * len(lines)
+        add = texts.append
+        kind, turn, begun = "", 0, 0  # of the row of chunks that goes on, where there is one
+        for at, line in enumerate(lines):
+            text = None
             if line.kind in TEXT_KINDS and line.dir == "in":
                 text = chunk_text(line)
-                if text is not None:
-                    if first is None or line.kind != first.kind or line.turn != first.turn:
-                        if first is not None and last is not None:
-                            fold.take_chunks(first, last, "".join(chunks))
-                            chunks.clear()
-                        first = line
-                    last = line
-                    chunks.append(text)
-                    texts.append(text)
-                    calls.append(None)
-                    continue
-            if first is not None and last is not None:
-                fold.take_chunks(first, last, "".join(chunks))
-                chunks.clear()
-                first = None
-            text, call = self._long_way(line)
-            texts.append(text)
-            calls.append(call)
-        if first is not None and last is not None:
-            fold.take_chunks(first, last, "".join(chunks))
+            if kind and (text is None or line.kind != kind or line.turn != turn):
+                self._take_chunks(lines, texts, begun)
+                kind = ""
+            if text is None:
+                text, calls[at] = self._long_way(line)
+            elif not kind:
+                kind, turn, begun = line.kind, line.turn, at
+            add(text)
+        if kind:
+            self._take_chunks(lines, texts, begun)
         return Rows(self.run_id, lines, texts, calls)
+
+    def _take_chunks(self, lines: list[Line], texts: list[str | None], begun: int) -> None:
+        """Give the fold the row of chunks that ends with the last of the texts."""
+        told = "".join([text for text in texts[begun:] if text is not None])
+        self.fold.take_chunks(lines[begun], lines[len(texts) - 1], told)
 
     def _long_way(self, line: Line) -> tuple[str | None, str | None]:
         """Any line: its text and tool call id; the fold takes it."""
