@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from . import visiting
+from .drivers.acp_ending import facts_of
 from .drivers.acp_reading import PRESENT, Json, as_dict, as_list, as_str, content_text, problem_of
 from .drivers.claude_sessions import TITLE_CHARACTERS, time_us
 from .drivers.differing import Lines, differences_of
@@ -210,13 +211,14 @@ class _Replay:
             return
         ends = [*(at - 1 for at in begins[1:]), len(self.told) - 1]
         for first, last, entries in zip(begins, ends, turns, strict=True):
-            account = record.read_past(entries)
+            account = record.read(entries)
             started = time_us(entries[0]) or self._at
             for told in self.told[first : last + 1]:
                 told.t_us = started
             told = self.told[last]
             told.t_us = max(started, time_us(entries[-1]))
-            told.usage, told.model, told.problem = account.usage, account.model, account.problem
+            told.facts, told.model = list(facts_of(account)), account.model
+            told.problem = account.problem
             told.outcome = None if account.problem is None else "error"
         for told in self.told[: begins[0]] if begins else ():
             told.t_us = self.told[begins[0]].t_us

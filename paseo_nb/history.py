@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import msgspec
 
 from .drivers.acp_reading import as_dict, as_int, as_list, as_str, content_text, decode
+from .drivers.differing import Called
 from .drivers.reading import reading_for
 from .model import (
     TOKENS,
@@ -47,7 +48,7 @@ _CANCELLED = {
     "interrupt": "Cancelled for the next prompt.",
     "stopped": "Cancelled as the run was stopped.",
 }
-FOLD_VERSION = 4  # raise it when the same lines fold into something else: the index is read anew
+FOLD_VERSION = 5  # raise it when the same lines fold into something else: the index is read anew
 
 
 class History:
@@ -312,6 +313,8 @@ class History:
     ) -> None:
         tool = as_dict(data.get("tool_call"))
         call_id = as_str(tool.get("toolCallId"))
+        if call_id and f"{line.turn}/{call_id}" not in self.tool_calls:
+            self._on_tool_call(line, tool)  # some agents tell of a call only when it was allowed
         known = self.tool_calls.get(f"{line.turn}/{call_id}") if call_id else None
         permission = Permission(
             id=ident or f"p{line.seq}",
@@ -335,6 +338,8 @@ class History:
         call.finished_us = line.t
         call.model = as_str(data.get("model")) or call.model
         call.usage = data.get("usage") or call.usage
+        if call.usage.source is None and any(getattr(call.usage, name) for name in TOKENS):
+            call.usage.source = "agent"
         call.stop_reason = as_str(data.get("stop_reason")) or call.stop_reason
         problem = data.get("problem")
         call.error = problem.message if isinstance(problem, Problem) else call.error
@@ -524,10 +529,23 @@ class History:
             permission.option_id = as_str(data.get("option_id"))
             permission.by, permission.rule = as_str(data.get("by")), as_str(data.get("rule"))
             permission.message, permission.edited = as_str(data.get("message")), data.get("input")
+            if permission.outcome == "denied":
+                self._denied(line, permission)
             for item in reversed(self.items):
                 if item.ref is permission:
                     item.outcome, item.finished_us = permission.outcome, line.t
                     break
+
+    def _denied(self, line: Line, permission: Permission) -> None:
+        """Some agents tell no more of a call that was denied; what they tell later counts."""
+        key = f"{line.turn}/{permission.tool_call_id}"
+        call = self.tool_calls.get(key)
+        if call is not None and call.outcome is None:
+            call.status = call.outcome = "failed"
+            call.finished_us = line.t
+            why = permission.message or permission.rule
+            call.error = f"denied: {why}" if why else "denied"
+            self._show_call(line, key, call)
 
     def _own_option(self, line: Line, data: dict[str, Any]) -> None:
         chosen = as_str(data.get("value"))
@@ -559,6 +577,22 @@ class History:
 
     def _own_model(self, line: Line, data: dict[str, Any]) -> None:
         self.model_answered = as_str(data.get("answered")) or self.model_answered
+
+    def _own_model_call(self, line: Line, data: dict[str, Any]) -> None:
+        """One that we read in the agent's own record of the session, at the turn's end."""
+        told = msgspec.convert(data, Called)
+        begun, ended = told.started_us or told.finished_us, told.finished_us or told.started_us
+        self.model_calls[f"{line.turn}/{told.message_id}"] = ModelCall(
+            told.message_id, line.turn, line.seq, begun or line.t, ended or line.t,
+            told.model, told.usage, told.stop_reason, told.error,
+        )  # fmt: skip
+
+    def _own_tool_call(self, line: Line, data: dict[str, Any]) -> None:
+        """What that record tells of a tool call, where the agent itself left it out."""
+        call = self.tool_calls.get(f"{line.turn}/{data.get('toolCallId')}")
+        if call is not None:
+            call.tool_name = as_str(data.get("toolName")) or call.tool_name
+            call.input = data.get("rawInput") if call.input is None else call.input
 
     def _own_usage(self, line: Line, data: dict[str, Any]) -> None:
         """What we read in the agent's own record of the session."""

@@ -196,7 +196,7 @@ class _Lines:
                 ended = None
                 self._own(at, "turn_start", origin="user", prompt=prompt, command_id=None)
             elif self.turn or line.head:
-                ended = line if line.outcome or line.usage or line.model else ended
+                ended = line if line.outcome or line.facts or line.model else ended
                 self._line(at, "in", line.kind, self._short(self.masker(line.raw)))
         if self.turn:
             self._turn_end(at, ended)
@@ -206,8 +206,8 @@ class _Lines:
     def _turn_end(self, at: int, ended: Told | None) -> None:
         outcome = ended and ended.outcome
         problem = ended and ended.problem
-        if ended and ended.usage is not None:
-            self._own(at, "usage", **msgspec.to_builtins(ended.usage))
+        for kind, told in ended.facts if ended else ():
+            self._own(at, kind, **told)
         if ended and ended.model is not None:
             self._own(at, "model", answered=ended.model)
         facts = {} if problem is None else {"error": msgspec.to_builtins(problem)}

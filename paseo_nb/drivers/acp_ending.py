@@ -6,7 +6,7 @@ Some agents say `end_turn` where the model failed; what they write down for them
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
@@ -24,6 +24,16 @@ OUTCOMES: dict[str, Outcome] = {
     "max_tokens": "limit",
     "max_turn_requests": "limit",
 }
+
+
+def facts_of(account: Account) -> Iterator[tuple[str, Json]]:
+    """What a record tells of a turn's calls, as lines of ours."""
+    for call in account.calls:
+        yield "model_call", msgspec.to_builtins(call)
+    for used in account.tools:
+        yield "tool_call", msgspec.to_builtins(used)
+    if account.usage is not None:
+        yield "usage", msgspec.to_builtins(account.usage)
 
 
 class Ending:
@@ -85,9 +95,8 @@ class Ending:
         return model_problem(found["message"]) if found is not None else None
 
     def _tell(self, account: Account) -> None:
-        if account.usage is not None:
-            usage: dict[str, Any] = msgspec.to_builtins(account.usage)
-            self.seat.own("usage", **usage)
+        for kind, facts in facts_of(account):
+            self.seat.own(kind, **facts)
         if account.model is not None and account.model != self._answered:
             self._answered = account.model
             self.seat.own("model", answered=account.model)

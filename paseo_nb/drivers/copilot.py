@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from ..model import Usage
 from .acp_reading import as_dict, as_int, as_str
-from .differing import Account, Differences, Json, Lines, home_of
+from .differing import Account, Called, Differences, Json, Lines, Used, home_of, iso_us
 from .failing import model_problem
 from .provider import Capabilities, Provider
 
@@ -42,33 +40,41 @@ def find_record(session_id: str, environment: Mapping[str, str]) -> Path | None:
 
 
 def read_record(entries: list[Json]) -> Account:
-    """The last error, unless the model answered after it; and which model answered."""
-    problem, model = None, None
+    """Its model calls and tool calls, the last error, unless the model answered after it, and which
+    model answered."""
+    account = Account()
     for entry in entries:
-        if entry.get("type") == "session.error":
-            data = as_dict(entry.get("data"))
+        kind, data = entry.get("type"), as_dict(entry.get("data"))
+        if kind == "session.error":
             message = as_str(data.get("message")) or "the model failed"
-            problem = model_problem(message, as_int(data.get("statusCode")))
-        elif entry.get("type") == "assistant.message":
-            problem = None
-            model = as_str(as_dict(entry.get("data")).get("model")) or model
-    return Account(problem=problem, model=model)
+            account.problem = model_problem(message, as_int(data.get("statusCode")))
+        elif kind == "assistant.message":
+            account.problem = None
+            account.model = as_str(data.get("model")) or account.model
+        elif kind == USED:
+            account.calls.append(_call(entry, as_dict(data.get("usage"))))
+        elif kind == "tool.execution_start" and as_str(data.get("toolCallId")):
+            name, given = as_str(data.get("toolName")), data.get("arguments")
+            account.tools.append(Used(str(data["toolCallId"]), name, given))
+    return account
+
+
+def _call(entry: Json, told: Json) -> Called:
+    """One model call; its record is written when it has ended."""
+    ended, took_ms = iso_us(entry.get("timestamp")), as_int(told.get("duration"))
+    return Called(
+        as_str(told.get("apiCallId")) or str(entry.get("id")),
+        started_us=None if ended is None or took_ms is None else ended - took_ms * 1000,
+        finished_us=ended,
+        model=as_str(told.get("model")),
+        usage=_usage(told),
+    )
 
 
 def place(entry: Json) -> bool | None:
     """See `differing.Record`."""
     kind = str(entry.get("type"))
     return kind == "user.message" or (False if kind.startswith(_OF_A_TURN) else None)
-
-
-def read_past(entries: list[Json]) -> Account:
-    """The same with the sum over its model calls, which the protocol tells of a running turn."""
-    usage: Usage | None = None
-    for entry in entries:
-        if entry.get("type") == USED:
-            told = _usage(as_dict(as_dict(entry.get("data")).get("usage")))
-            usage = told if usage is None else usage.plus(told)
-    return msgspec.structs.replace(read_record(entries), usage=usage)
 
 
 def _usage(told: Json) -> Usage:
@@ -91,7 +97,7 @@ DIFFERENCES = Differences(
     retry=re.compile(r"Info: .* [Rr]etrying\.\.\."),
     notice=re.compile(r"(Info|Warning): ([^\n]+[.!…]|Operation cancelled by user)"),
     failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
-    record=Lines(find_record, read_record, place, read_past),
+    record=Lines(find_record, read_record, place),
 )
 NOTES = "takes no MCP server over stdio"
 
@@ -106,11 +112,12 @@ CAPABILITIES = Capabilities(
     effort=False,
     steer=False,
     cost=False,
-    usage="tokens per turn with cache and reasoning; no cost",
+    usage="from its record of the session: tokens per model call with cache and reasoning; no cost",
 )
 
-# Usage: `PromptResponse.usage` counts up over the session's process, and its input includes cached
-# tokens; reasoning is told, cost is not. A turn that failed in its first request tells none.
+# Usage: its own record has every model call's, with cached tokens and reasoning; no cost.
+# `PromptResponse.usage`, which holds where that cannot be read, counts up over the session's
+# process, and its input includes cached tokens. A turn that failed in its first request tells none.
 # `usage_update` has the context's gauge.
 
 # Measured: 1.0.102. Ready in 0.45-0.64 s, 338 MB (of which npm's launcher 55 MB); cancel 0.01 s;

@@ -4,11 +4,13 @@ fills it in. The common code asks for a difference, never for a provider's name.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,13 +23,42 @@ Json = dict[str, Any]
 MAX_RECORD = 64 << 20
 
 
-class Account(msgspec.Struct):
-    """What an agent's own record tells of one turn. `problem`: why it failed, though the agent says
-    that it ended well; `model`: the one that answered."""
+class Called(msgspec.Struct, omit_defaults=True):
+    """One model call as an agent's own record has it: a `model_call` line of ours. Times: µs since
+    the epoch; `usage` is empty where the call was broken off or failed."""
 
-    usage: Usage | None = None
+    message_id: str
+    started_us: int | None = None
+    finished_us: int | None = None
+    model: str | None = None
+    usage: Usage = msgspec.field(default_factory=Usage)
+    stop_reason: str | None = None
+    error: str | None = None
+
+
+class Used(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What a record tells of a tool call that ACP does not: a `tool_call` line of ours."""
+
+    tool_call_id: str
+    tool_name: str | None = None
+    raw_input: Any = None
+
+
+class Account(msgspec.Struct):
+    """What an agent's own record tells of one turn: its model calls, in order, and its tool calls.
+    `problem`: why it failed, though the agent says that it ended well; `model`: the one that
+    answered."""
+
+    calls: list[Called] = []
+    tools: list[Used] = []
     problem: Problem | None = None
     model: str | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The sum over the model calls; None where none of them was counted."""
+        told = [call.usage for call in self.calls if call.usage.scope is not None]
+        return functools.reduce(Usage.plus, told) if told else None
 
 
 class Record(Protocol):
@@ -48,13 +79,11 @@ class Lines(msgspec.Struct, frozen=True):
     find: its path, from the session's id and the agent's environment; None where there is none.
     read: what the lines that a turn has added say.
     place: whether a line begins a turn (True), is part of one (False) or neither (None).
-    read_past: `read` for a turn of which the agent tells no more (a session that is brought over).
     """
 
     find: Callable[[str, Mapping[str, str]], Path | None]
     read: Callable[[list[Json]], Account]
     place: Callable[[Json], bool | None]
-    read_past: Callable[[list[Json]], Account]
 
     def mark(self, session_id: str | None, environment: Mapping[str, str]) -> int:
         """See `Record.mark`: its size."""
@@ -105,6 +134,14 @@ def entries_of(lines: bytes) -> list[Json]:
         if isinstance(entry, dict):
             entries.append(cast(Json, entry))
     return entries
+
+
+def iso_us(timestamp: object) -> int | None:
+    """A time as records write it, in µs since the epoch; None where it is none."""
+    try:
+        return round(datetime.fromisoformat(str(timestamp)).timestamp() * 1e6)
+    except ValueError:
+        return None
 
 
 def now_ms() -> int:

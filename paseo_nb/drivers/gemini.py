@@ -12,7 +12,18 @@ import msgspec
 
 from ..model import Usage
 from .acp_reading import as_dict, as_int, as_list, as_str, decode
-from .differing import MAX_RECORD, Account, Differences, Json, entries_of, home_of, now_ms
+from .differing import (
+    MAX_RECORD,
+    Account,
+    Called,
+    Differences,
+    Json,
+    Used,
+    entries_of,
+    home_of,
+    iso_us,
+    now_ms,
+)
 from .provider import Capabilities, Provider
 
 NAME = "gemini"
@@ -115,25 +126,26 @@ class Chats(msgspec.Struct, frozen=True):
         return now_ms()
 
     def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
-        """See `differing.Record.since`: the sum over the model calls."""
+        """See `differing.Record.since`: the model calls and the tool calls."""
         files = _files(session_id, environment)
         folders = {file.parent / session_id for file in files}
         files += [file for folder in folders for file in folder.glob("*.jsonl")]
-        calls: dict[tuple[str, str], Json] = {}  # a message is written again where it changes
+        calls: dict[tuple[str, str], Called] = {}  # a message is written again where it changes
+        tools: dict[str, Used] = {}
         try:
             for file in files:
                 with file.open("rb") as lines:
                     for message in _messages(entries_of(lines.read(MAX_RECORD))):
-                        if message.get("tokens") and _ms(message.get("timestamp")) >= mark:
-                            calls[file.stem[-8:], str(message.get("id"))] = message
+                        ident, at = str(message.get("id")), iso_us(message.get("timestamp")) or 0
+                        if message.get("tokens") and at >= mark * 1000:
+                            calls[file.stem[-8:], ident] = _call(ident, at, message)
+                        for used in _used(message, mark):
+                            tools[used.tool_call_id] = used
         except OSError:
             return None
-        if not calls:
-            return Account()
-        usage = Usage()
-        for message in calls.values():
-            usage = usage.plus(_usage(as_dict(message.get("tokens"))))
-        return Account(msgspec.structs.replace(usage, source="session file", scope="turn"))
+        return Account(
+            sorted(calls.values(), key=lambda call: call.finished_us or 0), [*tools.values()]
+        )
 
 
 def _messages(entries: list[Json]) -> Iterator[Json]:
@@ -142,11 +154,22 @@ def _messages(entries: list[Json]) -> Iterator[Json]:
         yield from (as_dict(message) for message in (entry, *changed))
 
 
-def _ms(timestamp: object) -> int:
-    try:
-        return int(datetime.fromisoformat(str(timestamp)).timestamp() * 1000)
-    except ValueError:
-        return 0
+def _used(message: Json, mark: int) -> Iterator[Used]:
+    """Tool calls since then: a message gets further ones, also of a later turn's."""
+    for used in map(as_dict, as_list(message.get("toolCalls"))):
+        ident = as_str(used.get("id"))
+        if ident and (iso_us(used.get("timestamp")) or 0) >= mark * 1000:
+            yield Used(ident, as_str(used.get("name")), used.get("args"))
+
+
+def _call(ident: str, at_us: int, message: Json) -> Called:
+    """One model call; when it began is not told."""
+    return Called(
+        ident,
+        finished_us=at_us,
+        model=as_str(message.get("model")),
+        usage=_usage(as_dict(message.get("tokens"))),
+    )
 
 
 def _usage(told: Json) -> Usage:
@@ -160,6 +183,8 @@ def _usage(told: Json) -> Usage:
         cache_read_tokens=as_int(told.get("cached")),
         reasoning_tokens=as_int(told.get("thoughts")),
         total_tokens=as_int(told.get("total")),
+        source="session file",
+        scope="turn",
     )
 
 

@@ -12,8 +12,8 @@ import msgspec
 
 from .. import scratch
 from ..model import Usage
-from .acp_reading import as_dict, as_int, decode
-from .differing import Account, Differences, Json, home_of, now_ms
+from .acp_reading import as_dict, as_int, as_str, decode
+from .differing import Account, Called, Differences, Json, home_of, now_ms
 from .provider import Capabilities, Provider
 
 NAME = "opencode"
@@ -51,7 +51,8 @@ _CALLS = """
     with recursive mine(id) as (
         select ?1 union select session.id from session join mine on session.parent_id = mine.id
     )
-    select data from message where session_id in (select id from mine) and time_created >= ?2
+    select id, data from message
+    where session_id in (select id from mine) and time_created >= ?2 order by time_created, id
 """
 
 
@@ -63,7 +64,7 @@ class Database(msgspec.Struct, frozen=True):
         return now_ms()
 
     def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
-        """See `differing.Record.since`: the sum over the model calls."""
+        """See `differing.Record.since`: the model calls."""
         try:
             import sqlite3  # 2 MB that no other agent's supervisor needs
         except ImportError:
@@ -79,23 +80,39 @@ class Database(msgspec.Struct, frozen=True):
                 database.close()
         except (sqlite3.Error, ValueError):
             return None
-        usage: Usage | None = None
-        for (text,) in rows:
-            message = as_dict(decode(msgspec.Raw(str(text).encode())))
-            told = _usage(message) if message.get("role") == "assistant" else None
-            if told is not None:
-                usage = told if usage is None else usage.plus(told)
-        return Account(usage)
+        messages = [
+            (str(row[0]), as_dict(decode(msgspec.Raw(str(row[1]).encode())))) for row in rows
+        ]
+        return Account([_call(*one) for one in messages if one[1].get("role") == "assistant"])
 
 
-def _usage(message: Json) -> Usage | None:
-    """One call's; None where it was broken off, for which it keeps zeros."""
+def _call(ident: str, message: Json) -> Called:
+    """One model call, with the time that its tools took."""
+    begun, ended = (
+        as_int(as_dict(message.get("time")).get(name)) for name in ("created", "completed")
+    )
+    model, provider = as_str(message.get("modelID")), as_str(message.get("providerID"))
+    error = as_dict(message.get("error"))
+    said = as_str(as_dict(error.get("data")).get("message")) or as_str(error.get("name"))
+    return Called(
+        ident,
+        started_us=None if begun is None else begun * 1000,
+        finished_us=None if ended is None else ended * 1000,
+        model=f"{provider}/{model}" if model and provider else model,
+        usage=_usage(message),
+        stop_reason=as_str(message.get("finish")),
+        error=said,
+    )
+
+
+def _usage(message: Json) -> Usage:
+    """One call's; nothing where it was broken off, for which it keeps zeros."""
     tokens, cost = as_dict(message.get("tokens")), message.get("cost")
     names = ("input", "output", "reasoning")
     fresh, out, thoughts = (as_int(tokens.get(name)) for name in names)
     read, written = (as_int(as_dict(tokens.get("cache")).get(name)) for name in ("read", "write"))
     if fresh is None or out is None or not any((fresh, out, read, written)):
-        return None
+        return Usage()
     return Usage(
         input_tokens=fresh + (read or 0) + (written or 0),
         output_tokens=out + (thoughts or 0),

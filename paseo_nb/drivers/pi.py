@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..model import Problem, Usage
-from .acp_reading import as_dict, as_int, as_str
-from .differing import Account, Differences, Json, Lines, home_of
+from ..model import Usage
+from .acp_reading import as_dict, as_int, as_list, as_str
+from .differing import Account, Called, Differences, Json, Lines, Used, home_of, iso_us
 from .failing import model_problem
 from .provider import Capabilities, Provider
 
@@ -35,19 +35,40 @@ def find_record(session_id: str, environment: Mapping[str, str]) -> Path | None:
 
 
 def read_record(entries: list[Json]) -> Account:
-    """The sum over the model calls that were answered, and the error that the last one ended in."""
-    usage: Usage | None = None
-    problem: Problem | None = None
-    for message in (as_dict(entry.get("message")) for entry in entries):
+    """Its model calls with the tool calls that they wish for, and the error that the last one
+    ended in. The record begins a call by our clock, and is written when it has ended."""
+    account = Account()
+    for entry in entries:
+        message = as_dict(entry.get("message"))
         if message.get("role") != "assistant":
             continue
+        account.problem = None
+        begun = as_int(message.get("timestamp"))
+        call = Called(
+            as_str(message.get("responseId")) or str(entry.get("id")),
+            started_us=None if begun is None else begun * 1000,
+            finished_us=iso_us(entry.get("timestamp")),
+            model=_model(message),
+            stop_reason=as_str(message.get("rawStopReason")) or as_str(message.get("stopReason")),
+        )
+        account.calls.append(call)
         if message.get("stopReason") == "error":
-            problem = model_problem(as_str(message.get("errorMessage")) or "the model failed")
+            call.error = as_str(message.get("errorMessage")) or "the model failed"
+            account.problem = model_problem(call.error)
             continue
-        problem = None
-        told = _usage(as_dict(message.get("usage")))
-        usage = told if usage is None else usage.plus(told)
-    return Account(usage, problem)
+        call.usage = _usage(as_dict(message.get("usage")))
+        for block in map(as_dict, as_list(message.get("content"))):
+            ident = as_str(block.get("id"))
+            if block.get("type") == "toolCall" and ident:
+                used = Used(ident, as_str(block.get("name")), block.get("arguments"))
+                account.tools.append(used)
+    return account
+
+
+def _model(message: Json) -> str | None:
+    """As its list of models has it: `provider/model`."""
+    model, provider = as_str(message.get("model")), as_str(message.get("provider"))
+    return f"{provider}/{model}" if model and provider else model
 
 
 def place(entry: Json) -> bool | None:
@@ -78,7 +99,7 @@ DIFFERENCES = Differences(
         r"Retrying \(attempt (?P<attempt>\d+)/(?P<most>\d+), waiting \d+s\)\.\.\."
         r"|Retrying\.\.\.|Retry finished, resuming\."
     ),
-    record=Lines(find_record, read_record, place, read_record),
+    record=Lines(find_record, read_record, place),
     effort_as_modes=True,
 )
 NOTES = "never asks for permission; takes no MCP servers"

@@ -8,14 +8,14 @@ asked over ACP (`acp_sessions`).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import msgspec
 
 from ..errors import UsageProblem
-from ..model import Outcome, Problem, Usage
+from ..model import Outcome, Problem
 
 
 class Session(msgspec.Struct, kw_only=True):
@@ -37,7 +37,8 @@ class Told(msgspec.Struct):
     """One line of a session for a run's journal: `prompt` begins a turn, or, with `steers`, is
     said into the one that runs; `kind` and `raw` are a line that the provider's reading
     understands, with `head` also before the first turn; `outcome` is how the turn ended, if not
-    well, and `problem` why; `usage` and `model` are what is known of the turn beside its lines."""
+    well, and `problem` why; `facts` and `model` are what is known of the turn beside its lines:
+    kinds of lines of ours with what they say."""
 
     t_us: int
     prompt: str | None = None
@@ -47,7 +48,7 @@ class Told(msgspec.Struct):
     problem: Problem | None = None
     steers: bool = False
     head: bool = False
-    usage: Usage | None = None
+    facts: Sequence[tuple[str, dict[str, Any]]] = ()
     model: str | None = None
 
 

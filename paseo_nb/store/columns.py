@@ -187,10 +187,13 @@ MODEL_CALLS = [
     _text("model", "The model that answered"),
     *USAGE,
     Column("cost_usd", "DOUBLE", "USD", "What it cost, where the agent tells that by the call"),
+    _text("usage_source", "Who told its tokens: agent, or session file"),
     _text("stop_reason", "Why the model stopped, in its own word"),
     _text("error", "What went wrong"),
-    _time("started_at", "When it was first told of"),
-    _time("finished_at", "When it was last told of"),
+    _time(
+        "started_at", "When it began, where a session file tells; else when it was first told of"
+    ),
+    _time("finished_at", "When it ended, where a session file tells; else when last told of"),
 ]
 """One row per request to a model, where the agent tells of it. Filters `since=` and `until=` look
 at `started_at`."""

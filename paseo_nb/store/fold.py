@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..drivers.acp_reading import as_str
+from ..drivers.differing import differences_of
 from ..drivers.reading import reading_for
 from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
 from ..model import Item, Line, ModelCall, Permission, Problem, RunSpec, ToolCall, Turn, Usage
@@ -87,6 +88,7 @@ class Fold(History):
         self.touched: set[str] = set()
         self._mono: dict[str, int] = {}
         self._latency_ms: dict[str, float] = {}
+        self._told_late = differences_of(spec.at_heart).record is not None
         if carry is not None:
             self._restore(carry)
 
@@ -152,11 +154,13 @@ class Fold(History):
     # ------------------------------------------------------------ giving up rows
 
     def settled_calls(self) -> list[tuple[ToolCall, float | None]]:
-        """Give up the calls that are done and were not heard of since the last time."""
+        """Give up the calls that are done and were not heard of since the last time. Where the
+        agent's record tells more of them at the turn's end, they are kept until then."""
+        kept = self._last_turn() if self._told_late and self.turn_open else None
         quiet = [
             key
             for key, call in self.tool_calls.items()
-            if call.outcome is not None and key not in self.touched
+            if call.outcome is not None and key not in self.touched and call.turn != kept
         ]
         self.touched.clear()
         return self._give_up_calls(quiet)

@@ -68,6 +68,13 @@ def m006_edited(con: Any) -> None:
     read_again(con)
 
 
+@migration
+def m007_source_of_model_calls(con: Any) -> None:
+    """Who told the tokens of a model call."""
+    schema.add_missing_columns(con)
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

@@ -201,6 +201,7 @@ def model_call_row(run_id: str, call: ModelCall) -> Row:
         call.model,
         *_used(call.usage),
         call.usage.cost_usd,
+        call.usage.source,
         call.stop_reason,
         call.error,
         call.started_us,

@@ -12,7 +12,7 @@ import pytest
 from acp_samples import INITIALIZED, Tape, result, update
 
 from paseo_nb.drivers import copilot, gemini, opencode, pi
-from paseo_nb.drivers.differing import NONE, differences_of
+from paseo_nb.drivers.differing import NONE, Used, differences_of
 from paseo_nb.model import RunSpec, Usage
 
 
@@ -39,15 +39,28 @@ def test_copilots_record_tells_why_a_turn_failed_and_which_model_answered(tmp_pa
     file = tmp_path / "session-state" / "s1" / "events.jsonl"
     failed = {"type": "session.error", "data": {"message": "no", "statusCode": 429}}
     answered = {"type": "assistant.message", "data": {"model": "gpt-4.1"}}
+    told = {"model": "gpt-4.1", "apiCallId": "c1", "inputTokens": 9, "outputTokens": 2,
+            "cacheReadTokens": 7, "duration": 40}  # fmt: skip
+    at = "2026-11-21T19:39:27.197Z"
+    used = {"type": "session.usage_record", "timestamp": at, "data": {"usage": told}}
+    given = {"toolCallId": "t1", "toolName": "bash", "arguments": {"command": "ls"}}
+    began = {"type": "tool.execution_start", "data": given}
     written(file, failed)
     record = copilot.DIFFERENCES.record
     assert record is not None
     size = record.mark("s1", env)
     assert size == file.stat().st_size
-    written(file, failed, answered)
+    written(file, failed, used, answered, began)
     later = record.since(size, "s1", env)
     assert later is not None
     assert (later.problem, later.model) == (None, "gpt-4.1"), "it answered after all"
+    [call] = later.calls
+    assert (call.message_id, call.model, call.finished_us) == ("c1", "gpt-4.1", 1795289967197000)
+    assert call.started_us == 1795289967157000
+    assert later.usage == call.usage == Usage(
+        input_tokens=9, output_tokens=2, cache_read_tokens=7, source="session file", scope="turn"
+    )  # fmt: skip
+    assert later.tools == [Used("t1", "bash", {"command": "ls"})]
     size = record.mark("s1", env)
     written(file, answered, failed)
     last = record.since(size, "s1", env)
@@ -69,7 +82,17 @@ def test_pis_record_is_summed_over_the_calls_that_were_answered(tmp_path: Path) 
         input_tokens=322, output_tokens=10, cache_read_tokens=20, cache_write_tokens=2,
         total_tokens=18, cost_usd=1.0, source="session file", scope="turn",
     )  # fmt: skip
+    assert [one.usage.input_tokens for one in account.calls] == [111, 211]
+    wish = {"type": "toolCall", "id": "t1", "name": "bash", "arguments": {"command": "ls"}}
+    more = {"content": [{"type": "text", "text": "so"}, wish], "timestamp": 1795289954163}
+    one = {**call("toolUse", 1, model="m", provider="p", responseId="r", **more), "id": "8"}
+    working = pi.read_record([one | {"timestamp": "2026-11-21T19:39:14.193Z"}])
+    assert working.tools == [Used("t1", "bash", {"command": "ls"})]
+    [told] = working.calls
+    assert (told.message_id, told.model, told.stop_reason) == ("r", "p/m", "toolUse")
+    assert (told.started_us, told.finished_us) == (1795289954163000, 1795289954193000)
     failed = pi.read_record([call("error", 0, errorMessage='401: {"message": "bad key"}')])
+    assert [one.error for one in failed.calls] == ['401: {"message": "bad key"}']
     assert failed.usage is None, "not reported is not zero"
     assert failed.problem is not None
     assert (failed.problem.code, failed.problem.message) == ("auth", "401: bad key")
@@ -201,6 +224,9 @@ def test_geminis_chats_are_summed_over_the_turns_model_calls(tmp_path: Path) -> 
         chats / "session-2026-11-21T13-45-ac0f32b5.jsonl", {"sessionId": ident},
         call("a", early, 1000), {"id": "b", "type": "gemini", "timestamp": late},
         call("b", late, 10), call("b", late, 20), {"$set": {"messages": [call("b", late, 20)]}},
+        {"id": "a", "type": "gemini", "timestamp": early, "toolCalls": [
+            {"id": "old", "name": "read_file", "timestamp": early},
+            {"id": "new", "name": "write_file", "args": {"file_path": "x"}, "timestamp": late}]},
     )  # fmt: skip
     written(chats / ident / "helper.jsonl", call("c", late, 300))
     account = record.since(mark, ident, env)
@@ -209,6 +235,10 @@ def test_geminis_chats_are_summed_over_the_turns_model_calls(tmp_path: Path) -> 
         input_tokens=322, output_tokens=14, cache_read_tokens=14, reasoning_tokens=4,
         total_tokens=198, source="session file", scope="turn",
     )  # fmt: skip
+    assert [(one.message_id, one.usage.input_tokens) for one in account.calls] == [
+        ("b", 21), ("c", 301),
+    ]  # fmt: skip
+    assert account.tools == [Used("new", "write_file", {"file_path": "x"})], "of this turn"
     nothing = record.since(mark + 10_000, ident, env)
     assert nothing is not None
     assert nothing.usage is None, "a call that was broken off is not zero"
@@ -226,21 +256,25 @@ def test_opencodes_database_is_summed_over_the_turns_model_calls(tmp_path: Path)
 
     def call(fresh: int, write: int = 0) -> str:
         tokens = {"input": fresh, "output": 5, "reasoning": 2, "cache": {"read": 7, "write": write}}
-        return json.dumps({"role": "assistant", "tokens": {**tokens, "total": 9}, "cost": 0.5})
+        told = {"tokens": {**tokens, "total": 9}, "cost": 0.5, "time": {"created": fresh}}
+        return json.dumps({"role": "assistant", "providerID": "p", "modelID": "m", **told})
 
     zeros = {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}}
-    broken_off = json.dumps({"role": "assistant", "tokens": zeros, "cost": 0})
+    why = {"name": "APIError", "data": {"message": "too many requests"}}
+    broken_off = json.dumps({"role": "assistant", "tokens": zeros, "cost": 0, "error": why})
     with sqlite3.connect(path) as database:
         database.execute("create table session (id text, parent_id text)")
-        database.execute("create table message (session_id text, time_created int, data text)")
+        database.execute(
+            "create table message (id text, session_id text, time_created int, data text)"
+        )
         pairs = [("s1", None), ("below", "s1"), ("deeper", "below"), ("other", None)]
         database.executemany("insert into session values (?, ?)", pairs)
         database.executemany(
-            "insert into message values (?, ?, ?)",
+            "insert into message values (?, ?, ?, ?)",
             [
-                ("s1", 100, call(90_000)), ("s1", 200, '{"role": "user"}'), ("s1", 201, call(10)),
-                ("s1", 202, broken_off), ("s1", 203, "odd"), ("deeper", 204, call(20)),
-                ("other", 205, call(80_000)),
+                ("a", "s1", 100, call(90_000)), ("b", "s1", 200, '{"role": "user"}'),
+                ("c", "s1", 201, call(10)), ("d", "s1", 202, broken_off), ("e", "s1", 203, "odd"),
+                ("f", "deeper", 204, call(20)), ("g", "other", 205, call(80_000)),
             ],
         )  # fmt: skip
     account = record.since(200, "s1", env)
@@ -249,6 +283,10 @@ def test_opencodes_database_is_summed_over_the_turns_model_calls(tmp_path: Path)
         input_tokens=44, output_tokens=14, cache_read_tokens=14, reasoning_tokens=4,
         total_tokens=18, cost_usd=1.0, source="session file", scope="turn",
     )  # fmt: skip
+    assert [(one.message_id, one.model, one.error) for one in account.calls] == [
+        ("c", "p/m", None), ("d", None, "too many requests"), ("f", "p/m", None),
+    ]  # fmt: skip
+    assert account.calls[1].usage == Usage(), "a call that failed is not zero"
     nothing = record.since(300, "s1", env)
     assert nothing is not None
     assert nothing.usage is None

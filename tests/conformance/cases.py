@@ -22,7 +22,7 @@ import pytest
 import paseo_nb as paseo
 from tests.modelserver import Usage, behaviours
 
-from .reporting import check_usage
+from .reporting import check_calls, check_usage
 from .world import World, commands_with
 
 PROBE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "mcp_probe.py")
@@ -81,6 +81,27 @@ def command_output(w: World) -> None:
     run = w.run("alpha: run it")
     [call] = run.history().tool_calls.values()
     assert "from-42-the-shell" in f"{call.content} {call.output}", "the output is not told"
+
+
+@case("what a command was, and its tool's name, stand in its row")
+def tool_call_told(w: World) -> None:
+    w.plan(alpha=[behaviours.command("printf 'from-%d' 42"), "All done."])
+    run = w.run("alpha: run it")
+    [call] = paseo.tool_traces(run=run.id).to_dict("records")
+    assert "from-%d" in str(call["input"]), "its input is not told"
+    assert call["tool_name"] != call["kind"] == "execute", "its name is not told"
+
+
+@case("a call that was denied is a row all the same")
+def denied_call_told(w: World) -> None:
+    w.plan(alpha=[behaviours.command("touch touched.txt"), "On I go."])
+    run = w.start("alpha: try it", mode="ask")
+    w.waits_for_permission(run)
+    run.deny(message="not that")
+    run.wait(60, check=False)
+    [call] = paseo.tool_traces(run=run.id).to_dict("records")
+    assert (call["kind"], call["outcome"]) == ("execute", "failed")
+    assert call["error"]
 
 
 @case("permission: allow")
@@ -426,7 +447,7 @@ def kill_and_resume(w: World) -> None:
         assert "alpha: begin" in texts, "the session was not gone on with"
 
 
-@case("usage of 5 turns, with a resume in between, is the model's own")
+@case("usage of 5 turns, with a resume in between, is the model's own, call by call too")
 def usage(w: World) -> None:
     work = [behaviours.command("echo one"), behaviours.think("hm", "Done.")]
     w.plan(alpha=work, bravo=["Two."], charlie=work, delta=["Four."], echo=["Five."])
@@ -440,6 +461,8 @@ def usage(w: World) -> None:
     spent: Usage = w.server.spent()
     assert len(w.server.ledger()) == 7
     check_usage(w.provider, run.usage, spent)
+    told = paseo.model_calls(run=run.id).sort_values("seq")
+    check_calls(w.provider, told.to_dict("records"), w.server.ledger())
 
 
 @case("no process is left after stop")

@@ -84,6 +84,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "token_limit": _LATE,
         "permission_allow": _NEVER_ASKS,
         "permission_deny": _NEVER_ASKS,
+        "denied_call_told": _NEVER_ASKS,
         "permission_edited": _NEVER_ASKS,
         "permission_deny_and_cancel": _NEVER_ASKS,
         "mode_read": _REFUSED,
@@ -95,6 +96,9 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "foreign": {
+        "tool_call_told": Difference(
+            "its input only; the name is not told over ACP", "its name is not told"
+        ),
         "rule_denies_reading": _LOOKS,
         "change_model": _not_offered("model"),
         "change_effort": _not_offered("effort"),

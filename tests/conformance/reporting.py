@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.modelserver import Usage
+from tests.modelserver import Request, Usage
 
 from .differences import NOT_REPORTED
 from .recipes import RECIPES
@@ -32,6 +32,15 @@ def check_usage(provider: str, told: Any, spent: Usage) -> None:
             wrong.append(f"{ours} is {got}, the model reported {real}")
     wrong += _wrong_cost(provider, told.cost_usd, spent)
     assert not wrong, "; ".join(wrong)
+
+
+def check_calls(provider: str, rows: list[dict[str, Any]], ledger: list[Request]) -> None:
+    """Each request of the ledger's is a row, and nothing else is. AssertionError."""
+    fields = [name for name in FIELDS if name not in NOT_REPORTED.get(provider, {})]
+    told = [{name: row[name] for name in fields} for row in rows]
+    real = [{name: getattr(r.usage, FIELDS[name]) for name in fields} for r in ledger if r.usage]
+    assert told == real, f"model_calls has {told}, the model reported {real}"
+    assert all(row["usage_source"] and row["model"] for row in rows)
 
 
 def _wrong_cost(provider: str, told: float | None, spent: Usage) -> list[str]:

@@ -63,6 +63,7 @@ class ToolCall:
             "title": tool.title(),
             "kind": tool.KIND,
             "rawInput": self._raw,
+            "_meta": {"toolName": tool.NAME},
             "locations": [{"path": path} for path in paths],
         }
         start = {"sessionUpdate": "tool_call", "toolCallId": self.id, "status": "pending"}

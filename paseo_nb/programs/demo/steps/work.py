@@ -146,7 +146,13 @@ async def run_command(
 ) -> process.Finished:
     """One command as a tool call; `shown` is its title. Output is shown while it comes."""
     line = shown or (command if isinstance(command, str) else " ".join(command))
-    call = ToolCall(turn, line, "execute", rawInput={"command": line, "cwd": turn.session.cwd})
+    call = ToolCall(
+        turn,
+        line,
+        "execute",
+        rawInput={"command": line, "cwd": turn.session.cwd},
+        _meta={"toolName": "shell"},
+    )
     last_shown = 0.0
 
     def show(output: str) -> None:
