@@ -343,7 +343,7 @@ class AsyncRun(RunView):
             "agent_name": history.agent_name,
             "agent_version": history.agent_version,
             "session_id": history.session_id,
-            "mode": history.asked.get("mode", spec.mode),
+            "mode": history.asked.get("mode", None if history.imported else spec.mode),
             "agent_mode": history.agent_mode,
             "effort": history.asked.get("effort", spec.effort),
             "cwd": spec.cwd,
@@ -373,7 +373,7 @@ def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:
     already."""
     session = prepared.wish.session
     with host.entry(run_id) as entry:
-        with preparing.launching(host):
+        with host.holding("launch.lock", preparing.LAUNCH_S):
             known = preparing.session_run(host, session) if session else None
             if known is not None:
                 return known

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from .drivers.acp_reading import as_dict, as_int, as_list, as_str, content_text, decode
+from .drivers.acp_reading import SUMMARY, as_dict, as_int, as_list, as_str, content_text, decode
 from .drivers.differing import Called
 from .drivers.reading import reading_for
 from .model import (
@@ -38,6 +38,7 @@ TEXT_KINDS = {
     "agent_message_chunk": ("agent", "message"),
     "agent_thought_chunk": ("agent", "thought"),
     "user_message_chunk": ("user", "message"),
+    SUMMARY: ("system", "note"),
 }
 _NAME = re.compile(r"[A-Za-z_][\w.-]{1,63}")
 MAX_BLOB = 16 << 20
@@ -69,6 +70,7 @@ class History:
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
         self._asking: dict[str, dict[str, str]] = {}
+        self.imported = False  # and nobody has gone on with it through us
         self.host: str | None = None
         self.boot_id: str | None = None
         self.title: str | None = None
@@ -190,7 +192,8 @@ class History:
     def _text(self, line: Line, role: str, kind: str, text: str) -> None:
         item = self._open_item
         if item is None or item.kind != kind or item.role != role or item.turn != line.turn:
-            item = self._add(line, role, kind, "")
+            title = "compaction" if kind == "note" else None
+            item = self._add(line, role, kind, "", title=title)
             self._open_item = item
         self._parts.append(text)
         item.finished_us = line.t
@@ -446,6 +449,7 @@ class History:
 
     def _own_run_started(self, line: Line, data: dict[str, Any]) -> None:
         self.host, self.boot_id = as_str(data.get("host")), as_str(data.get("boot_id"))
+        self.imported = bool(data.get("imported"))
         self.ended = None
         if not self.turns:
             self.state = "starting"
@@ -562,6 +566,10 @@ class History:
         self._own_limit(line, data)
 
     _on_warning = _own_warning
+
+    def _own_retry(self, line: Line, data: dict[str, Any]) -> None:
+        """One that the agent tells on its standard error only."""
+        self._on_retry(line, data)
 
     def _own_value(self, line: Line, data: dict[str, Any]) -> None:
         if self.turns:

@@ -21,8 +21,8 @@ from .drivers.provider import Provider
 from .drivers.sessions import CannotList, Session, Told, kept_in_files
 from .drivers.transport import BLOB_BYTES, LongLine
 from .errors import NotTrusted, StorageProblem, UsageProblem
-from .host.local import LocalHost, make_home, storage_problem
-from .journal import RunFolder, encode, take_lock, write_file_once
+from .host.local import LocalHost, storage_problem
+from .journal import RunFolder, encode, write_file_once
 from .model import RunSpec, new_run_id, now_us
 from .preparing import environment
 from .supervisor.masking import Masker, secrets_in
@@ -90,14 +90,7 @@ class Source:
             raise UsageProblem(f"nothing was said in session {session.session_id}")
         if session.started_us is None:
             session = msgspec.structs.replace(session, started_us=told[0].t_us)
-        try:
-            make_home(host.home)
-            lock = take_lock(host.home / "import.lock", LOCK_S)
-        except OSError as error:
-            raise storage_problem(error, host.home) from error
-        if lock is None:
-            raise StorageProblem(f"{host.home / 'import.lock'} has been held for too long")
-        with lock:
+        with host.holding("import.lock", LOCK_S):
             return _made_since(host, session, after) or self._write(host, session, told), turns
 
     def _write(self, host: LocalHost, session: Session, told: list[Told]) -> str:

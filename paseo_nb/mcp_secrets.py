@@ -1,7 +1,8 @@
 """Keys that stand as they are in MCP servers: put into variables, so that no spec holds them.
 
-Any header's value may be one, but of those that never carry a key, and short ones. Otherwise what
-is called a secret goes by its name: a variable of a server's, an argument, a part of its URL.
+What is called a secret goes by its name: a header, a variable of a server's, an argument, a part
+of its URL. A header of another name may hold one too, where its value looks so and is not short;
+but for those that never carry a key.
 `${VAR}` that is there already stays.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .drivers.filling import SECRET_NAME, looks_secret
+
 PREFIX = "PASEO_MCP_"
-_NAMED = r"(?:auth|key|token|secret|passw|pwd|credential|cookie|session)"
+_NAMED = SECRET_NAME
 _SECRET = re.compile(_NAMED, re.IGNORECASE)
 _SCHEME = re.compile(r"((?:Bearer|Basic|Token|ApiKey)[ ]+)?(.+)", re.IGNORECASE | re.DOTALL)
 _HARMLESS = re.compile(
@@ -50,7 +53,10 @@ def _without(server: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
         found = _SCHEME.fullmatch(one["value"])
         named = _SECRET.search(one["name"]) is not None
         unknown = is_header and _HARMLESS.fullmatch(one["name"]) is None
-        if found is None or not (named or (unknown and len(one["value"]) >= _WORTH)):
+        if found is None:
+            return one
+        looks = found[1] or (len(one["value"]) >= _WORTH and looks_secret(one["value"]))
+        if not (named or (unknown and looks)):
             return one
         return {**one, "value": (found[1] or "") + kept(one["name"], found[2])}
 

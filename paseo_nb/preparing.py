@@ -5,11 +5,10 @@ Everything that can be refused is refused here, before a file is written or a pr
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +22,11 @@ from .drivers.filling import variables
 from .drivers.holding import doubt, not_held
 from .drivers.provider import Provider
 from .environments import environment, remember
-from .errors import GitProblem, StorageProblem, UsageProblem
+from .errors import GitProblem, UsageProblem
 from .git import snapshots, worktrees
 from .hints import command
 from .host.base import Launch
-from .host.local import LocalHost, make_home, storage_problem
-from .journal import take_lock
+from .host.local import LocalHost
 from .mcp_secrets import lifted
 from .mcp_sets import servers_of
 from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, now_us
@@ -281,6 +279,9 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     doubtful = doubt(
         resolved.provider, prepared.asks, resolved.asks_to_look, prepared.mode, prepared.rules
     )
+    unkept = None
+    if limits.cost_usd is not None and resolved.tells_cost is False:
+        unkept = f"{resolved.provider} tells no cost: the budget of the settings is not kept"
     remember(run_id, prepared.secrets)
     labels = {name: _masked(value, env) or "" for name, value in (wish.labels or {}).items()}
     labels |= {"session": wish.session} if wish.session else {}
@@ -302,7 +303,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         agent_mode=wish.agent_mode,
         asks=prepared.asks,
         asking_modes=None if resolved.asking_modes is None else list(resolved.asking_modes),
-        warnings=[] if doubtful is None else [doubtful],
+        warnings=[said for said in (doubtful, unkept) if said is not None],
         effort=wish.effort or resolved.effort,
         label=_masked(wish.label, env),
         title=_masked(wish.title, env),
@@ -324,20 +325,6 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         git_base=base,
     )
     return Launch(spec, environment(env))
-
-
-@contextlib.contextmanager
-def launching(host: LocalHost) -> Generator[None]:
-    """One launch of a project at a time, over all processes."""
-    try:
-        make_home(host.home)
-        lock = take_lock(host.home / "launch.lock", LAUNCH_S)
-    except OSError as error:
-        raise storage_problem(error, host.home) from error
-    if lock is None:
-        raise StorageProblem(f"another launch has held {host.home / 'launch.lock'} for too long")
-    with lock:
-        yield
 
 
 def live_in(host: LocalHost, path: Path) -> str | None:

@@ -14,10 +14,11 @@ from .. import __version__
 from ..model import Problem
 from .acp_choosing import Offer
 from .acp_ending import Ending
-from .acp_fitting import check_mcp, fit
+from .acp_fitting import check_mcp, fit, note_unreachable
 from .acp_reading import (
     MODEL_CALL,
     PRESENT,
+    SUMMARY,
     Json,
     as_dict,
     as_list,
@@ -36,7 +37,7 @@ PROTOCOL = 1
 _TEXT = ("params", "update", "content", "text")
 QUIET = {
     f"{prefix}{kind}": _TEXT
-    for kind in ("agent_message_chunk", "agent_thought_chunk", "user_message_chunk")
+    for kind in ("agent_message_chunk", "agent_thought_chunk", "user_message_chunk", SUMMARY)
     for prefix in ("", "replay/")
 }
 AUTH_REQUIRED = -32000
@@ -64,6 +65,8 @@ class AcpDialect(Calls):
         self._tool_calls: dict[str, list[bytes | Json]] = {}
         self._cancel_asked = False
         self._last_chunk: bytes | None = None
+        self._looked_up: tuple[str, bool] = ("", False)
+        self._looking: asyncio.Future[None] | None = None
         self._services = Services(seat)
         self.differences = differences_of(seat.spec.at_heart)
         self.ending = Ending(seat, self.differences)
@@ -84,6 +87,8 @@ class AcpDialect(Calls):
                 self._heard = asyncio.get_running_loop().time()
             elif kind == "agent_message_chunk" and self.differences.failure is not None:
                 self._last_chunk = line
+            if kind == "agent_message_chunk" and self._summarises(message.params.update.messageId):
+                kind = SUMMARY
             return f"replay/{kind}" if self._replaying and kind not in PRESENT else kind
         if message.method is not None:
             return message.method[:120]
@@ -92,6 +97,13 @@ class AcpDialect(Calls):
         if method == "session/load" and not self.differences.replays_on_s:
             self._replaying = False
         return f"{method}:{'error' if failed else 'result'}"
+
+    def _summarises(self, message_id: str | None) -> bool:
+        """Whether a message is what the agent keeps of a context it shortens. Looked up once."""
+        summary, (known, yes) = self.differences.summary, self._looked_up
+        if summary is not None and message_id is not None and known != message_id:
+            self._looked_up = known, yes = message_id, summary(message_id, self.seat.environment)
+        return yes and known == message_id
 
     def handle(self, kind: str, message: Envelope, line: bytes | None, seq: int) -> None:
         """See `seat.Dialect.handle`."""
@@ -242,6 +254,8 @@ class AcpDialect(Calls):
         spec = self.seat.spec
         check_mcp(spec.mcp, as_dict(self.capabilities.get("mcpCapabilities")))
         where: Json = {"cwd": spec.cwd, "mcpServers": spec.mcp}
+        if self.differences.aside_mcp is None:  # else the agent tells of it
+            self._looking = asyncio.ensure_future(note_unreachable(self.seat))
         if session_id is None:
             result = await self.request("session/new", where, self.start_s)
             session_id = as_str(result.get("sessionId"))
@@ -367,6 +381,8 @@ class AcpDialect(Calls):
     def close(self) -> None:
         """See `seat.Dialect.close`."""
         self._services.end_terminals()
+        if self._looking is not None:
+            self._looking.cancel()
         self.shut()
 
 

@@ -75,9 +75,12 @@ class Ending:
                 "the agent ended the turn as cancelled, though nobody cancelled it",
                 "Send the prompt again; some agents do so when they lose part of their own output.",
             )
+        if reason not in OUTCOMES:
+            said = f"the agent ended the turn for a reason that is not known: {reason[:200]!r}"
+            problem = problem or Problem("stop_reason", said, "See what it said last; send again.")
         if problem is not None and not cancelled:
             return TurnResult("error", reason, problem)
-        return TurnResult(OUTCOMES.get(reason, "end_turn"), reason)
+        return TurnResult(OUTCOMES.get(reason, "cancelled"), reason)
 
     def call_ended(self, usage: Usage) -> None:
         """A model call of the turn that runs, where the agent tells of each."""

@@ -3,12 +3,16 @@ functions; `acp` talks."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..model import Problem
 from .acp_reading import Json, as_dict, as_str
-from .seat import AgentProblem
+from .seat import AgentProblem, Seat
+
+REACH_S = 5.0
 
 
 def fit(blocks: list[Json], can: Json) -> list[Json]:
@@ -40,6 +44,28 @@ def check_mcp(servers: list[Json], can: Json) -> None:
         if kind != "stdio" and not can.get(kind):
             said = f"the agent takes no MCP server over {kind} ({server.get('name')})"
             raise AgentProblem(Problem("no_mcp", said, "Leave it out, or offer it over stdio."))
+
+
+async def note_unreachable(seat: Seat) -> None:
+    """Warn of MCP servers over http that take no connection: most agents go on without a word. What
+    lies behind a proxy is the agent's to find out."""
+    if any(name.lower().endswith("_proxy") for name in seat.environment):
+        return
+    for server in seat.spec.mcp:
+        if mcp_kind(server) != "stdio" and not await _takes(str(server.get("url"))):
+            seat.own("warning", message=f"MCP server {server.get('name')!r} cannot be reached")
+
+
+async def _takes(url: str) -> bool:
+    try:
+        place = urlsplit(url)
+        port = place.port or (443 if place.scheme == "https" else 80)
+        async with asyncio.timeout(REACH_S):
+            _, writer = await asyncio.open_connection(place.hostname, port)
+    except (OSError, ValueError):  # a TimeoutError is an OSError
+        return False
+    writer.close()
+    return True
 
 
 def mcp_kind(server: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from .failing import model_problem
 
 Json = dict[str, Any]
 MODEL_CALL = "_paseo_nb/model_call"  # what our own agents tell beyond ACP
+SUMMARY = "summary_chunk"  # our kind for a chunk of what an agent keeps of a context it shortens
 INTERNAL = -32603  # what JSON-RPC calls a failure of the agent's own: of its model, mostly
 NO_MESSAGE = "the agent reported an error without a message"
 # Updates that tell of the present: they count even where they come amid replayed history.

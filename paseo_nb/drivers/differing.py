@@ -158,6 +158,10 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     retry: a text chunk that is no text of the model's but tells of a retry; it may have the groups
     `attempt` and `most`. notice: one that the agent says itself, about itself. failure: one that
     tells why the turn failed, though it ends well.
+    aside_retry: a line of its standard error that tells of a model call that failed, and nothing
+    else does; with the group `message`, and `attempt` perhaps. aside_mcp: one that tells of an MCP
+    server that cannot be used; with the groups `name`, and `message` perhaps.
+    summary: whether a message, by its id, is what it says to itself to shorten its context.
     record: its own record of the session, read after each turn.
     command: the command of an `execute` call that it asks for without its input; "" where that is
     not told either.
@@ -176,6 +180,9 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     retry: re.Pattern[str] | None = None
     notice: re.Pattern[str] | None = None
     failure: re.Pattern[str] | None = None
+    aside_retry: re.Pattern[str] | None = None
+    aside_mcp: re.Pattern[str] | None = None
+    summary: Callable[[str, Mapping[str, str]], bool] | None = None
     record: Record | None = None
     command: Callable[[Json], str] | None = None
     effort_as_modes: bool = False

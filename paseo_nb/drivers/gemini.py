@@ -35,11 +35,17 @@ INSTALL = "paseo-nb install gemini"
 # Launch: it offers no choice of model in the session. The one agent that wants `authenticate`
 # with an API key; without one it uses its own sign-in. Unless told otherwise it starts itself once
 # more, to give node more memory: 6 processes that outlive a kill -9. What a command printed it
-# tells only where it runs it without a terminal (else it keeps a screen, and leaves that out).
+# tells only where it runs it without a terminal (else it keeps a screen, and leaves that out). Of
+# failing model calls and MCP servers it tells in its log only; unless it has a file for that, it
+# keeps it back until it ends.
 COMMAND = ["gemini", "--acp"]
 MODEL_ARGS = ["--model", "{model}"]
 AUTH_METHOD, AUTH_NEEDS = "gemini-api-key", "GEMINI_API_KEY"
-SWITCHES = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_PTY_INFO": "child_process"}
+SWITCHES = {
+    "GEMINI_CLI_NO_RELAUNCH": "true",
+    "GEMINI_PTY_INFO": "child_process",
+    "GEMINI_DEBUG_LOG_FILE": "/dev/stderr",
+}
 
 
 # Differences from plain ACP: where files are offered it reads a new one by `fs/read` before it
@@ -190,6 +196,14 @@ def _usage(told: Json) -> Usage:
 
 DIFFERENCES = Differences(
     usage_of=usage_of,
+    aside_retry=re.compile(
+        r"\[[^]]+\] \[WARN\] Attempt (?P<attempt>\d+) failed\b"
+        r".*\. Retrying with backoff\.\.\. (?P<message>.*)"
+    ),
+    aside_mcp=re.compile(
+        r"\[[^]]+\] \[LOG\] \[MCP error\] Error during discovery for MCP server"
+        r" '(?P<name>[^']+)': (?P<message>.*)"
+    ),
     command=command_of,
     record=Chats(),
     offer_files=False,
@@ -217,8 +231,9 @@ CAPABILITIES = Capabilities(
 # and output without the thoughts; no `usage_update`, no cost. Its own session file has every model
 # call's, with cached tokens and thoughts; a call that was broken off has none.
 
-# Measured: 0.61.0. Ready in 1.3-1.4 s, 413-423 MB; cancel 0.01 s; HTTP 500 from the model: silent
-# for more than 120 s; does not leave on stdin's end while it retries; kill -9 leaves 6 processes.
+# Measured: 0.61.0. Ready in 1.3-1.4 s, 413-423 MB; cancel 0.01 s; HTTP 500 from the model: ten
+# tries in more than 120 s; does not leave on stdin's end while it retries; kill -9 leaves 6
+# processes.
 MEASURED = "0.61.0"
 
 PROVIDER = Provider(

@@ -4,9 +4,11 @@ reads `opencode/anthropic/claude-sonnet-4-5`."""
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,7 +29,9 @@ INSTALL = "paseo-nb install opencode"
 # start gets one of its own. The switches keep it from looking for updates of itself, of its list of
 # models and of language servers. (Its plugin package it fetches into ~/.npm in any case.) Bun
 # unpacks a library of 5 MB into its folder for temporary files, in every process, and leaves it.
-COMMAND = ["opencode", "acp"]
+# What it logs of failing model calls and MCP servers it tells nowhere else, so its log goes to
+# standard error, too.
+COMMAND = ["opencode", "acp", "--print-logs", "--log-level", "WARN"]
 PASSWORD = "OPENCODE_SERVER_PASSWORD"
 SWITCHES = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
@@ -65,25 +69,43 @@ class Database(msgspec.Struct, frozen=True):
 
     def since(self, mark: int, session_id: str, environment: Mapping[str, str]) -> Account | None:
         """See `differing.Record.since`: the model calls."""
-        try:
-            import sqlite3  # 2 MB that no other agent's supervisor needs
-        except ImportError:
-            return None
-        base = environment.get("XDG_DATA_HOME")
-        data = Path(base) if base else home_of(environment) / ".local" / "share"
-        path = data / "opencode" / (environment.get("OPENCODE_DB") or "opencode.db")
-        try:
-            database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2.0)
-            try:
-                rows = database.execute(_CALLS, (session_id, mark)).fetchall()
-            finally:
-                database.close()
-        except (sqlite3.Error, ValueError):
+        rows = _rows(_CALLS, (session_id, mark), environment, 2.0)
+        if rows is None:
             return None
         messages = [
             (str(row[0]), as_dict(decode(msgspec.Raw(str(row[1]).encode())))) for row in rows
         ]
         return Account([_call(*one) for one in messages if one[1].get("role") == "assistant"])
+
+
+def _rows(
+    query: str, values: tuple[str | int, ...], environment: Mapping[str, str], limit_s: float
+) -> list[Any] | None:
+    """What its database says; None where it cannot be read."""
+    try:
+        import sqlite3  # 2 MB that no other agent's supervisor needs
+    except ImportError:
+        return None
+    base = environment.get("XDG_DATA_HOME")
+    data = Path(base) if base else home_of(environment) / ".local" / "share"
+    path = data / "opencode" / (environment.get("OPENCODE_DB") or "opencode.db")
+    try:
+        database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=limit_s)
+        try:
+            return database.execute(query, values).fetchall()
+        finally:
+            database.close()
+    except (sqlite3.Error, ValueError):
+        return None
+
+
+def is_summary(message_id: str, environment: Mapping[str, str]) -> bool:
+    """Whether a message is what it keeps of a context that it shortens: over ACP it reads as an
+    answer. It is in the database before its first word is told."""
+    rows = _rows("select data from message where id = ?", (message_id,), environment, 0.2)
+    return any(
+        as_dict(decode(msgspec.Raw(str(row[0]).encode()))).get("summary") for row in rows or ()
+    )
 
 
 def _call(ident: str, message: Json) -> Called:
@@ -126,7 +148,15 @@ def _usage(message: Json) -> Usage:
     )
 
 
-DIFFERENCES = Differences(scope="last model call", record=Database())
+DIFFERENCES = Differences(
+    scope="last model call",
+    aside_retry=re.compile(
+        r'.*\bmessage="stream error" .*\bsmall=false\b.*\berror\.error="(?P<message>.*)"\s*'
+    ),
+    aside_mcp=re.compile(r'.*\bmessage="server unavailable" key=(?P<name>\S+)( .*)?'),
+    summary=is_summary,
+    record=Database(),
+)
 NOTES = 'has no sub-agents but with mode="auto" and no deny rule; a denial ends its turn'
 
 # Capabilities

@@ -33,11 +33,12 @@ class Content(msgspec.Struct, gc=False):
 
 
 class Update(msgspec.Struct, gc=False):
-    """The kind of a session update, the tool call that it is about, and its content."""
+    """The kind of a session update, the tool call or message that it is about, and its content."""
 
     sessionUpdate: str = "unknown"
     toolCallId: str | None = None
     status: str | None = None
+    messageId: str | None = None
     content: Content | list[msgspec.Raw] | None = None
 
 
@@ -267,7 +268,7 @@ def envelope(line: bytes) -> Envelope | None:
     update = params.get("update") if isinstance(params, dict) else None  # pyright: ignore
     told: list[Any] = []
     if isinstance(update, dict):
-        told = [update.get(key) for key in Update.__struct_fields__[:3]]  # pyright: ignore
+        told = [update.get(key) for key in Update.__struct_fields__[:4]]  # pyright: ignore
         told = [value if isinstance(value, str) else None for value in told]
     return Envelope(
         method if isinstance(method, str) else None,

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -103,6 +103,21 @@ class LocalHost:
                 with contextlib.suppress(OSError):
                     folder.path.rmdir()
             raise storage_problem(error, self.home) from error
+
+    @contextlib.contextmanager
+    def holding(self, name: str, wait_s: float) -> Generator[None]:
+        """One process of a project at a time, of those that hold the lock of that name.
+        StorageProblem where another one does so for too long."""
+        path = self.home / name
+        try:
+            make_home(self.home)
+            lock = take_lock(path, wait_s)
+        except OSError as error:
+            raise storage_problem(error, self.home) from error
+        if lock is None:
+            raise StorageProblem(f"another process has held {path} for more than {wait_s:g} s")
+        with lock:
+            yield
 
     def _mark(self, folder: RunFolder) -> None:
         try:

@@ -34,6 +34,7 @@ class Carry(msgspec.Struct, omit_defaults=True):
     agent_mode: str | None = None
     asked: dict[str, str] = {}
     asking: dict[str, dict[str, str]] = {}
+    imported: bool = False
     host: str | None = None
     title: str | None = None
     ended: str | None = None
@@ -55,8 +56,8 @@ class Carry(msgspec.Struct, omit_defaults=True):
 
 _KEPT = (
     "seq", "last_us", "state", "archived", "session_id", "agent_version", "model_answered",
-    "agent_mode", "asked", "host", "title", "ended", "error", "git_head", "prompt", "started_us",
-    "finished_us",
+    "agent_mode", "asked", "imported", "host", "title", "ended", "error", "git_head", "prompt",
+    "started_us", "finished_us",
 )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def run_row(spec: RunSpec, fold: Fold, state: str) -> Row:
         fold.asked.get("model", spec.model),
         fold.model_answered,
         fold.agent_version,
-        fold.asked.get("mode", spec.mode),
+        fold.asked.get("mode", None if fold.imported else spec.mode),
         fold.agent_mode or spec.agent_mode,
         fold.asked.get("effort", spec.effort),
         fold.host or spec.host,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..drivers.dialects import dialect_for
+from ..drivers.differing import differences_of
 from ..drivers.seat import Dialect, Seat
 from ..drivers.transport import (
     BLOB_BYTES,
@@ -28,8 +29,10 @@ from ..drivers.transport import (
     mended,
 )
 from ..journal import FULL, RunFolder, encode
+from .aside import Aside
 from .children import Children
-from .masking import Splits
+from .masking import MASK, Splits
+from .pem import Blocks
 from .recorder import Recorder
 
 STDERR_FILE_BYTES = 1 << 20
@@ -53,7 +56,9 @@ class AgentLink:
         self.recorder, self.folder = recorder, folder
         self.dialect: Dialect = dialect_for(seat)
         self.last_heard = self._heard_before = time.monotonic()
+        self.retries = 0  # told of since it was last heard
         self.stderr_tail = b""
+        self._aside = Aside(recorder, differences_of(seat.spec.at_heart))
         self.exited = asyncio.Event()
         self.ending = False
         self._loop = asyncio.get_running_loop()
@@ -63,6 +68,7 @@ class AgentLink:
         self._out: collections.deque[memoryview] = collections.deque()
         self._stderr_size = _size_of(folder.stderr)  # its bound holds for all of a run's agents
         self._stderr_held = b""
+        self._stderr_blocks = Blocks(MASK)
         self.argv = self.dialect.argv(session_id)
         self._child = children.spawn(
             self.argv,
@@ -195,6 +201,9 @@ class AgentLink:
             self._held_timer = self._loop.call_later(HELD_S, self._flush_held)
         if len(acting) == len(lines) and all(kind in dialect.retries for kind, *_ in acting):
             self.last_heard = self._heard_before  # some try again for ever, and say so each time
+            self.retries += len(acting)
+        else:
+            self.retries = 0
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
 
@@ -261,8 +270,10 @@ class AgentLink:
         return bool(data)
 
     def _note_stderr(self, data: bytes) -> None:
-        data = self.recorder.mask(data)
+        text = self.recorder.mask(data).decode("utf-8", "surrogateescape")
+        data = self._stderr_blocks.cut(text).encode("utf-8", "surrogateescape")
         self.stderr_tail = (self.stderr_tail + data)[-STDERR_TAIL_BYTES:]
+        self.retries += self._aside.take(data)
         if self._stderr_size < STDERR_FILE_BYTES:
             data = data[: STDERR_FILE_BYTES - self._stderr_size]
             self._stderr_size += len(data)

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from .. import __version__
-from ..drivers.filling import filled, variables
+from ..drivers.filling import filled, secrets, variables
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder
@@ -109,13 +109,12 @@ class Supervisor:
         """Put values into the spec's MCP servers; what must be masked therefore. A name that is not
         set is said when the agent is started."""
         given = {n: v for n in variables(self.spec.mcp) if (v := self.environment.get(n))}
+        hidden = secrets(self.spec.mcp, given)
         try:
-            mcp = filled(self.spec.mcp, given)
+            self.spec = msgspec.structs.replace(self.spec, mcp=filled(self.spec.mcp, given))
         except KeyError as missing:
             self._missing = str(missing.args[0])
-        else:
-            self.spec = msgspec.structs.replace(self.spec, mcp=mcp)
-        return [value for value in given.values() if len(value) >= MIN_LENGTH]
+        return [value for value in hidden if len(value) >= MIN_LENGTH]
 
     def _hello(self) -> dict[str, Any]:
         return {"protocol": PROTOCOL_VERSION, "run_id": self.spec.run_id, "pid": os.getpid()}

@@ -1,7 +1,8 @@
 """Secrets never reach the disk: values are masked before a line is first written.
 
 What counts as a secret: the value of an environment variable whose name says so, in every form
-that JSON may give it, and anything that begins like a known vendor's token. A secret that an agent
+that JSON may give it, anything that begins like a known vendor's token, and a private key in a PEM
+block (`pem`). A secret that an agent
 streams in pieces is caught by `Splits`, which holds a chunk back that ends in the beginning of one:
 of such a secret its first two characters may be written, never more.
 """
@@ -17,6 +18,8 @@ from typing import Any
 
 import msgspec
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+
+from . import pem
 
 NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(?:^|_)(?:PASS|PWD|AUTH)(?:$|_)",
@@ -112,7 +115,7 @@ class Masker:
         self.starts = frozenset(text[:3] for text in self._begins)
         within = {text[at : at + 3] for text in self._begins for at in range(len(text) - 3)}
         self.ends = frozenset({*within, MASK})
-        needles = [*_PREFIX_BYTES, *values]
+        needles = [*_PREFIX_BYTES, pem.NEEDLE, *values]
         self._glance = BytesAhoCorasick(
             needles, matchkind=MatchKind.LeftmostLongest
         ).find_matches_as_indexes
@@ -152,7 +155,9 @@ class Masker:
     def _thorough(self, data: bytes) -> bytes:
         hits = self._find(data, True)
         tokens = len(_PREFIX_BYTES)
-        if self._values is not None and any(hit[0] >= tokens for hit in hits):
+        if any(hit[0] == tokens for hit in hits):
+            data = pem.masked(data, _MASK)
+        if self._values is not None and any(hit[0] > tokens for hit in hits):
             data = self._values.sub(_MASK, data)
             hits = self._find(data, True)
         if any(hit[0] < tokens and _TOKEN_BYTES.match(data, hit[1]) for hit in hits):
@@ -217,6 +222,7 @@ class Splits:
         self.held: list[tuple[bytes, str]] = []
         self._said = ""  # the last two characters written
         self._begun = ""  # the beginning of a secret that had to be written, for time was up
+        self._blocks = pem.Blocks(MASK)
 
     def passes(self, kind: str, text: str | None) -> bool:
         """Whether a chunk with this text may be written as it is; False if unsure. Not for suspects
@@ -224,12 +230,12 @@ class Splits:
         if self.held or text is None or len(text) < 3:
             return False
         if kind != self.kind:
-            self.kind, self._said, self._begun = kind, "", ""
+            self._other(kind)
         border = self._said + text[:2]
         masker = self.masker
         if text[-3:] in masker.ends or border[-3:] in masker.starts or border[:3] in masker.starts:
             return False
-        if self._begun:
+        if self._begun or self._blocks.watching or self._blocks.may_begin(text):
             return False
         self._said = text[-2:]
         return True
@@ -239,7 +245,7 @@ class Splits:
         before: list[tuple[str, bytes]] = []
         if kind != self.kind:
             before = self.flush()
-            self.kind, self._said, self._begun = kind, "", ""
+            self._other(kind)
         text = chunk_text(raw, self.paths[kind])
         if text is None:
             return [*before, *self.flush(), (kind, raw)]
@@ -248,6 +254,10 @@ class Splits:
         if self.masker.begun(joined) and len(joined) < 4 * self.masker.longest:
             return before
         return [*before, *self.flush()]
+
+    def _other(self, kind: str) -> None:
+        self.kind, self._said, self._begun = kind, "", ""
+        self._blocks = pem.Blocks(MASK)
 
     def _context(self) -> str:
         return self._begun or self._said
@@ -259,7 +269,7 @@ class Splits:
             return []
         texts = [self._context(), *(text for _, text in held)]
         joined = "".join(texts)
-        masked = mask_across(texts, self.masker)[1:]
+        masked = [self._blocks.cut(text) for text in mask_across(texts, self.masker)[1:]]
         self._begun = joined[-self.masker.longest :] if self.masker.begun(joined) else ""
         self._said = joined[-2:]
         return [

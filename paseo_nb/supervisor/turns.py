@@ -175,11 +175,14 @@ class Turns:
         if waiting:
             link.last_heard = now
         elif limits.silence_s is not None and now - link.last_heard > limits.silence_s:
-            self._over(
-                "silence",
-                f"the agent said nothing for {limits.silence_s:g} s",
-                "It may be stuck in a retry loop or wait for something. Send again, or resume.",
-            )
+            silent_s, tried = f"{now - link.last_heard:.1f} s", link.retries
+            log = self.supervisor.folder.stderr
+            said = f"nothing came from the agent for {silent_s}"
+            hint = f"It may try its model again without a word: see {log}. Send again, or resume."
+            if tried:
+                said = f"nothing but {tried} failed tries of its model came for {silent_s}"
+                hint = "Why they failed is told with each. Send again later, or resume."
+            self._over("silence", said, hint)
 
     # ------------------------------------------------------------ one turn
 
@@ -225,9 +228,10 @@ class Turns:
             link = starting.result()
         except AgentProblem as error:
             await supervisor.end_agent(eof_s=1.0, term_s=1.0)
-            return TurnResult("error", None, error.problem)
+            return TurnResult("error", None, unmet(supervisor.spec, error.problem))
         except EarlyExit as error:
-            return TurnResult("error", None, early_exit(supervisor.spec.command, error))
+            problem = early_exit(supervisor.spec.command, error)
+            return TurnResult("error", None, unmet(supervisor.spec, problem))
         except OSError as error:
             return TurnResult("error", None, cannot_launch(supervisor.spec, error))
         self.session_id = link.dialect.session_id
@@ -357,6 +361,16 @@ def retrieved(task: asyncio.Future[Any]) -> None:
     """Look at a task's error, so that one that nobody waits for any more is no alarm."""
     if not task.cancelled():
         task.exception()
+
+
+def unmet(spec: RunSpec, problem: Problem) -> Problem:
+    """The problem of an agent that may have told no version: with the one that is tested."""
+    if spec.tested is None or problem.code not in ("start_timeout", "agent_exit"):
+        return problem
+    name = spec.at_heart
+    said = f"{name} {spec.tested} is the version that is tested: paseo-nb install {name}"
+    hint = f"{problem.hint} {said}" if problem.hint else said
+    return Problem(problem.code, problem.message, hint)
 
 
 def early_exit(command: list[str], error: Any) -> Problem:

@@ -116,6 +116,8 @@ def test_a_session_becomes_a_finished_run(project: Project) -> None:
     told = [item.text for item in history.items if (item.role, item.kind) == ("agent", "message")]
     assert told == ["One.", "Two."]
     assert (history.agent_mode, history.agent_name) == ("plan", "p")
+    assert paseo.runs(run=run.id)["permission_mode"].isna().all(), "nobody knows what it was"
+    assert run.inspect()["mode"] is None
     journal = (project.root / f".paseo_nb/runs/{run.id}/journal.jsonl").read_text()
     assert "aaaabbbbccccdddd1111" not in journal
     refused = [m for m in project.got(command) if m.get("id") == 77]

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import socket
+import sqlite3
 import sys
 from typing import Any
 
@@ -158,7 +161,7 @@ def test_ids_as_text_updates_as_requests_and_requests_we_do_not_know(project: Pr
         ({"initialize": [{"$exit": 0}]}, "agent_exit", "before it was ready"),
         ({"session/prompt": [[{"id": "$id", "result": None}]]}, None, ""),
         ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "cancelled"}}]]}, "agent_cancelled", "nobody cancelled"),
-        ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "brand_new"}}]]}, None, ""),
+        ({"session/prompt": [[{"id": "$id", "result": {"stopReason": "brand_new"}}]]}, "stop_reason", "brand_new"),
         ({"session/prompt": [[{"id": "$id", "error": {"code": 429, "message": "slow down", "data": {"message": "in 5 s"}}}]]}, "rate_limit", "slow down: in 5 s"),
         ({"session/prompt": [[{"$exit": 255}]]}, "agent_exit", "exit code 255"),
         ({"session/prompt": [[{"$exit": 137}]]}, "agent_killed", "signal 9"),
@@ -173,6 +176,14 @@ def test_how_it_begins_and_ends(project: Project, does: Any, code: str | None, w
         assert problem is not None
         assert problem.code == code
         assert words in problem.message
+
+
+@pytest.mark.parametrize("begins", [[], [{"$exit": 3}]])
+def test_an_agent_that_is_not_met_may_be_another_version(project: Project, begins: Any) -> None:
+    does = {"initialize": begins}
+    _, _, history = play(project, DONE, does=does, tested="0.61.0", extends="gemini")
+    assert history.error is not None
+    assert "gemini 0.61.0 is the version that is tested" in (history.error.hint or "")
 
 
 def test_a_session_that_cannot_be_returned_to(project: Project) -> None:
@@ -339,3 +350,65 @@ def test_an_mcp_server_that_the_agent_does_not_take_is_an_error(project: Project
     _, _, history = play(project, said("hi"), DONE, mcp=[server])
     assert history.turns[0].outcome == "error"
     assert "takes no MCP server over http (mine)" in str(history.turns[0].error)
+
+
+TRIES = [
+    f"[2026-11-21T20:20:56.226Z] [WARN] Attempt {n} failed with status 429. Retrying with backoff... _ApiError:"
+    ' {"error":{"code":429,"message":"too many requests"}}\n    at somewhere (file.js:1:2)\n'
+    for n in (1, 2)
+]
+
+
+def test_what_gemini_tells_on_its_standard_error_only(project: Project) -> None:
+    parted = ["[now] [LOG] [MCP error] Error during disc", "overy for MCP server 'probe': no\n"]
+    steps = [{"$stderr": [*TRIES, *parted]}, {"$sleep": 0.5}, said("Back."), DONE]
+    run_id, _, history = play(project, *steps, extends="gemini")
+    assert history.text == "Back."
+    notes = [item.text for item in history.items if item.title == "retry"]
+    assert notes == [f"retry {n}: HTTP 429: _ApiError: too many requests" for n in (1, 2)]
+    assert "MCP server 'probe' cannot be used: no" in history.warnings
+    check_invariants(project, run_id)
+
+
+def test_retries_that_are_told_aside_are_no_sign_of_life(project: Project) -> None:
+    tries = [part for _ in range(3) for part in ({"$stderr": TRIES[:1]}, {"$sleep": 0.3})]
+    limits = Limits(silence_s=0.7, idle_s=60)
+    _, _, history = play(project, *tries, {"$cancel": True}, DONE, limits=limits, extends="gemini")
+    assert history.error is not None
+    assert history.error.code == "silence"
+    assert re.match(r"nothing but [23] failed tries of its model came for", history.error.message)
+
+
+def test_an_mcp_server_that_takes_no_connection_is_told(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        port = there.getsockname()[1]
+        servers = [
+            {"type": "http", "name": name, "url": f"http://127.0.0.1:{port}/mcp", "headers": []}
+            for name, port in (("there", port), ("gone", 9))
+        ]
+        can = {"protocolVersion": 1, "agentCapabilities": {"mcpCapabilities": {"http": True}}}
+        does = {"initialize": [{"id": "$id", "result": can}]}
+        steps = [{"$sleep": 0.5}, said("Done."), DONE]
+        _, _, history = play(project, *steps, mcp=servers, does=does)
+    assert history.warnings == ["MCP server 'gone' cannot be reached"]
+
+
+def test_what_opencode_keeps_of_a_context_it_shortens_is_no_answer(project: Project) -> None:
+    file = project.root / "data" / "opencode" / "opencode.db"
+    file.parent.mkdir(parents=True)
+    with sqlite3.connect(file) as database:
+        database.execute("create table message (id text, session_id text, data text)")
+        rows = [("m1", "s", '{"summary": true}'), ("m2", "s", "{}"), ("m3", "s", '{"summary": {}}')]
+        database.executemany("insert into message values (?, ?, ?)", rows)
+    project.env["XDG_DATA_HOME"] = str(project.root / "data")
+
+    def spoken(message: str, words: str) -> dict[str, Any]:
+        content = {"type": "text", "text": words}
+        return update("agent_message_chunk", messageId=message, content=content)
+
+    steps = [spoken("m0", "The answer."), spoken("m1", "What was "), spoken("m1", "said."), DONE]
+    run_id, _, history = play(project, *steps, extends="opencode")
+    assert history.text == "The answer."
+    assert [item.text for item in history.items if item.title == "compaction"] == ["What was said."]
+    kinds = [line.kind for line in project.lines(run_id) if line.kind.endswith("_chunk")]
+    assert kinds == ["agent_message_chunk", "summary_chunk", "summary_chunk"]

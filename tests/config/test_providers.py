@@ -87,7 +87,7 @@ def test_opencode_model_keeps_its_slashes_and_is_chosen_in_the_session(
     found = resolve("opencode/fake/fake-model", project)
     assert (found.provider, found.model) == ("opencode", "fake/fake-model")
     assert found.model_by == "session"
-    assert found.command == [str(where), "acp"]
+    assert found.command[:2] == [str(where), "acp"]
     assert found.tested == AGENTS["opencode"].version
     assert resolve("demo", project).tested is None
 
@@ -182,7 +182,7 @@ def test_a_built_in_one_changed(
     monkeypatch.setenv("OPENCODE_DISABLE_AUTOUPDATE", "0")
     assert "OPENCODE_DISABLE_AUTOUPDATE" not in resolve("opencode", project).env, "the user's holds"
     local = resolve("local", project)
-    assert (local.model, local.command[1:], local.extends) == ("ollama/qwen", ["acp"], "opencode")
+    assert (local.model, local.command[1], local.extends) == ("ollama/qwen", "acp", "opencode")
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,25 @@ def mcp_http(w: World) -> None:
             server.kill()
 
 
+@case("an MCP server over stdio that does not start is told of; the turn goes on")
+def mcp_broken_stdio(w: World) -> None:
+    _unreachable(w, {"command": python, "args": ["-c", "raise SystemExit('no start')"]})
+
+
+@case("an MCP server over HTTP that is not there is told of; the turn goes on")
+def mcp_broken_http(w: World) -> None:
+    _unreachable(w, {"url": "http://127.0.0.1:9/mcp"})
+
+
+def _unreachable(w: World, server: dict[str, Any]) -> None:
+    w.plan(alpha=["All done."])
+    run = w.start("alpha: begin", mcp={"broken": server})
+    run.wait(60, check=False)
+    told = [*run.inspect()["warnings"], str(run.error)]
+    assert any("broken" in said for said in told), "it is not told"
+    assert w.outcomes(run) == ["end_turn"], "it ends the turn"
+
+
 def _mcp(w: World, probe: dict[str, Any]) -> None:
     w.plan(alpha=[behaviours.mcp("probe", "add", {"a": 2, "b": 40}), "All done."])
     run = w.run("alpha: add them", mcp={"probe": probe})
@@ -406,6 +425,23 @@ def _fails(w: World, status: int, message: str) -> None:
     assert w.outcomes(run) == ["error"]
     if not w.scripted:
         assert run.send("bravo: and now?").wait(60).text.strip() == "Back again."
+
+
+@case("a failed model call that is tried again is told while it goes on", patient=True)
+def retries_told(w: World) -> None:
+    w.plan(alpha=[behaviours.error(500, "the model is broken", times=None, retry_after_s=None)])
+    run = w.start("alpha: say something")
+    w.server.wait_for(lambda r: r.kind == "main" and r.status == 500, 40)
+    notes = w.until(
+        lambda: (
+            [i.text for i in run.history().items if i.title == "retry"]
+            or (not run.history().turn_open and run.history().turns)
+        ),
+        40,
+        "a retry is told",
+    )
+    assert isinstance(notes[0], str), "no retry is told"
+    run.stop()
 
 
 @case("a token limit ends a turn between its model calls")

@@ -36,7 +36,12 @@ def _not_offered(what: str) -> Difference:
 _ENDS_WELL = Difference(
     "this CLI ends such a turn as done, with the error as text", "DID NOT RAISE"
 )
+_HTTP_ONLY = Difference(
+    "takes MCP servers over HTTP only; said before launch", "over http and sse only"
+)
 _NO_MCP = Difference("takes no MCP servers; said before launch", "takes no MCP servers")
+
+_BY_ERROR = Difference("ends the turn as error, and says which", "it ends the turn")
 
 _TABLE: dict[str, dict[str, Difference]] = {
     "demo": {
@@ -49,10 +54,21 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "mcp_stdio": _SCRIPTED,
         "mcp_http": _SCRIPTED,
         "killed_while_it_retries": _SCRIPTED,
+        "retries_told": _SCRIPTED,
+        "mcp_broken_stdio": Difference("scripted: it uses no MCP servers", "it is not told"),
     },
-    "api": {"permission_edited": _SAID, "rule_denies_reading": _LOOKS},
+    "api": {
+        "mcp_broken_stdio": _BY_ERROR,
+        "mcp_broken_http": _BY_ERROR,
+        "permission_edited": _SAID,
+        "rule_denies_reading": _LOOKS,
+    },
     "claude": {},
     "codex": {
+        "retries_told": Difference(
+            "a request's are silent (4, if its settings say nothing), a broken stream's are told",
+            "a retry is told",
+        ),
         "permission_edited": _SAID,
         "http_500": Difference("ends as error, but Codex says “high demand” for it", "high demand"),
     },
@@ -74,9 +90,8 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
-        "mcp_stdio": Difference(
-            "takes MCP servers over HTTP only; said before launch", "over http and sse only"
-        ),
+        "mcp_stdio": _HTTP_ONLY,
+        "mcp_broken_stdio": _HTTP_ONLY,
         "steer": _QUEUED,
     },
     "pi": {
@@ -93,9 +108,13 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "rule_allows": _NEVER_ASKS,
         "mcp_stdio": _NO_MCP,
         "mcp_http": _NO_MCP,
+        "mcp_broken_stdio": _NO_MCP,
+        "mcp_broken_http": _NO_MCP,
         "steer": _QUEUED,
     },
     "foreign": {
+        "retries_told": Difference("told as its text", "no retry is told"),
+        "mcp_broken_stdio": Difference("is handed on; this CLI leaves it out", "it is not told"),
         "tool_call_told": Difference(
             "its input only; the name is not told over ACP", "its name is not told"
         ),

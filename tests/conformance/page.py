@@ -30,8 +30,8 @@ Made by `python -m tests.conformance.page` from the providers' files and from th
 server of its own. A ✓ is a case that passes; any other cell is an expected difference, and why.
 
 Failures of the model are measured with the CLIs' own retries turned off where they can be. As they
-come, claude and gemini try ten times over minutes (gemini without a word), pi three times, copilot
-five; where the connection is refused, codex tries for ever and gemini for minutes. A retry is no
+come, claude and gemini try ten times over minutes, pi three times, copilot and opencode five; where
+the connection is refused, codex tries for ever and gemini for minutes. A retry is no
 sign of life: the limit `silence` (900 s) ends such a turn at the latest.
 """
 

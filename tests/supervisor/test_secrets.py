@@ -380,3 +380,52 @@ def test_vendor_tokens_go(token: str) -> None:
     ):
         assert token not in mask(text.encode()).decode()
         assert mask(mask(text.encode())) == mask(text.encode())
+
+
+KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+BODY = "\n".join([KEY] * 24)
+PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n-----END RSA PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 40, 500, 5000])
+def test_a_private_key_is_masked_however_it_is_cut(project: Project, piece: int) -> None:
+    """Its beginning and end stay, and what is said around it; so does a public key."""
+    public = f"-----BEGIN PUBLIC KEY-----\n{KEY[::-1]}\n-----END PUBLIC KEY-----\n"
+    text = f"Look -- here:\n{PEM}That was it - the key.\n{public}{PEM}End."
+    chunks = [text[at : at + piece] for at in range(0, len(text), piece)]
+    lines = project.root / "lines.jsonl"
+    lines.write_text("".join(json.dumps(said(chunk)) + "\n" for chunk in chunks))
+    aside = [PEM[at : at + 400] for at in range(0, len(PEM), 400)]
+    steps = [{"$file": str(lines)}, {"$stderr": aside}, {"$sleep": 0.3}, DONE]
+    command = project.puppet({"session/prompt": [steps]})
+    run_id = project.start(command=command, limits=Limits(idle_s=60))
+    history = project.ended(run_id, within=4 * SLACK)
+    block = "-----BEGIN RSA PRIVATE KEY-----•••-----END RSA PRIVATE KEY-----\n"
+    left = f"Look -- here:\n{block}That was it - the key.\n{public}{block}End."
+    assert history.text == left
+    written = b"".join(
+        file.read_bytes()
+        for file in project.folder(run_id).path.iterdir()
+        if file.name != "spec.json"
+    )
+    assert KEY[8:40].encode() not in written
+
+
+def said(words: str) -> dict[str, Any]:
+    content = {"type": "text", "text": words}
+    told = {"sessionUpdate": "agent_message_chunk", "content": content}
+    params = {"sessionId": "puppet-session", "update": told}
+    return {"jsonrpc": "2.0", "method": "session/update", "params": params}
+
+
+def test_a_private_key_that_is_cut_off_hides_nothing_else() -> None:
+    masker = Masker()
+    half = json.dumps({"text": PEM[:200], "more": "word"}).encode()
+    assert json.loads(masker(half)) == {
+        "text": "-----BEGIN RSA PRIVATE KEY-----•••", "more": "word",
+    }  # fmt: skip
+    twice = json.dumps({"text": json.dumps({"key": PEM})}).encode()
+    told = json.loads(json.loads(masker(twice))["text"])["key"]
+    assert told == "-----BEGIN RSA PRIVATE KEY-----•••-----END RSA PRIVATE KEY-----\n"
+    words = b"BEGIN with a PRIVATE KEY, they say"
+    assert masker(words) == words

@@ -450,3 +450,14 @@ def test_an_interrupted_launch_cancels_its_turn(repo: Path, call: str) -> None:
     run = paseo.ls()[0]
     run.wait(30, check=False)
     assert run.history().turns[0].outcome == "cancelled"
+
+
+def test_a_budget_of_the_settings_that_is_not_kept_is_said(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-m", "paseo_nb.programs.demo", "--model", "echo"]
+    paseo.register_provider("mine", command=command, extends="copilot")
+    monkeypatch.setenv("PASEO_NB_BUDGET", "2.5")
+    run = paseo.run("mine", "hello")
+    assert any("the budget of the settings is not kept" in one for one in run.inspect()["warnings"])
+    assert not any("budget" in one for one in paseo.run("demo/echo", "hello").inspect()["warnings"])

@@ -177,6 +177,9 @@ def test_what_counts_as_a_key() -> None:
         "${PASEO_MCP_S_X}", "Bearer ${PASEO_MCP_S_Y}", "blue",
     ]  # fmt: skip
     assert sorted(values.values()) == ["9", "lit-0123"]
+    words = {"X-Team": "engineering", "X-Format": "application/json", "Y": "Bearer word"}
+    told, values = _lift(url="http://h", headers=words)
+    assert values == {"PASEO_MCP_S_Y": "word"}, "plain words are no keys"
     args = ["--token=abc", "--api-key", "def", "--verbose", "x", "--secret", "--next"]
     told, values = _lift(command="sh", args=args, env={"DB_PASSWORD": "ghi", "LEVEL": "3"})
     assert told["args"] == [
@@ -185,3 +188,18 @@ def test_what_counts_as_a_key() -> None:
     ]  # fmt: skip
     assert [one["value"] for one in told["env"]] == ["${PASEO_MCP_S_DB_PASSWORD}", "3"]
     assert sorted(values.values()) == ["abc", "def", "ghi"]
+
+
+def test_plain_words_in_headers_are_not_masked_in_what_an_agent_says(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM", "engineering")
+    monkeypatch.setenv("MINE", "correcthorsebattery")
+    headers = {"X-Team": "${TEAM}", "X-Kind": "gardening", "Authorization": "Bearer ${MINE}"}
+    server = {"url": "http://127.0.0.1:9/mcp", "headers": headers}
+    words = "engineering and gardening, correcthorsebattery"
+    run = paseo.run("demo/echo", words, mcp={"web": server})
+    said = "".join(str(raw) for raw in run.events()["raw"] if "agent_message_chunk" in str(raw))
+    assert "correcthorsebattery" not in said
+    assert "engineering" in run.text
+    assert "gardening" in run.text
