@@ -50,6 +50,7 @@ __all__ = [
     "trust",
     "turns",
     "unarchive",
+    "undo",
     "wait",
 ]
 
@@ -207,6 +208,10 @@ class Run(RunView):
         _portal.call(self._run.set_effort, effort)
         return self
 
+    def note(self, verb: str, facts: dict[str, Any]) -> None:
+        """Have a fact journaled; the agent hears of it with the next prompt."""
+        return _portal.call(self._run.note, verb, facts)
+
     def archive(self, *, children: bool = False) -> Run:
         """Put it away (its processes end first); `unarchive` undoes it."""
         _portal.call(self._run.archive, children=children)
@@ -225,11 +230,18 @@ class Run(RunView):
         """Everything known about it: identity, place, state, session, usage, processes."""
         return _portal.call(self._run.inspect)
 
-    def diff(
-        self,
-    ) -> RunDiff:
-        """What changed in its folder since it started: `.files` (frame), `.patch` (text)."""
-        return _portal.call(self._run.diff)
+    def diff(self, turn: int | None = None) -> RunDiff:
+        """What changed in its folder since it started, or during one turn (1, 2, …): `.files`
+        (frame), `.patch` (text).
+        """
+        return _portal.call(self._run.diff, turn)
+
+    def undo(self, turn: int | None = None, *, force: bool = False) -> RunDiff:
+        """Put back the files that a turn (default: the last) and those after it changed; what was
+        put back, as a diff. Files that were changed since stay as they are, and all others with
+        them, unless `force`. The agent is told with the next prompt.
+        """
+        return _portal.call(self._run.undo, turn, force=force)
 
 
 def run(
@@ -556,12 +568,23 @@ def deny(
     return _plain(_portal.call(verbs.deny, run, permission, message, cancel=cancel))
 
 
-def diff(run: str) -> RunDiff:
-    """What a run changed in its folder since it started.
+def diff(run: str, turn: int | None = None) -> RunDiff:
+    """What a run changed in its folder since it started, or during one turn.
 
     run: an id, or any beginning of one that fits a single run
+    turn: only this turn, counted from 1
     """
-    return _portal.call(verbs.diff, run)
+    return _portal.call(verbs.diff, run, turn)
+
+
+def undo(run: str, turn: int | None = None, *, force: bool = False) -> RunDiff:
+    """Put back the files that a run's turn, and those after it, changed.
+
+    run: an id, or any beginning of one that fits a single run
+    turn: from which turn on (default: the last one)
+    force: also files that were changed since
+    """
+    return _portal.call(verbs.undo, run, turn, force=force)
 
 
 def ls(*, all: bool = False, limit: int = 50) -> RunList:

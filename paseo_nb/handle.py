@@ -9,39 +9,23 @@ import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from . import config, preparing
+from . import config, preparing, undoing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .attaching import Attachments, blocks_of
 from .drivers import registry
 from .environments import environment_again
-from .errors import (
-    ReplayMiss,
-    RunTimeout,
-    UsageProblem,
-)
+from .errors import ReplayMiss, RunTimeout, UsageProblem
 from .history import History
 from .host.local import LocalHost
 from .journal import first_line, lock_held, read_journal
-from .model import (
-    BUSY_STATES,
-    Allow,
-    Deny,
-    Event,
-    Permission,
-    When,
-    new_run_id,
-    short_id,
-)
+from .model import BUSY_STATES, Allow, Deny, Event, Permission, When, new_run_id, short_id
 from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
-
-if TYPE_CHECKING:
-    pass
 
 POLL_S = 0.03
 CHECK_S = 0.25
@@ -300,6 +284,10 @@ class AsyncRun(RunView):
         """Change the reasoning effort from the next turn on."""
         return await self._live("set_effort", value=effort)
 
+    async def note(self, verb: str, facts: dict[str, Any]) -> None:
+        """Have a fact journaled; the agent hears of it with the next prompt."""
+        await self.host.command(self.id, verb, facts, environment=self._environment())
+
     async def _live(self, verb: str, **args: Any) -> AsyncRun:
         await self.host.command(self.id, verb, args, environment=self._environment())
         return self
@@ -362,9 +350,16 @@ class AsyncRun(RunView):
             "folder": str(folder.path),
         }
 
-    async def diff(self) -> RunDiff:
-        """What changed in its folder since it started: `.files` (frame), `.patch` (text)."""
-        return RunDiff(await anyio.to_thread.run_sync(self.diff_summary))
+    async def diff(self, turn: int | None = None) -> RunDiff:
+        """What changed in its folder since it started, or during one turn (1, 2, …): `.files`
+        (frame), `.patch` (text)."""
+        return RunDiff(await anyio.to_thread.run_sync(self.diff_summary, turn))
+
+    async def undo(self, turn: int | None = None, *, force: bool = False) -> RunDiff:
+        """Put back the files that a turn (default: the last) and those after it changed; what was
+        put back, as a diff. Files that were changed since stay as they are, and all others with
+        them, unless `force`. The agent is told with the next prompt."""
+        return await undoing.undo(self, turn, force)
 
 
 def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:

@@ -49,7 +49,7 @@ _CANCELLED = {
     "interrupt": "Cancelled for the next prompt.",
     "stopped": "Cancelled as the run was stopped.",
 }
-FOLD_VERSION = 5  # raise it when the same lines fold into something else: the index is read anew
+FOLD_VERSION = 6  # raise it when the same lines fold into something else: the index is read anew
 
 
 class History:
@@ -67,6 +67,8 @@ class History:
         self.agent_name: str | None = None
         self.agent_version: str | None = None
         self.model_answered: str | None = None
+        self.git_head: str | None = None
+        self.undone = 0
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
         self._asking: dict[str, dict[str, str]] = {}
@@ -475,6 +477,24 @@ class History:
         )
         self._add(line, "user", "message", prompt, title=None if origin == "user" else origin)
 
+    def _own_snapshot(self, line: Line, data: dict[str, Any]) -> None:
+        self.git_head = as_str(data.get("commit")) or self.git_head
+        turn = self.turn
+        if turn is None or turn.turn != line.turn:
+            return
+        if data.get("at") == "start":
+            turn.git_before = as_str(data.get("commit"))
+        else:
+            turn.git_after = as_str(data.get("commit"))
+            turn.files_changed = as_int(data.get("files"))
+            turn.lines_added = as_int(data.get("added"))
+            turn.lines_removed = as_int(data.get("removed"))
+
+    def _own_undone(self, line: Line, data: dict[str, Any]) -> None:
+        self.undone += 1
+        self.git_head = as_str(data.get("commit")) or self.git_head
+        self._add(line, "system", "note", undone_text(data), title="undo")
+
     def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:
         turn = self.turn
         if turn is None or turn.outcome is not None:
@@ -640,6 +660,13 @@ def prompt_text(blocks: list[Any]) -> str:
         name = unquote(uri.rpartition("/")[2].removeprefix("notebook:")) if uri else None
         lines.append(f"[{name}]" if name else content_text(block))
     return "\n".join(lines)
+
+
+def undone_text(data: dict[str, Any]) -> str:
+    """What an undo put back, in words."""
+    names = [str(name) for name in as_list(data.get("files"))]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return f"Undone: {shown}, as before turn {data.get('turn')}."
 
 
 def points_to_blob(line: Line) -> bool:

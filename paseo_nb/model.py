@@ -231,6 +231,11 @@ class Turn(msgspec.Struct):
     text: str = ""
     value: Any = None
     tool_calls: int = 0
+    git_before: str | None = None
+    git_after: str | None = None
+    files_changed: int | None = None
+    lines_added: int | None = None
+    lines_removed: int | None = None
     first_seq: int = 0
     last_seq: int = 0
 

@@ -187,13 +187,35 @@ class RunView:
 
     # ------------------------------------------------------------ showing
 
-    def diff_summary(self) -> DiffSummary:
-        """What changed in its folder since it started. GitProblem outside git."""
+    def diff_summary(self, turn: int | None = None) -> DiffSummary:
+        """What changed in its folder since it started, or during one turn. GitProblem outside
+        git, and where a turn's files were not kept; UsageProblem for a turn that it has not had."""
         if self.spec.git_base is None:
             raise GitProblem(
                 f"run {short_id(self.id)} works outside a git repository, so there is no diff"
             )
-        return git_diff(self.path, self.spec.git_base)
+        if turn is None:
+            return git_diff(self.path, self.spec.git_base)
+        before, after = self.files_of(turn)
+        return git_diff(self.path if self.path.is_dir() else self.repository, before, after)
+
+    def files_of(self, turn: int) -> tuple[str, str | None]:
+        """The commits of the files at a turn's start and end; None: as they are now."""
+        turns = self.history().turns
+        if not 1 <= turn <= len(turns):
+            had = f"it has had {len(turns)}" if turns else "it has had none"
+            raise UsageProblem(f"run {short_id(self.id)} has no turn {turn}; {had}")
+        begun, rest = turns[turn - 1], turns[turn:]
+        if begun.git_before is None:
+            raise GitProblem(f"the files of turn {turn} of run {short_id(self.id)} were not kept")
+        # Where a turn was cut off nothing was kept at its end: the next one's start tells it.
+        told = [begun.git_after, *(after.git_before for after in rest)]
+        return begun.git_before, next((commit for commit in told if commit is not None), None)
+
+    @property
+    def repository(self) -> Path:
+        """A folder of the repository that it works in, which outlives its worktree."""
+        return Path(self.spec.repo or self.spec.cwd)
 
     def digest(self) -> str:
         """The run in short for another agent, as Markdown of at most some 20,000 characters: its

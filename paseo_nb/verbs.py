@@ -522,12 +522,24 @@ async def deny(
 
 
 @verb
-async def diff(run: str) -> RunDiff:
-    """What a run changed in its folder since it started.
+async def diff(run: str, turn: int | None = None) -> RunDiff:
+    """What a run changed in its folder since it started, or during one turn.
 
     run: an id, or any beginning of one that fits a single run
+    turn: only this turn, counted from 1
     """
-    return await _run(run).diff()
+    return await _run(run).diff(turn)
+
+
+@verb
+async def undo(run: str, turn: int | None = None, *, force: bool = False) -> RunDiff:
+    """Put back the files that a run's turn, and those after it, changed.
+
+    run: an id, or any beginning of one that fits a single run
+    turn: from which turn on (default: the last one)
+    force: also files that were changed since
+    """
+    return await _run(run).undo(turn, force=force)
 
 
 # ---------------------------------------------------------------- all runs

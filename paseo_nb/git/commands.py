@@ -17,33 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitProblem
+from ..plain_git import (
+    NOT_PASSED_ON,
+    OPTIONS,
+    QUIET,
+    STAGE,
+    UNTRACKED,
+    all_but,
+    left_out,
+)
 
 if TYPE_CHECKING:
     from git import Repo
-
-# Untracked files above this are in no snapshot and no diff: a data set beside a notebook would
-# otherwise be copied into the repository's objects at every launch.
-LARGEST_UNTRACKED = 64 << 20
-
-_OPTIONS = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.quotePath=false",
-    "core.safecrlf=false",
-    "core.splitIndex=false",
-    "submodule.recurse=false",
-    "gc.auto=0",
-    "maintenance.auto=false",
-)
-# What `git rev-parse --local-env-vars` names (but for configuration, which is the user's), and
-# what changes how paths and diffs are read.
-_NOT_PASSED_ON = (
-    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE", "GIT_PREFIX", "GIT_NAMESPACE",
-    "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS",
-    "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
-    "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS",
-)  # fmt: skip
 
 
 class Repository:
@@ -70,15 +55,14 @@ class Repository:
         """git's standard output. GitProblem with git's own words where it exits otherwise."""
         import git
 
-        told = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
+        told = {**QUIET, **(env or {})}
         if index is not None:
             told["GIT_INDEX_FILE"] = str(index)
-        drop = [name for name in _NOT_PASSED_ON if name in os.environ and name not in told]
+        drop = [name for name in NOT_PASSED_ON if name in os.environ and name not in told]
         prefix = ["env", *(part for name in drop for part in ("-u", name))] if drop else []
-        options = [part for option in _OPTIONS for part in ("-c", option)]
         try:
             status, out, said = self._repo.git.execute(
-                [*prefix, "git", "-C", self._where, *options, *arguments],
+                [*prefix, "git", "-C", self._where, *OPTIONS, *arguments],
                 env=told,
                 with_extended_output=True,
                 with_exceptions=False,
@@ -120,13 +104,11 @@ class Repository:
         large. A file that cannot be read, or vanishes meanwhile, does not fail the rest.
         """
         top = os.fsencode(self.working_tree())
-        listed = self.run("ls-files", "--others", "--exclude-standard", "-z", index=index)
-        untracked = set(listed.split(b"\0")[:-1])
-        left = {path for path in untracked if not _small_file(top, path)}
+        untracked = set(self.run(*UNTRACKED, index=index).split(b"\0")[:-1])
+        left = left_out(top, untracked)
         paths = index.with_name("paths")
-        paths.write_bytes(b"\0".join([b".", *(b":(exclude,literal)" + path for path in left)]))
-        from_file = (f"--pathspec-from-file={paths}", "--pathspec-file-nul")
-        self.run("add", "--ignore-errors", *options, *from_file, index=index, fine=(0, 1))
+        paths.write_bytes(all_but(left))
+        self.run(*STAGE, *options, f"--pathspec-from-file={paths}", index=index, fine=(0, 1))
         return untracked - left
 
     def working_tree(self) -> Path:
@@ -134,14 +116,6 @@ class Repository:
         if self.top is None:
             raise GitProblem(f"{self.folder} is a bare repository: it has no files to look at")
         return self.top
-
-
-def _small_file(top: bytes, path: bytes) -> bool:
-    try:
-        size = os.lstat(os.path.join(top, path)).st_size
-        return not path.endswith(b"/") and size <= LARGEST_UNTRACKED
-    except OSError:
-        return False
 
 
 def _open(folder: Path) -> Repo:

@@ -22,24 +22,38 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def diff(path: str | os.PathLike[str], base: str) -> DiffSummary:
-    """The change from commit `base` to the working tree that `path` lies in, as it is now:
-    committed or not, untracked files included (status `?`), ignored ones not.
+def diff(path: str | os.PathLike[str], base: str, to: str | None = None) -> DiffSummary:
+    """The change from commit `base` to commit `to`, or to the working tree that `path` lies in as
+    it is now: committed or not, untracked files included (status `?`), ignored ones not.
 
     Paths are from the top of the repository. Line counts are None for a binary file, and for one
     over 16 MB, which counts as binary. GitProblem outside a repository or for an unknown base.
     """
     repository = Repository(Path(path))
-    commit = repository.commit(base)
-    if commit is None:
-        raise GitProblem(f"{path}: git knows no commit {base!r}; it may have been pruned")
+    commit = _known(repository, base)
+    if to is not None:
+        return _diff(repository, [commit, _known(repository, to)], None, set())
     with repository.temporary_index() as index:
         untracked = repository.stage(index, "--intent-to-add")
-        command = ("-c", _LARGEST_TEXT, "-c", "diff.suppressBlankEmpty=false", "diff", *_PLAIN)
-        counts = repository.run(*command, "--raw", "--numstat", "-z", commit, "--", index=index)
-        patch = repository.run(*command, "--patch", "--unified=3", commit, "--", index=index)
+        return _diff(repository, [commit], index, untracked)
+
+
+def _known(repository: Repository, name: str) -> str:
+    commit = repository.commit(name)
+    if commit is None:
+        where = repository.folder
+        raise GitProblem(f"{where}: git knows no commit {name!r}; it may have been pruned")
+    return commit
+
+
+def _diff(
+    repository: Repository, commits: list[str], index: Path | None, untracked: set[bytes]
+) -> DiffSummary:
+    command = ("-c", _LARGEST_TEXT, "-c", "diff.suppressBlankEmpty=false", "diff", *_PLAIN)
+    counts = repository.run(*command, "--raw", "--numstat", "-z", *commits, "--", index=index)
+    patch = repository.run(*command, "--patch", "--unified=3", *commits, "--", index=index)
     files = _changes(counts, untracked)
-    return DiffSummary(files, patch.decode("utf-8", "replace"), commit)
+    return DiffSummary(files, patch.decode("utf-8", "replace"), commits[0])
 
 
 def _changes(told: bytes, untracked: set[bytes]) -> list[FileChange]:

@@ -10,14 +10,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ..plain_git import WHO
 from .commands import Repository
-
-_WHO = {
-    "GIT_AUTHOR_NAME": "paseo_nb",
-    "GIT_AUTHOR_EMAIL": "paseo_nb@localhost",
-    "GIT_COMMITTER_NAME": "paseo_nb",
-    "GIT_COMMITTER_EMAIL": "paseo_nb@localhost",
-}
 
 
 def snapshot(path: str | os.PathLike[str], ref: str | None = None) -> str:
@@ -39,7 +33,7 @@ def snapshot(path: str | os.PathLike[str], ref: str | None = None) -> str:
         commit = head
     else:
         parent = ["-p", head] if head is not None else []
-        commit = repository.line("commit-tree", tree, *parent, "-m", "paseo_nb snapshot", env=_WHO)
+        commit = repository.line("commit-tree", tree, *parent, "-m", "paseo_nb snapshot", env=WHO)
     if ref is not None:
         repository.run("update-ref", ref, commit)
     return commit

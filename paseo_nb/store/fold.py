@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from ..drivers.acp_reading import as_str
 from ..drivers.differing import differences_of
 from ..drivers.reading import reading_for
 from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
@@ -82,7 +81,6 @@ class Fold(History):
     def __init__(self, spec: RunSpec, blobs: Path, carry: Carry | None = None) -> None:
         super().__init__(spec.dialect, spec.at_heart, blobs)
         self.past = Carry()
-        self.git_head: str | None = None
         self.prompt: str | None = None
         self.started_us: int | None = None
         self.finished_us: int | None = None
@@ -266,7 +264,6 @@ class Fold(History):
             if self.tool_calls[key].outcome == "cancelled":
                 self._note_latency(key, line)
         self.finished_us = line.t
-        self.git_head = as_str(data.get("git_head")) or self.git_head
 
     def _own_run_ended(self, line: Line, data: dict[str, Any]) -> None:
         super()._own_run_ended(line, data)

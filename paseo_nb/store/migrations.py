@@ -75,6 +75,13 @@ def m007_source_of_model_calls(con: Any) -> None:
     read_again(con)
 
 
+@migration
+def m008_snapshots(con: Any) -> None:
+    """The files at both ends of a turn."""
+    schema.add_missing_columns(con)
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

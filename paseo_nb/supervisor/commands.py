@@ -12,6 +12,8 @@ from ..drivers.holding import not_held
 from ..drivers.seat import AgentProblem
 from ..model import MODES, Mode
 from .control import Client, Command, Refusal
+from .link import EarlyExit
+from .recovery import undone
 from .turns import CONTINUE, Prompt
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Commands:
             self.supervisor.own("command_result", id=ident, ok=False, error=str(refusal))
 
     def _check(self, command: Command) -> None:
-        known = {"send", "resume", "cancel", "stop", "answer", "set_mode", *OPTIONS}
+        known = {"send", "resume", "cancel", "stop", "answer", "set_mode", "undone", *OPTIONS}
         if command.verb not in known:
             raise Refusal("unknown_verb", f"no command {command.verb!r}; there are {sorted(known)}")
         if command.verb == "send" and not as_list(command.args.get("prompt")):
@@ -105,6 +107,9 @@ class Commands:
                 raise Refusal("unknown_mode", f"no mode {mode!r}; there are {', '.join(MODES)}")
             self._check_held(mode, supervisor.spec.agent_mode)
             supervisor.asking.mode = mode
+        elif verb == "undone":
+            supervisor.own("undone", **args)
+            supervisor.turns.notes.append(undone(args))
         elif verb in OPTIONS:
             if verb == "set_agent_mode":
                 self._check_held(supervisor.asking.mode, str(args.get("value")))
@@ -205,8 +210,6 @@ class Commands:
         turns.queue.clear()
 
     async def _set_option(self, what: str, value: str) -> None:
-        from .main import EarlyExit
-
         supervisor = self.supervisor
         try:
             link = await supervisor.ensure_agent(supervisor.turns.session_id)

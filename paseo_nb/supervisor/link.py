@@ -41,6 +41,15 @@ STDERR_TAIL_BYTES = 4096
 HELD_S = 0.5
 
 
+class EarlyExit(Exception):
+    """The agent ended before its session was ready."""
+
+    def __init__(self, code: int, stderr: bytes) -> None:
+        super().__init__(code)
+        self.code = code
+        self.stderr = stderr.decode("utf-8", "replace").strip()
+
+
 class AgentLink:
     """One launch of the agent. `exited` is set once its pipes are read to the end."""
 

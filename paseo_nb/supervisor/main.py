@@ -31,10 +31,11 @@ from .asking import Asking
 from .children import Child, Children
 from .commands import Commands
 from .control import Control
-from .link import AgentLink
+from .link import AgentLink, EarlyExit
 from .masking import MIN_LENGTH, Masker, secrets_in
 from .recorder import Recorder
 from .recovery import read_past
+from .snapshots import Snapshots
 from .turns import Prompt, Turns, retrieved
 
 EMPTY_IDLE_S = 15.0
@@ -83,6 +84,7 @@ class Supervisor:
         self.asking = Asking(self.spec, self.recorder, self._held, self._asking_changed)
         if past.mode in MODES:
             self.asking.mode = past.mode
+        self.snapshots = Snapshots(self, past.snapshot)
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)
         self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)
@@ -192,6 +194,7 @@ class Supervisor:
         if self.stopping is None:
             self.stopping = reason
             self.turns.abort(reason)
+            self.snapshots.ending.set()
             self.wanted.set()
 
     def _warden_gone(self, fd: int) -> None:
@@ -388,12 +391,3 @@ class Supervisor:
         """Queue a prompt."""
         self.turns.queue.append(prompt)
         self.wanted.set()
-
-
-class EarlyExit(Exception):
-    """The agent ended before its session was ready."""
-
-    def __init__(self, code: int, stderr: bytes) -> None:
-        super().__init__(code)
-        self.code = code
-        self.stderr = stderr.decode("utf-8", "replace").strip()

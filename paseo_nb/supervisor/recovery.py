@@ -41,9 +41,11 @@ class Past(msgspec.Struct):
     turn_open: bool = False
     cut_off: bool = False
     unsent: list[Any] = []  # the last turn's prompt, where the agent never got it
+    notes: list[str] = []  # what the agent is to hear with its next prompt
     session_id: str | None = None
     started_before: bool = False
     state: str = "starting"
+    snapshot: tuple[str, str] | None = None  # commit, tree
     mode: str | None = None
     chosen: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     tokens: int = 0
@@ -64,7 +66,7 @@ def read_past(folder: RunFolder, reading: Reading) -> Past:
                 if kind == "usage_update":
                     past.spent.note(reported_cost(data))
         if line.dir == "out" and line.kind == "session/prompt":
-            past.unsent = []
+            past.unsent, past.notes = [], []
         if line.dir != "own":
             continue
         facts = as_dict(decode(line.raw))
@@ -77,6 +79,10 @@ def read_past(folder: RunFolder, reading: Reading) -> Past:
                 past.turn_open = False
                 code = as_str(as_dict(facts.get("error")).get("code"))
                 past.cut_off = was_cut_off(as_str(facts.get("outcome")), code)
+            case "snapshot":
+                past.snapshot = str(facts.get("commit")), str(facts.get("tree"))
+            case "undone":
+                past.notes = [*past.notes, undone(facts)]
             case "metered":
                 past.tokens = as_int(facts.get("tokens")) or 0
             case "session":
@@ -98,6 +104,17 @@ def read_past(folder: RunFolder, reading: Reading) -> Past:
             case _:
                 pass
     return past
+
+
+def undone(facts: dict[str, Any]) -> str:
+    """What an agent is told of an undo."""
+    names = [str(name) for name in as_list(facts.get("files"))]
+    listed = "\n".join(f"- {name}" for name in names[:50])
+    more = f"\n- and {len(names) - 50} more" if len(names) > 50 else ""
+    return (
+        f"The user has undone your changes since turn {facts.get('turn')}. These files are again as"
+        f" they were before it; look at them before you rely on what you remember:\n{listed}{more}"
+    )
 
 
 def was_cut_off(outcome: str | None, code: str | None) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
 from ..model import TURN_STATES, Problem, RunSpec
+from .link import EarlyExit
 from .recovery import Past, was_cut_off
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Turns:
         self.session_id = past.session_id or supervisor.spec.load_session_id
         self.cut_off = past.turn_open or past.cut_off
         self.unsent = past.unsent
+        self.notes = past.notes
         self.done = past.turn
         self._cancelled_by: str | None = None
         self._cancel_at = 0.0
@@ -205,21 +207,22 @@ class Turns:
             recorder.own("command_result", id=prompt.command_id, ok=True)
         if used_up is not None:
             recorder.own("limit", limit=used_up.code, message=used_up.message)
-            self._end(TurnResult("limit", None, used_up))
+            self._end(self._ended(TurnResult("limit", None, used_up)))
         elif self.problem is not None:
-            self._end(TurnResult("error"))
+            self._end(self._ended(TurnResult("error")))
         else:
-            self._end(await self._play(prompt))
+            facts = self._ended(await self._play(prompt))  # a cancel comes too late from here on
+            await self.supervisor.snapshots.note(self.done, "end")
+            self._end(facts)
 
     async def _play(self, prompt: Prompt) -> TurnResult:
-        from .main import EarlyExit
-
         supervisor = self.supervisor
         starting = asyncio.ensure_future(supervisor.ensure_agent(self.session_id))
         starting.add_done_callback(retrieved)
+        snapping = asyncio.ensure_future(supervisor.snapshots.note(self.done, "start"))
         try:
-            while not starting.done():
-                await asyncio.wait({starting}, timeout=TICK_S)
+            while not (starting.done() and snapping.done()):
+                await asyncio.wait({starting, snapping}, timeout=TICK_S)
                 if self._cancelled_by is not None and not starting.done():
                     starting.cancel()
                     await asyncio.wait({starting})
@@ -234,6 +237,8 @@ class Turns:
             return TurnResult("error", None, unmet(supervisor.spec, problem))
         except OSError as error:
             return TurnResult("error", None, cannot_launch(supervisor.spec, error))
+        finally:
+            snapping.cancel()
         self.session_id = link.dialect.session_id
         if self._cancelled_by is not None:
             return TurnResult("cancelled")
@@ -276,7 +281,9 @@ class Turns:
         return TurnResult("error", None, Problem("schema", said, "Simplify the schema, or send()."))
 
     async def _converse(self, link: AgentLink, blocks: list[dict[str, Any]]) -> TurnResult:
-        answering = asyncio.ensure_future(link.dialect.prompt(blocks))
+        told = [{"type": "text", "text": note} for note in self.notes]
+        self.notes = []
+        answering = asyncio.ensure_future(link.dialect.prompt([*told, *blocks]))
         answering.add_done_callback(retrieved)
         leaving = asyncio.ensure_future(link.exited.wait())
         link.last_heard = time.monotonic()
@@ -334,8 +341,8 @@ class Turns:
         )
         return TurnResult("error", None, problem)
 
-    def _end(self, result: TurnResult) -> None:
-        supervisor = self.supervisor
+    def _ended(self, result: TurnResult) -> dict[str, Any]:
+        """The turn is over: what its last line says."""
         problem = self.problem or self._limit or result.problem
         outcome = result.outcome
         if self.problem is not None:
@@ -349,12 +356,15 @@ class Turns:
             facts["error"] = problem
         if self._cancelled_by is not None:
             facts["by"] = self._cancelled_by
-        supervisor.asking.cancel()
+        self.supervisor.asking.cancel()
         self.running = False
         self.cut_off = was_cut_off(outcome, problem.code if problem is not None else None)
-        supervisor.recorder.own("turn_end", **facts)
-        supervisor.set_state(TURN_STATES.get(outcome, "idle"))
-        supervisor.recorder.durable()
+        return facts
+
+    def _end(self, facts: dict[str, Any]) -> None:
+        self.supervisor.recorder.own("turn_end", **facts)
+        self.supervisor.set_state(TURN_STATES.get(facts["outcome"], "idle"))
+        self.supervisor.recorder.durable()
 
 
 def retrieved(task: asyncio.Future[Any]) -> None:

@@ -1,0 +1,63 @@
+"""In which surroundings git is run so that nothing of the user's changes, and what a snapshot
+leaves out: the same for the `git` room (GitPython) and the supervisor (plain processes)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+# Untracked files above this are in no snapshot and no diff: a data set beside a notebook would
+# otherwise be copied into the repository's objects at every launch.
+LARGEST_UNTRACKED = 64 << 20
+
+OPTIONS = tuple(
+    part
+    for option in (
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "core.quotePath=false",
+        "core.safecrlf=false",
+        "core.splitIndex=false",
+        "submodule.recurse=false",
+        "gc.auto=0",
+        "maintenance.auto=false",
+    )
+    for part in ("-c", option)
+)
+# What `git rev-parse --local-env-vars` names (but for configuration, which is the user's), and
+# what changes how paths and diffs are read.
+NOT_PASSED_ON = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE", "GIT_PREFIX", "GIT_NAMESPACE",
+    "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS",
+    "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
+    "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS",
+)  # fmt: skip
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+WHO = {
+    "GIT_AUTHOR_NAME": "paseo_nb",
+    "GIT_AUTHOR_EMAIL": "paseo_nb@localhost",
+    "GIT_COMMITTER_NAME": "paseo_nb",
+    "GIT_COMMITTER_EMAIL": "paseo_nb@localhost",
+}
+UNTRACKED = ("ls-files", "--others", "--exclude-standard", "-z")
+STAGE = ("add", "--ignore-errors", "--pathspec-file-nul")  # exit code 1: some could not be read
+
+
+def left_out(top: bytes, untracked: Iterable[bytes]) -> set[bytes]:
+    """Which untracked files are in no snapshot: repositories of their own, what is too large, what
+    is gone meanwhile."""
+    return {path for path in untracked if not _small_file(top, path)}
+
+
+def all_but(left: Iterable[bytes]) -> bytes:
+    """The whole working tree without some files, as `git add --pathspec-from-file` reads it."""
+    return b"\0".join([b".", *(b":(exclude,literal)" + path for path in left)])
+
+
+def _small_file(top: bytes, path: bytes) -> bool:
+    try:
+        size = os.lstat(os.path.join(top, path)).st_size
+        return not path.endswith(b"/") and size <= LARGEST_UNTRACKED
+    except OSError:
+        return False
