@@ -23,6 +23,7 @@ from .drivers.reading import reading_for
 from .model import (
     TOKENS,
     TURN_STATES,
+    FilesAt,
     Item,
     Line,
     ModelCall,
@@ -68,7 +69,7 @@ class History:
         self.agent_version: str | None = None
         self.model_answered: str | None = None
         self.git_head: str | None = None
-        self.undone = 0
+        self.files: list[FilesAt] = []
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
         self._asking: dict[str, dict[str, str]] = {}
@@ -478,21 +479,23 @@ class History:
         self._add(line, "user", "message", prompt, title=None if origin == "user" else origin)
 
     def _own_snapshot(self, line: Line, data: dict[str, Any]) -> None:
-        self.git_head = as_str(data.get("commit")) or self.git_head
-        turn = self.turn
+        turn, commit, at = self.turn, str(data.get("commit")), str(data.get("at"))
         if turn is None or turn.turn != line.turn:
             return
-        if data.get("at") == "start":
-            turn.git_before = as_str(data.get("commit"))
+        self.git_head = commit
+        self.files.append(FilesAt(line.turn, at, commit))
+        if at == "start":
+            turn.git_before = commit
         else:
-            turn.git_after = as_str(data.get("commit"))
+            turn.git_after = commit
             turn.files_changed = as_int(data.get("files"))
             turn.lines_added = as_int(data.get("added"))
             turn.lines_removed = as_int(data.get("removed"))
 
     def _own_undone(self, line: Line, data: dict[str, Any]) -> None:
-        self.undone += 1
         self.git_head = as_str(data.get("commit")) or self.git_head
+        for at, name in (("kept", "kept"), ("undo", "commit")):
+            self.files.append(FilesAt(line.turn, at, str(data.get(name))))
         self._add(line, "system", "note", undone_text(data), title="undo")
 
     def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:

@@ -240,6 +240,15 @@ class Turn(msgspec.Struct):
     last_seq: int = 0
 
 
+class FilesAt(msgspec.Struct, frozen=True):
+    """A commit of the files of a run's folder: at a turn's start or end, and around an undo (kept:
+    before it, undo: after it)."""
+
+    turn: int
+    at: str
+    commit: str
+
+
 class ModelCall(msgspec.Struct):
     """One request to the model, where the agent tells of it. `finished_us` is when its last figures
     came; `id` the model's own message id, or one made from the line's seq."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -9,9 +10,9 @@ import anyio.to_thread
 from .errors import GitProblem, UsageProblem
 from .git.diffs import diff
 from .git.snapshots import snapshot
-from .git.undoing import Undone, put_back
+from .git.undoing import Change, Undone, put_back
 from .git.values import DiffSummary
-from .model import BUSY_STATES, short_id
+from .model import BUSY_STATES, FilesAt, short_id
 from .runview import RunDiff
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ async def undo(run: AsyncRun, turn: int | None, force: bool) -> RunDiff:
     if run.spec.git_base is None:
         raise GitProblem(f"{name} works outside a git repository: its files were not kept")
     first = len(turns) if turn is None else turn
-    before = run.files_of(first)[0]
-    undone, now, summary = await anyio.to_thread.run_sync(_put_back, run, before, force)
+    run.files_of(first)  # where they were not kept it says so
+    undone, now, summary = await anyio.to_thread.run_sync(_put_back, run, first, force)
     if undone.files:
         shown = [path.encode("utf-8", "replace").decode() for path in undone.files]
         facts = {"turn": first, "files": shown, "kept": undone.kept, "commit": now}
@@ -38,10 +39,22 @@ async def undo(run: AsyncRun, turn: int | None, force: bool) -> RunDiff:
     return RunDiff(summary)
 
 
-def _put_back(run: AsyncRun, before: str, force: bool) -> tuple[Undone, str, DiffSummary]:
+def _put_back(run: AsyncRun, first: int, force: bool) -> tuple[Undone, str, DiffSummary]:
     refs = f"refs/paseo/{run.id}"
-    number = run.history().undone + 1
-    after = run.history().git_head or before
-    undone = put_back(run.path, before, after, ref=f"{refs}/undo-{number}-kept", force=force)
+    states = run.history().files
+    number = sum(state.at == "undo" for state in states) + 1
+    begin = next(n for n, state in enumerate(states) if (state.turn, state.at) == (first, "start"))
+    changes = [
+        Change(one.commit, two.commit, ours=two.at in ("end", "undo") or cut_off(one, two))
+        for one, two in itertools.pairwise(states[begin:])
+    ]
+    if not changes:  # the last turn was cut off: all since is taken for its doing
+        changes = [Change(states[begin].commit, snapshot(run.path), ours=True)]
+    undone = put_back(run.path, changes, ref=f"{refs}/undo-{number}-kept", force=force)
     now = snapshot(run.path, ref=f"{refs}/undo-{number}")
     return undone, now, diff(run.path, undone.kept, now)
+
+
+def cut_off(one: FilesAt, two: FilesAt) -> bool:
+    """Whether the time between two states was a turn's that has no end."""
+    return one.at == "start" and two.at == "start"

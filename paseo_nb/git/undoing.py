@@ -29,27 +29,43 @@ class Undone(msgspec.Struct, frozen=True):
     kept: str
 
 
-def put_back(path: Path, before: str, after: str, *, ref: str, force: bool = False) -> Undone:
-    """Give every file that differs between the commits `before` and `after` its content of
-    `before`, in the working tree that `path` lies in.
+class Change(msgspec.Struct, frozen=True):
+    """From one commit of the files to the next, and whether the run's agent made it."""
 
-    ref: where the present state is kept (`refs/…`). GitProblem where a file was changed since
-    `after`, unless `force`, and outside a repository; nothing is touched then.
+    before: str
+    after: str
+    ours: bool
+
+
+def put_back(path: Path, changes: list[Change], *, ref: str, force: bool = False) -> Undone:
+    """Give every file that the run changed the content that it had before the first change, in
+    the working tree that `path` lies in.
+
+    changes: in order, without a gap, up to the latest known state. ref: where the present state is
+    kept (`refs/…`). GitProblem where somebody else changed one of the files in between or since,
+    unless `force`, and outside a repository; nothing is touched then.
     """
     repository = Repository(path)
     top = repository.working_tree()
     kept = snapshot(path, ref=ref)
-    changed = _modes(repository, before, after)
-    since = changed.keys() & _modes(repository, after, kept).keys()
-    if since and not force:
-        names = [os.fsencode(name).decode("utf-8", "replace") for name in sorted(since)]
+    last = Change(changes[-1].after, kept, ours=False)
+    ours: set[str] = set()
+    theirs: set[str] = set()
+    for change in [*changes, last]:
+        if change.before != change.after:
+            names = _modes(repository, change.before, change.after)
+            (ours if change.ours else theirs).update(names)
+    if ours & theirs and not force:
+        names = [os.fsencode(name).decode("utf-8", "replace") for name in sorted(ours & theirs)]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         raise GitProblem(
-            f"changed since the turn: {', '.join(names[:_SHOWN])}{more}. Nothing was put back;"
+            f"not only the run changed {', '.join(names[:_SHOWN])}{more}. Nothing was put back;"
             " force=True puts them back all the same (what is there now is kept as a commit)."
         )
-    gone = [name for name, mode in changed.items() if mode == _ABSENT]
-    back = [name for name, mode in changed.items() if mode not in (_ABSENT, _GITLINK)]
+    before = changes[0].before
+    differs = _modes(repository, before, kept)
+    gone = [name for name in ours if differs.get(name) == _ABSENT]
+    back = [name for name in ours if differs.get(name, _GITLINK) not in (_ABSENT, _GITLINK)]
     for name in gone:
         _remove(top, name)
     with repository.temporary_index() as index:
