@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Run,
         RunList,
         allow,
+        apply,
         archive,
         attach,
         cancel,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         trust,
         turns,
         unarchive,
+        undo,
         wait,
     )
     from .drivers.registry import register_provider
@@ -75,10 +77,11 @@ if TYPE_CHECKING:
 _WHERE = {
     **dict.fromkeys(
         (
-            "Run", "RunList", "allow", "archive", "attach", "cancel", "deny", "diff", "doctor",
-            "events", "import_session", "import_sessions", "inspect", "install", "logs", "ls",
-            "model_calls", "permissions", "providers", "resume", "run", "runs", "send", "sessions",
-            "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive", "wait",
+            "Run", "RunList", "allow", "apply", "archive", "attach", "cancel", "deny", "diff",
+            "doctor", "events", "import_session", "import_sessions", "inspect", "install", "logs",
+            "ls", "model_calls", "permissions", "providers", "resume", "run", "runs", "send",
+            "sessions", "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive",
+            "undo", "wait",
         ),
         "._sync",
     ),
@@ -117,6 +120,7 @@ __all__ = [
     "UsageProblem",
     "allow",
     "allow_nested_loop",
+    "apply",
     "archive",
     "attach",
     "cancel",
@@ -147,6 +151,7 @@ __all__ = [
     "trust",
     "turns",
     "unarchive",
+    "undo",
     "wait",
 ]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
 from .answering import Answer, OnPermission
+from .applying import Applied
 from .attaching import Attachments
 from .handle import AsyncRun
 from .model import Event, When
@@ -22,6 +23,7 @@ __all__ = [
     "Run",
     "RunList",
     "allow",
+    "apply",
     "archive",
     "attach",
     "cancel",
@@ -242,6 +244,23 @@ class Run(RunView):
         them, unless `force`. The agent is told with the next prompt.
         """
         return _portal.call(self._run.undo, turn, force=force)
+
+    def apply(
+        self,
+        onto: str | None = None,
+        *,
+        dry_run: bool = False,
+        commit: bool = True,
+        message: str | None = None,
+    ) -> Applied:
+        """Put what it changed, committed or not, onto a branch as one commit.
+
+        onto: a branch (default: what the repository that it was started for has checked out).
+        dry_run: only say what would change, and where both sides changed the same. commit=False
+        leaves it staged. message: default is made from the run. GitProblem, with nothing touched,
+        where there are conflicts or changes in the way.
+        """
+        return _portal.call(self._run.apply, onto, dry_run=dry_run, commit=commit, message=message)
 
 
 def run(
@@ -585,6 +604,25 @@ def undo(run: str, turn: int | None = None, *, force: bool = False) -> RunDiff:
     force: also files that were changed since
     """
     return _portal.call(verbs.undo, run, turn, force=force)
+
+
+def apply(
+    run: str,
+    onto: str | None = None,
+    *,
+    dry_run: bool = False,
+    commit: bool = True,
+    message: str | None = None,
+) -> Applied:
+    """Put what a run changed onto a branch, as one commit; nothing is touched where that conflicts.
+
+    run: an id, or any beginning of one that fits a single run
+    onto: a branch (default: what is checked out in the repository that it was started for)
+    dry_run: only say what would change, and what conflicts
+    commit: false leaves the change staged
+    message: the commit's message (default: made from the run)
+    """
+    return _portal.call(verbs.apply, run, onto, dry_run=dry_run, commit=commit, message=message)
 
 
 def ls(*, all: bool = False, limit: int = 50) -> RunList:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .applying import Applied
 from .handle import AsyncRun as Run
 from .model import Allow, Deny, Permission
 from .runview import RunDiff
 from .verbs import (
     RunList,
     allow,
+    apply,
     archive,
     attach,
     cancel,
@@ -36,17 +38,20 @@ from .verbs import (
     trust,
     turns,
     unarchive,
+    undo,
     wait,
 )
 
 __all__ = [
     "Allow",
+    "Applied",
     "Deny",
     "Permission",
     "Run",
     "RunDiff",
     "RunList",
     "allow",
+    "apply",
     "archive",
     "attach",
     "cancel",
@@ -75,5 +80,6 @@ __all__ = [
     "trust",
     "turns",
     "unarchive",
+    "undo",
     "wait",
 ]

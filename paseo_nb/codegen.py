@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
 from .answering import Answer, OnPermission
+from .applying import Applied
 from .attaching import Attachments
 from .handle import AsyncRun
 from .model import Event, When

@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from . import config, preparing, undoing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
+from .applying import Applied, apply_run
 from .attaching import Attachments, blocks_of
 from .drivers import registry
 from .environments import environment_again
 from .errors import ReplayMiss, RunTimeout, UsageProblem
 from .history import History
 from .host.local import LocalHost
-from .journal import first_line, lock_held, read_journal
+from .journal import lock_held
 from .model import BUSY_STATES, Allow, Deny, Event, Permission, When, new_run_id, short_id
 from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
 
@@ -315,40 +315,7 @@ class AsyncRun(RunView):
 
     async def inspect(self) -> dict[str, Any]:
         """Everything known about it: identity, place, state, session, usage, processes."""
-        history, spec, folder = self.history(), self.spec, self.host.folder(self.id)
-        first = first_line(folder.journal)
-        started = [x for x in read_journal(folder.journal) if x.kind == "run_started"]
-        last = (started or [first])[-1]
-        return {
-            "run_id": self.id,
-            "agent": self.agent,
-            "state": self.state,
-            "title": spec.title or history.title,
-            "prompt": history.turns[0].prompt if history.turns else None,
-            "model_asked": history.asked.get("model", spec.model),
-            "model_answered": history.model_answered,
-            "warnings": history.warnings,
-            "agent_name": history.agent_name,
-            "agent_version": history.agent_version,
-            "session_id": history.session_id,
-            "mode": history.asked.get("mode", None if history.imported else spec.mode),
-            "agent_mode": history.agent_mode,
-            "effort": history.asked.get("effort", spec.effort),
-            "cwd": spec.cwd,
-            "branch": spec.branch,
-            "git_base": spec.git_base,
-            "parent": spec.parent_run_id,
-            "labels": spec.labels,
-            "turns": len(history.turns),
-            "events": history.seq,
-            "usage": msgspec.to_builtins(history.usage),
-            "error": msgspec.to_builtins(history.error) if history.error else None,
-            "pending_permissions": [msgspec.to_builtins(p) for p in history.open_permissions()],
-            "command": spec.command,
-            "limits": msgspec.to_builtins(spec.limits),
-            "processes": msgspec.json.decode(last.raw) if last and lock_held(folder.lock) else None,
-            "folder": str(folder.path),
-        }
+        return await anyio.to_thread.run_sync(self.known)
 
     async def diff(self, turn: int | None = None) -> RunDiff:
         """What changed in its folder since it started, or during one turn (1, 2, …): `.files`
@@ -360,6 +327,23 @@ class AsyncRun(RunView):
         put back, as a diff. Files that were changed since stay as they are, and all others with
         them, unless `force`. The agent is told with the next prompt."""
         return await undoing.undo(self, turn, force)
+
+    async def apply(
+        self,
+        onto: str | None = None,
+        *,
+        dry_run: bool = False,
+        commit: bool = True,
+        message: str | None = None,
+    ) -> Applied:
+        """Put what it changed, committed or not, onto a branch as one commit.
+
+        onto: a branch (default: what the repository that it was started for has checked out).
+        dry_run: only say what would change, and where both sides changed the same. commit=False
+        leaves it staged. message: default is made from the run. GitProblem, with nothing touched,
+        where there are conflicts or changes in the way.
+        """
+        return await apply_run(self, onto, dry_run, commit, message)
 
 
 def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:

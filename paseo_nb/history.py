@@ -70,6 +70,7 @@ class History:
         self.model_answered: str | None = None
         self.git_head: str | None = None
         self.files: list[FilesAt] = []
+        self.applied: str | None = None  # onto which branch
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
         self._asking: dict[str, dict[str, str]] = {}
@@ -497,6 +498,12 @@ class History:
         for at, name in (("kept", "kept"), ("undo", "commit")):
             self.files.append(FilesAt(line.turn, at, str(data.get(name))))
         self._add(line, "system", "note", undone_text(data), title="undo")
+
+    def _own_applied(self, line: Line, data: dict[str, Any]) -> None:
+        self.applied = as_str(data.get("onto"))
+        commit = as_str(data.get("commit"))
+        how = f": commit {commit[:10]}" if commit else ", not committed"
+        self._add(line, "system", "note", f"Applied onto {self.applied}{how}.", title="apply")
 
     def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:
         turn = self.turn

@@ -25,6 +25,7 @@ from .git.diffs import diff as git_diff
 from .git.values import DiffSummary
 from .history import History
 from .host.local import LocalHost
+from .journal import first_line, lock_held, read_journal
 from .model import Permission, Problem, RunSpec, Usage, short_id
 from .typed import typed
 
@@ -216,6 +217,43 @@ class RunView:
     def repository(self) -> Path:
         """A folder of the repository that it works in, which outlives its worktree."""
         return Path(self.spec.repo or self.spec.cwd)
+
+    def known(self) -> dict[str, Any]:
+        """Everything known about it: identity, place, state, session, usage, processes."""
+        history, spec, folder = self.history(), self.spec, self.host.folder(self.id)
+        first = first_line(folder.journal)
+        started = [x for x in read_journal(folder.journal) if x.kind == "run_started"]
+        last = (started or [first])[-1]
+        return {
+            "run_id": self.id,
+            "agent": self.agent,
+            "state": self.state,
+            "title": spec.title or history.title,
+            "prompt": history.turns[0].prompt if history.turns else None,
+            "model_asked": history.asked.get("model", spec.model),
+            "model_answered": history.model_answered,
+            "warnings": history.warnings,
+            "agent_name": history.agent_name,
+            "agent_version": history.agent_version,
+            "session_id": history.session_id,
+            "mode": history.asked.get("mode", None if history.imported else spec.mode),
+            "agent_mode": history.agent_mode,
+            "effort": history.asked.get("effort", spec.effort),
+            "cwd": spec.cwd,
+            "branch": spec.branch,
+            "git_base": spec.git_base,
+            "parent": spec.parent_run_id,
+            "labels": spec.labels,
+            "turns": len(history.turns),
+            "events": history.seq,
+            "usage": msgspec.to_builtins(history.usage),
+            "error": msgspec.to_builtins(history.error) if history.error else None,
+            "pending_permissions": [msgspec.to_builtins(p) for p in history.open_permissions()],
+            "command": spec.command,
+            "limits": msgspec.to_builtins(spec.limits),
+            "processes": msgspec.json.decode(last.raw) if last and lock_held(folder.lock) else None,
+            "folder": str(folder.path),
+        }
 
     def digest(self) -> str:
         """The run in short for another agent, as Markdown of at most some 20,000 characters: its

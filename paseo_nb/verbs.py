@@ -24,6 +24,7 @@ import msgspec
 
 from . import cells, config, importing, preparing
 from .answering import OnPermission
+from .applying import Applied
 from .attaching import Attachments
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
 from .handle import AsyncRun, launch
@@ -540,6 +541,27 @@ async def undo(run: str, turn: int | None = None, *, force: bool = False) -> Run
     force: also files that were changed since
     """
     return await _run(run).undo(turn, force=force)
+
+
+@verb
+async def apply(
+    run: str,
+    onto: str | None = None,
+    *,
+    dry_run: bool = False,
+    commit: bool = True,
+    message: str | None = None,
+) -> Applied:
+    """Put what a run changed onto a branch, as one commit; nothing is touched where that conflicts.
+
+    run: an id, or any beginning of one that fits a single run
+    onto: a branch (default: what is checked out in the repository that it was started for)
+    dry_run: only say what would change, and what conflicts
+    commit: false leaves the change staged
+    message: the commit's message (default: made from the run)
+    """
+    handle = _run(run)
+    return await handle.apply(onto, dry_run=dry_run, commit=commit, message=message)
 
 
 # ---------------------------------------------------------------- all runs

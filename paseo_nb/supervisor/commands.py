@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .main import Supervisor
 
 QUEUED = frozenset({"send", "resume"})  # their result comes when their turn begins
+FACTS = frozenset({"undone", "applied"})  # what a front end did
 OPTIONS = {"set_model": "model", "set_agent_mode": "agent_mode", "set_effort": "effort"}
 
 
@@ -77,7 +78,7 @@ class Commands:
             self.supervisor.own("command_result", id=ident, ok=False, error=str(refusal))
 
     def _check(self, command: Command) -> None:
-        known = {"send", "resume", "cancel", "stop", "answer", "set_mode", "undone", *OPTIONS}
+        known = {"send", "resume", "cancel", "stop", "answer", "set_mode", *FACTS, *OPTIONS}
         if command.verb not in known:
             raise Refusal("unknown_verb", f"no command {command.verb!r}; there are {sorted(known)}")
         if command.verb == "send" and not as_list(command.args.get("prompt")):
@@ -107,9 +108,10 @@ class Commands:
                 raise Refusal("unknown_mode", f"no mode {mode!r}; there are {', '.join(MODES)}")
             self._check_held(mode, supervisor.spec.agent_mode)
             supervisor.asking.mode = mode
-        elif verb == "undone":
-            supervisor.own("undone", **args)
-            supervisor.turns.notes.append(undone(args))
+        elif verb in FACTS:
+            supervisor.own(verb, **args)
+            if verb == "undone":
+                supervisor.turns.notes.append(undone(args))
         elif verb in OPTIONS:
             if verb == "set_agent_mode":
                 self._check_held(supervisor.asking.mode, str(args.get("value")))

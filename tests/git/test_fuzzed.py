@@ -143,7 +143,7 @@ def repository(folder: Path, commits: bool) -> Path:
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -212,3 +212,36 @@ def test_undo_is_refused_while_the_run_is_at_work(repo: Path) -> None:
     with pytest.raises(paseo.UsageProblem, match="at work"):
         run.undo()
     run.cancel()
+
+
+def test_apply_puts_the_change_onto_the_users_branch(repo: Path) -> None:
+    git(repo, "config", "user.name", "the user")
+    git(repo, "config", "user.email", "user@example.com")
+    run = start("echo 1 > a; git add a; echo 2 > b", worktree="w", title="Two files")
+    before = git(repo, "rev-parse", "HEAD"), git(repo, "status", "--porcelain")
+    would = run.apply(dry_run=True)
+    assert would.conflicts == []
+    assert list(would.files["path"]) == ["a", "b"]
+    assert "2 files would change in main" in str(would)
+    assert (git(repo, "rev-parse", "HEAD"), git(repo, "status", "--porcelain")) == before
+    done = run.apply()
+    assert git(repo, "log", "-1", "--format=%H %s").split(maxsplit=1) == [
+        done.commit,
+        "Two files\n",
+    ]
+    assert f"Paseo-Run: {run.id}" in git(repo, "log", "-1", "--format=%(trailers)")
+    assert (repo / "b").read_text() == "2\n"
+    assert "nothing to apply" in str(run.apply())
+    assert any(str(text).startswith("Applied onto main") for text in run.transcript()["text"])
+    (repo / "a").write_text("mine\n")
+    git(repo, "commit", "-qam", "mine")
+    then(run, "echo theirs > a")
+    assert run.apply(dry_run=True).conflicts == ["a"]
+    with pytest.raises(GitProblem, match="Nothing was touched"):
+        run.apply()
+
+
+def test_apply_says_where_the_run_works_in_that_very_folder(repo: Path) -> None:
+    run = start("echo 1 > a")
+    with pytest.raises(paseo.UsageProblem, match="its changes are there already"):
+        run.apply()

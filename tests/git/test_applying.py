@@ -1,0 +1,128 @@
+"""Apply: known before anything is touched, one commit, and only where nobody's work is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from paseo_nb.errors import GitProblem
+from paseo_nb.git.applying import apply, work_out
+from paseo_nb.git.snapshots import snapshot
+
+Git = Callable[..., str]
+Look = Callable[[], tuple[object, ...]]
+
+
+@pytest.fixture
+def work(repo: Path, tmp_path: Path, git: Git) -> Callable[[str], tuple[str, str]]:
+    """What a run did in a worktree of its own: its base and its last snapshot."""
+    git("config", "user.name", "the user", cwd=repo)
+    git("config", "user.email", "user@example.com", cwd=repo)
+
+    def run(text: str) -> tuple[str, str]:
+        place = tmp_path / "w"
+        git("worktree", "add", "-q", "-b", "w", str(place), cwd=repo)
+        base = snapshot(place)
+        (place / "ten.txt").write_text(text)
+        (place / "new.txt").write_text("new\n")
+        return base, snapshot(place, ref="refs/paseo/r/1")
+
+    return run
+
+
+TEN = [f"line {n}\n" for n in range(10)]
+LAST = "".join([*TEN[:9], "the last\n"])
+FIRST = "".join(["the first\n", *TEN[1:]])
+
+
+def test_a_clean_apply_is_one_commit_of_the_users(repo: Path, git: Git, work: object) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    (repo / "ten.txt").write_text(FIRST)
+    git("commit", "-qam", "meanwhile", cwd=repo)
+    (repo / "src" / "naïve name.txt").write_text("the user is at it\n")
+    (repo / "untracked").write_text("mine\n")
+    git("add", "untracked", cwd=repo)
+    merge = work_out(repo, base, after, None)
+    assert (merge.onto, merge.conflicts, merge.place) == ("main", [], repo)
+    assert {file.path for file in merge.summary.files} == {"ten.txt", "new.txt"}
+    assert git("status", "--porcelain", cwd=repo).split() == [
+        "M", '"src/na\\303\\257ve', 'name.txt"', "A", "untracked",
+    ], "a dry run touches nothing"  # fmt: skip
+    made = apply(repo, merge, "title\n\nPaseo-Run: r\n")
+    assert git("rev-parse", "main", cwd=repo) == made
+    assert (
+        git("log", "-1", "--format=%an %s %(trailers)", cwd=repo) == "the user title Paseo-Run: r"
+    )
+    assert (repo / "ten.txt").read_text().startswith("the first")
+    assert (repo / "ten.txt").read_text().endswith("the last\n")
+    assert (repo / "new.txt").exists()
+    assert git("diff", "--cached", "--name-only", cwd=repo) == "untracked", "staged, not committed"
+    assert git("diff", "--name-only", cwd=repo) == '"src/na\\303\\257ve name.txt"'
+    assert apply(repo, work_out(repo, base, after, None), "again") is None, "it is there already"
+
+
+def test_a_conflict_is_told_and_nothing_is_touched(
+    repo: Path, git: Git, work: object, untouched: Look
+) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    (repo / "ten.txt").write_text("".join([*TEN[:9], "the user's last\n"]))
+    git("commit", "-qam", "meanwhile", cwd=repo)
+    before = untouched()
+    merge = work_out(repo, base, after, None)
+    assert merge.conflicts == ["ten.txt"]
+    with pytest.raises(GitProblem, match=r"main has changed what the run changed: ten\.txt"):
+        apply(repo, merge, "m")
+    assert untouched() == before
+
+
+def test_changes_in_the_way_stay(repo: Path, work: object, untouched: Look) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    for name in ("ten.txt", "new.txt"):
+        kept = (repo / name).read_bytes() if (repo / name).exists() else None
+        (repo / name).write_text("the user's\n")
+        before = untouched()
+        with pytest.raises(GitProblem, match="changes of its own"):
+            apply(repo, work_out(repo, base, after, None), "m")
+        assert (repo / name).read_text() == "the user's\n"
+        assert untouched()[2:] == before[2:]
+        (repo / name).write_bytes(kept) if kept is not None else (repo / name).unlink()
+
+
+def test_onto_a_branch_that_is_checked_out_nowhere(
+    repo: Path, git: Git, work: object, untouched: Look
+) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    git("branch", "other", cwd=repo)
+    index, head = untouched()[0], git("rev-parse", "main", cwd=repo)
+    merge = work_out(repo, base, after, "other")
+    made = apply(repo, merge, "m")
+    assert git("rev-parse", "other", cwd=repo) == made
+    assert git("rev-parse", "main", cwd=repo) == head
+    assert untouched()[0] == index
+    with pytest.raises(GitProblem, match="checked out nowhere"):
+        apply(repo, work_out(repo, base, base, "other"), "m", commit=False) or apply(
+            repo, merge, "m", commit=False
+        )
+    with pytest.raises(GitProblem, match="no branch 'nowhere'"):
+        work_out(repo, base, after, "nowhere")
+
+
+def test_staged_only(repo: Path, git: Git, work: object) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    head = git("rev-parse", "HEAD", cwd=repo)
+    assert apply(repo, work_out(repo, base, after, None), "m", commit=False) is None
+    assert git("rev-parse", "HEAD", cwd=repo) == head
+    assert git("diff", "--cached", "--name-only", cwd=repo).split() == ["new.txt", "ten.txt"]
+
+
+def test_who_commits_must_be_known(repo: Path, git: Git, work: object, untouched: Look) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    git("config", "--unset", "user.name", cwd=repo)
+    git("config", "--unset", "user.email", cwd=repo)
+    git("config", "user.useConfigOnly", "true", cwd=repo)
+    before = untouched()
+    with pytest.raises(GitProblem, match=r"user\.name and user\.email"):
+        apply(repo, work_out(repo, base, after, None), "m")
+    assert untouched() == before
