@@ -26,11 +26,8 @@ from paseo_nb.host.launch import import_path
 ALLOWED = re.compile(
     r"msgspec(\..*)?|ahocorasick_rs(\..*)?|paseo_nb"
     r"|typing_extensions"  # msgspec takes it where it is there
-<<<<<<< HEAD
-    r"|paseo_nb\.(model|journal|locks|scratch|wire|drivers|drivers\..+|supervisor|supervisor\..+)"
-=======
-    r"|paseo_nb\.(model|journal|locks|wire|plain_git|drivers|drivers\..+|supervisor|supervisor\..+)"
->>>>>>> 8667b14 (Turns: a commit of the files at both ends; diff of a turn, undo)
+    r"|paseo_nb\.(model|journal|locks|plain_git|scratch|wire|drivers|drivers\..+|supervisor"
+    r"|supervisor\..+)"
 )
 NOT_ALLOWED = re.compile(
     # providers and how they are found belong to front ends
