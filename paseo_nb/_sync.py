@@ -214,15 +214,22 @@ class Run(RunView):
         """Have a fact journaled; the agent hears of it with the next prompt."""
         return _portal.call(self._run.note, verb, facts)
 
-    def archive(self, *, children: bool = False) -> Run:
-        """Put it away (its processes end first); `unarchive` undoes it."""
-        _portal.call(self._run.archive, children=children)
+    def archive(self, *, children: bool = False, keep_worktree: bool = False) -> Run:
+        """Put it away (its processes end first); `unarchive` undoes it.
+
+        Its worktree is removed: the branch stays, and what is staged, changed and untracked in it
+        is kept under `refs/paseo/` of the repository. Files that git ignores go with it.
+        It stays with `keep_worktree`, where another run works in it, and where it holds something
+        that cannot be kept so (a merge under way, submodules, repositories of their own, files over
+        64 MB); then a note in the transcript says so.
+        """
+        _portal.call(self._run.archive, children=children, keep_worktree=keep_worktree)
         return self
 
     def unarchive(
         self,
     ) -> Run:
-        """Bring it back among the others."""
+        """Bring it back among the others, with its worktree as it was."""
         _portal.call(self._run.unarchive)
         return self
 
@@ -527,13 +534,16 @@ def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> Run:
     return _plain(_portal.call(verbs.resume, run, prompt, wait=wait))
 
 
-def archive(run: str, *, children: bool = False) -> Run:
-    """Put a run away; unarchive undoes it.
+def archive(run: str, *, children: bool = False, keep_worktree: bool = False) -> Run:
+    """Put a run away, and its worktree with it; unarchive brings both back.
+
+    What is committed, staged, changed or untracked in the worktree is kept, ignored files are not.
 
     run: an id, or any beginning of one that fits a single run
     children: also the runs that it started
+    keep_worktree: leave its worktree where it is
     """
-    return _plain(_portal.call(verbs.archive, run, children=children))
+    return _plain(_portal.call(verbs.archive, run, children=children, keep_worktree=keep_worktree))
 
 
 def unarchive(run: str) -> Run:

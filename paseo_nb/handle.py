@@ -9,7 +9,7 @@ import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,7 @@ from .history import History
 from .host.local import LocalHost
 from .journal import lock_held
 from .model import BUSY_STATES, Allow, Deny, Event, Permission, When, new_run_id, short_id
+from .putting_away import bring_back, put_away
 from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
 
 POLL_S = 0.03
@@ -294,24 +295,28 @@ class AsyncRun(RunView):
 
     # ------------------------------------------------------------ putting away
 
-    async def archive(self, *, children: bool = False) -> AsyncRun:
-        """Put it away (its processes end first); `unarchive` undoes it."""
-        await self._put("archived")
+    async def archive(self, *, children: bool = False, keep_worktree: bool = False) -> AsyncRun:
+        """Put it away (its processes end first); `unarchive` undoes it.
+
+        Its worktree is removed: the branch stays, and what is staged, changed and untracked in it
+        is kept under `refs/paseo/` of the repository. Files that git ignores go with it.
+        It stays with `keep_worktree`, where another run works in it, and where it holds something
+        that cannot be kept so (a merge under way, submodules, repositories of their own, files over
+        64 MB); then a note in the transcript says so.
+        """
+        if not self.history().archived:
+            await self.stop()
+            await anyio.to_thread.run_sync(put_away, self, keep_worktree)
         for child in self.children if children else ():
-            await AsyncRun(self.host, child).archive(children=True)
+            run = AsyncRun(self.host, child)
+            await run.archive(children=True, keep_worktree=keep_worktree)
         return self
 
     async def unarchive(self) -> AsyncRun:
-        """Bring it back among the others."""
-        await self._put("unarchived")
+        """Bring it back among the others, with its worktree as it was."""
+        if self.history().archived:
+            await anyio.to_thread.run_sync(bring_back, self)
         return self
-
-    async def _put(self, kind: Literal["archived", "unarchived"]) -> None:
-        if self.history().archived == (kind == "archived"):
-            return
-        if kind == "archived":
-            await self.stop()
-        await anyio.to_thread.run_sync(self.host.put, self.id, kind)
 
     async def inspect(self) -> dict[str, Any]:
         """Everything known about it: identity, place, state, session, usage, processes."""

@@ -64,6 +64,7 @@ class History:
         self.last_us = 0
         self.state: str = "starting"
         self.archived = False
+        self.put_away: dict[str, Any] = {}
         self.session_id: str | None = None
         self.agent_name: str | None = None
         self.agent_version: str | None = None
@@ -656,10 +657,14 @@ class History:
             self.commands_done.add(str(data.get("id")))
 
     def _own_archived(self, line: Line, data: dict[str, Any]) -> None:
-        self.archived = True
+        self.archived, self.put_away = True, data
+        if data.get("stays"):
+            self._add(line, "system", "note", f"Archived; {data['stays']}.", title="archive")
 
     def _own_unarchived(self, line: Line, data: dict[str, Any]) -> None:
         self.archived = False
+        if data.get("said"):
+            self._add(line, "system", "note", f"Unarchived; {data['said']}.", title="archive")
 
 
 def prompt_text(blocks: list[Any]) -> str:

@@ -195,8 +195,12 @@ class RunView:
             raise GitProblem(
                 f"run {short_id(self.id)} works outside a git repository, so there is no diff"
             )
-        if turn is None:
+        if turn is None and self.path.is_dir():
             return git_diff(self.path, self.spec.git_base)
+        if turn is None:  # its worktree is gone: what was kept of it
+            history = self.history()
+            kept = (history.put_away.get("shelved") or {}).get("files") or history.git_head
+            return git_diff(self.repository, self.spec.git_base, kept or self.spec.git_base)
         before, after = self.files_of(turn)
         return git_diff(self.path if self.path.is_dir() else self.repository, before, after)
 

@@ -454,13 +454,16 @@ async def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> 
 
 
 @verb
-async def archive(run: str, *, children: bool = False) -> AsyncRun:
-    """Put a run away; unarchive undoes it.
+async def archive(run: str, *, children: bool = False, keep_worktree: bool = False) -> AsyncRun:
+    """Put a run away, and its worktree with it; unarchive brings both back.
+
+    What is committed, staged, changed or untracked in the worktree is kept, ignored files are not.
 
     run: an id, or any beginning of one that fits a single run
     children: also the runs that it started
+    keep_worktree: leave its worktree where it is
     """
-    return await _run(run).archive(children=children)
+    return await _run(run).archive(children=children, keep_worktree=keep_worktree)
 
 
 @verb

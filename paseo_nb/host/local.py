@@ -170,9 +170,9 @@ class LocalHost:
             settle(folder)
         return state
 
-    def put(self, run_id: str, kind: Literal["archived", "unarchived"]) -> None:
-        """Journal that a run without processes is put away, or back. UsageProblem where it has
-        some, StorageProblem where the project cannot be written."""
+    def put(self, run_id: str, kind: Literal["archived", "unarchived"], facts: Json) -> None:
+        """Journal that a run without processes is put away, or back, and how. UsageProblem where it
+        has some, StorageProblem where the project cannot be written."""
         folder = self.folder(run_id)
         self.state(run_id)  # closes the books of one that died
         try:
@@ -183,7 +183,7 @@ class LocalHost:
                 folder.live_marker.touch(mode=0o600)
                 journal = Journal(folder)
                 try:
-                    journal.own(kind)
+                    journal.own(kind, **facts)
                 finally:
                     journal.close()
         except OSError as error:
