@@ -275,6 +275,8 @@ def run(
     prompt: str,
     *,
     worktree: str | None = None,
+    base: str | None = None,
+    shared: bool = False,
     repo: str | None = None,
     mode: str | None = None,
     agent_mode: str | None = None,
@@ -302,7 +304,11 @@ def run(
     agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
         the configured one
     prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
-    worktree: a branch name; the run works in a git worktree of its own on that branch
+    worktree: a branch name; the run works in a git worktree of its own on that branch, which is
+        made where there is none
+    base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
+        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+    shared: work in that worktree though another run is at work in it
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
         its own, ask elsewhere)
@@ -340,6 +346,8 @@ def run(
         agent,
         prompt,
         worktree=worktree,
+        base=base,
+        shared=shared,
         repo=repo,
         mode=mode,
         agent_mode=agent_mode,
@@ -370,6 +378,8 @@ def start(
     prompt: str,
     *,
     worktree: str | None = None,
+    base: str | None = None,
+    shared: bool = False,
     repo: str | None = None,
     mode: str | None = None,
     agent_mode: str | None = None,
@@ -396,7 +406,11 @@ def start(
     agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
         the configured one
     prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
-    worktree: a branch name; the run works in a git worktree of its own on that branch
+    worktree: a branch name; the run works in a git worktree of its own on that branch, which is
+        made where there is none
+    base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
+        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+    shared: work in that worktree though another run is at work in it
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
         its own, ask elsewhere)
@@ -432,6 +446,8 @@ def start(
             agent,
             prompt,
             worktree=worktree,
+            base=base,
+            shared=shared,
             repo=repo,
             mode=mode,
             agent_mode=agent_mode,

@@ -48,6 +48,8 @@ class Wish(msgspec.Struct):
     agent: str | None
     prompt: str
     worktree: str | None = None
+    base: str | None = None
+    shared: bool = False
     repo: str | None = None
     mode: str | None = None
     agent_mode: str | None = None
@@ -127,6 +129,8 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
+    if wish.base is not None and wish.worktree is None:
+        raise UsageProblem("base= says what a worktree's branch starts from: name one by worktree=")
     blocks = [{"type": "text", "text": prompt}, *attaching.blocks_of(wish.attach, host)]
     check_images(registry.providers(root)[resolved.provider], blocks)
     named = f"{resolved.provider}/{resolved.model}" if agent.strip()[:1] == "@" else agent
@@ -251,7 +255,11 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     cwd, branch, base = prepared.repo, None, None
     if wish.worktree:
         tree = worktrees.ensure_worktree(
-            prepared.repo, wish.worktree, host.home, lambda path: live_in(host, path)
+            prepared.repo,
+            wish.worktree,
+            host.home,
+            lambda path: None if wish.shared else live_in(host, path),
+            wish.base,
         )
         cwd, branch = tree.path, tree.branch
     try:

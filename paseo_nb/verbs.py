@@ -112,6 +112,8 @@ async def start(
     prompt: str,
     *,
     worktree: str | None = None,
+    base: str | None = None,
+    shared: bool = False,
     repo: str | None = None,
     mode: str | None = None,
     agent_mode: str | None = None,
@@ -138,7 +140,11 @@ async def start(
     agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
         the configured one
     prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
-    worktree: a branch name; the run works in a git worktree of its own on that branch
+    worktree: a branch name; the run works in a git worktree of its own on that branch, which is
+        made where there is none
+    base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
+        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+    shared: work in that worktree though another run is at work in it
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
         its own, ask elsewhere)
@@ -170,8 +176,8 @@ async def start(
     """
     host = current_host()
     wish = Wish(
-        agent, prompt, worktree, repo, mode, agent_mode, effort, label, title, labels, env,
-        mcp, schema, allow, deny, attach, budget, token_budget, timeout, permission_timeout,
+        agent, prompt, worktree, base, shared, repo, mode, agent_mode, effort, label, title, labels,
+        env, mcp, schema, allow, deny, attach, budget, token_budget, timeout, permission_timeout,
         session,
         cell or cells.current(),
     )  # fmt: skip
@@ -214,6 +220,8 @@ async def run(
     prompt: str,
     *,
     worktree: str | None = None,
+    base: str | None = None,
+    shared: bool = False,
     repo: str | None = None,
     mode: str | None = None,
     agent_mode: str | None = None,
@@ -249,6 +257,8 @@ async def run(
         agent,
         prompt,
         worktree=worktree,
+        base=base,
+        shared=shared,
         repo=repo,
         mode=mode,
         agent_mode=agent_mode,

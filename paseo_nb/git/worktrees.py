@@ -19,6 +19,7 @@ from ..locks import take_lock
 from .commands import Repository
 
 LOCK_WAIT_S = 120.0
+_PULL_REQUEST = re.compile(r"pr/(\d+)")
 NAME_BYTES = 200  # of a part: git appends to it, and file systems take 255
 
 
@@ -33,15 +34,19 @@ class Worktree(msgspec.Struct, frozen=True):
 
 
 def ensure_worktree(
-    repo: Path, name: str, home: Path, live: Callable[[Path], str | None]
+    repo: Path,
+    name: str,
+    home: Path,
+    live: Callable[[Path], str | None],
+    base: str | None = None,
 ) -> Worktree:
     """The worktree `name`, made if it is not there: on the branch of that name, which is made off
-    the HEAD that `repo` has now if there is none yet.
+    `base`, or off the HEAD that `repo` has now, if there is none yet.
 
     name: any branch name that git takes, slashes included. home: the project's `.paseo_nb`.
     live: tells the id of the run that is at work in a folder, if any; such a worktree is not given
-    away. GitProblem says what stands in the way and what to do; StorageProblem where home cannot
-    be written.
+    away. base: a commit, or `pr/N`, a pull request that is fetched. GitProblem says what stands in
+    the way and what to do; StorageProblem where home cannot be written.
     """
     repository = Repository(repo)
     _check_name(repository, name)
@@ -61,12 +66,19 @@ def ensure_worktree(
     if lock is None:
         raise GitProblem(f"another process has been making a worktree in {folder} for too long")
     with lock:
-        if (path / ".git").exists():
+        there = (path / ".git").exists()
+        stands = repository.commit(f"refs/heads/{name}")
+        start = head if base is None else _start(repository, base)
+        if base is not None and stands is not None and stands != start:
+            raise GitProblem(
+                f"branch {name!r} is there already, at {stands[:10]}, not at base={base!r}. Leave"
+                " base out to go on with the branch, or choose another name."
+            )
+        if there:
             return _reused(repository, name, path, live)
         _check_place(folder, path)
-        base = repository.commit(f"refs/heads/{name}")
-        _add(repository, name, path, None if base else head)
-    return Worktree(path, name, base or head, True)
+        _add(repository, name, path, None if stands else start)
+    return Worktree(path, name, stands or start, True)
 
 
 def current_branch(path: Path) -> str | None:
@@ -81,6 +93,27 @@ def branches(path: Path) -> list[str]:
         "for-each-ref", "--sort=-committerdate", "--format=%(refname:lstrip=2)", "refs/heads"
     )
     return told.splitlines()
+
+
+def _start(repository: Repository, base: str) -> str:
+    """The commit that a new branch starts from; a pull request's is fetched first."""
+    number = _PULL_REQUEST.fullmatch(base)
+    if number is not None and repository.commit(base) is None:
+        tried: list[str] = []
+        for ref in (f"refs/pull/{number[1]}/head", f"refs/merge-requests/{number[1]}/head"):
+            try:
+                repository.run("fetch", "--quiet", "--no-tags", "origin", ref)
+                return repository.line("rev-parse", "FETCH_HEAD")
+            except GitProblem as problem:
+                tried.append(str(problem))
+        raise GitProblem(f"pull request {number[1]} could not be fetched from origin: {tried[0]}")
+    commit = repository.commit(base)
+    if commit is None:
+        raise GitProblem(
+            f"base={base!r} is no commit that git knows here. A remote's branch may have to be"
+            " fetched first (git fetch), and is named with its remote, as origin/main."
+        )
+    return commit
 
 
 def _check_name(repository: Repository, name: str) -> None:
@@ -130,8 +163,8 @@ def _reused(
     run_id = live(path)
     if run_id is not None:
         raise GitProblem(
-            f"run {run_id} is at work in worktree {name!r}. Wait for it, stop it, or choose"
-            " another name."
+            f"run {run_id} is at work in worktree {name!r}. Wait for it, stop it, choose another"
+            " name, or say shared=True (--shared) to work beside it."
         )
     there = Repository(path)
     return Worktree(path, current_branch(path), there.line("rev-parse", "HEAD"), False)

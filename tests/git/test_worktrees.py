@@ -245,3 +245,34 @@ def test_processes_at_once_make_one(repo: Path) -> None:
 def test_a_name_that_no_file_system_takes(repo: Path) -> None:
     with pytest.raises(GitProblem, match="too long"):
         ensure(repo, "x" * 300)
+
+
+def test_a_base_of_its_own(repo: Path, tmp_path: Path, git: Git) -> None:
+    home = tmp_path / "home"
+    first = git("rev-parse", "HEAD", cwd=repo)
+    git("commit", "-q", "--allow-empty", "-m", "second", cwd=repo)
+    made = ensure_worktree(repo, "old", home, nobody, "HEAD~1")
+    assert (made.base, made.created) == (first, True)
+    assert git("rev-parse", "HEAD", cwd=made.path) == first
+    assert ensure_worktree(repo, "old", home, nobody).path == made.path
+    with pytest.raises(GitProblem, match="branch 'old' is there already"):
+        ensure_worktree(repo, "old", home, nobody, "HEAD")
+    assert not ensure_worktree(repo, "old", home, nobody, "HEAD~1").created
+    with pytest.raises(GitProblem, match="is no commit that git knows here"):
+        ensure_worktree(repo, "new", home, nobody, "origin/main")
+    assert git("branch", "--list", "new", cwd=repo) == "", "nothing is left of it"
+
+
+def test_a_pull_request_is_fetched(repo: Path, tmp_path: Path, git: Git) -> None:
+    remote = tmp_path / "remote.git"
+    git("clone", "-q", "--bare", str(repo), str(remote), cwd=tmp_path)
+    git("commit", "-q", "--allow-empty", "-m", "theirs", cwd=repo)
+    theirs = git("rev-parse", "HEAD", cwd=repo)
+    git("push", "-q", str(remote), "HEAD:refs/pull/12/head", cwd=repo)
+    git("reset", "-q", "--hard", "HEAD~1", cwd=repo)
+    git("remote", "add", "origin", str(remote), cwd=repo)
+    made = ensure_worktree(repo, "review", tmp_path / "home", nobody, "pr/12")
+    assert git("rev-parse", "HEAD", cwd=made.path) == theirs
+    assert git("symbolic-ref", "--short", "HEAD", cwd=made.path) == "review"
+    with pytest.raises(GitProblem, match="pull request 13 could not be fetched from origin"):
+        ensure_worktree(repo, "other", tmp_path / "home", nobody, "pr/13")

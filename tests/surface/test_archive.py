@@ -141,6 +141,17 @@ def test_the_worktree_stays_where_wanted_or_needed(repo: Path) -> None:
     assert not second.path.exists()
 
 
+def test_two_at_work_in_one_worktree_where_that_is_wanted(repo: Path) -> None:
+    first = paseo.start("sh", "sleep 30", mode="auto", worktree="w")
+    with pytest.raises(GitProblem, match="shared=True"):
+        start("echo 1 > a", worktree="w")
+    second = start("echo 1 > a", worktree="w", shared=True)
+    assert second.path == first.path
+    with pytest.raises(paseo.UsageProblem, match="name one by worktree="):
+        start("true", base="HEAD")
+    first.cancel()
+
+
 def test_a_taken_place_is_told_and_the_run_stays_archived(repo: Path) -> None:
     run = start("echo 1 > a", worktree="w")
     run.archive()
