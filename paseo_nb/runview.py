@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .digest import digest
+from .drivers.acp_reading import as_dict
 from .errors import (
     GitProblem,
     PermissionNeeded,
@@ -199,7 +200,7 @@ class RunView:
             return git_diff(self.path, self.spec.git_base)
         if turn is None:  # its worktree is gone: what was kept of it
             history = self.history()
-            kept = (history.put_away.get("shelved") or {}).get("files") or history.git_head
+            kept = as_dict(history.put_away.get("shelved")).get("files") or history.git_head
             return git_diff(self.repository, self.spec.git_base, kept or self.spec.git_base)
         before, after = self.files_of(turn)
         return git_diff(self.path if self.path.is_dir() else self.repository, before, after)
