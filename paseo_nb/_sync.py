@@ -89,6 +89,9 @@ class Run(RunView):
         self._run = run
         self.cached, self.wanted = run.cached, run.wanted
 
+    def _ipython_display_(self) -> None:
+        self._run._ipython_display_()  # pyright: ignore[reportPrivateUsage]
+
     def wait(
         self,
         timeout: float | None = None,
@@ -151,6 +154,13 @@ class Run(RunView):
         prompt tells the agent so, or yours does); otherwise it just stands ready.
         """
         _portal.call(self._run.resume, prompt)
+        return self
+
+    def unqueue(self, queued: str) -> Run:
+        """Take back a message that waits for its turn, by the id that `history().queued` has for
+        it. UsageProblem where its turn has begun.
+        """
+        _portal.call(self._run.unqueue, queued)
         return self
 
     def allow(

@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any
 
+from .config import project_root, settings
 from .hints import ipython
 from .preparing import Cell
 
@@ -69,6 +70,12 @@ def can_ask() -> bool:
         return at_terminal()
     content: Json = _parent(shell).get("content") or {}
     return bool(content.get("allow_stdin", not hasattr(shell, "kernel")))
+
+
+def shows_widgets() -> bool:
+    """Whether what is displayed now may reach a browser that shows widgets. Who executes notebooks
+    without one (nbclient, papermill) says that nobody can be asked."""
+    return hasattr(ipython(), "kernel") and can_ask() and settings(project_root()).widgets
 
 
 def _parent(shell: Any) -> dict[str, Any]:

@@ -74,6 +74,9 @@ class Run(RunView):
         self._run = run
         self.cached, self.wanted = run.cached, run.wanted
 
+    def _ipython_display_(self) -> None:
+        self._run._ipython_display_()  # pyright: ignore[reportPrivateUsage]
+
     def wait(
         self,
         timeout: float | None = None,

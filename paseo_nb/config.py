@@ -91,6 +91,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replay: Annotated[
         bool, Meta(description="Answer from journals only; refuse to start an agent.")
     ] = False
+    widgets: Annotated[
+        bool, Meta(description="Show runs as live widgets where a front end can; else HTML only.")
+    ] = True
     agents_path: Annotated[
         str | None,
         Meta(description="Further folders to find agent CLIs in, before `PATH`; joined by `:`."),

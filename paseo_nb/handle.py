@@ -42,6 +42,13 @@ class AsyncRun(RunView):
         self.cached = cached
         self._owed: set[str] = set()
 
+    def _ipython_display_(self) -> None:
+        """Live where a browser shows widgets, else as `_repr_mimebundle_` has it."""
+        from .widgets.live import show_run
+
+        if not show_run(self):
+            raise NotImplementedError
+
     def _environment(self) -> dict[str, str]:
         return environment_again(self.spec, preparing.project_of(self.host))
 
@@ -197,6 +204,15 @@ class AsyncRun(RunView):
             self.id, "resume", {"prompt": blocks}, command_id=ident, environment=self._environment()
         )
         self._owed.add(ident)
+        return self
+
+    async def unqueue(self, queued: str) -> AsyncRun:
+        """Take back a message that waits for its turn, by the id that `history().queued` has for
+        it. UsageProblem where its turn has begun."""
+        done = await self.host.command(self.id, "unqueue", {"command": queued})
+        if not done["alive"]:
+            raise UsageProblem(f"run {short_id(self.id)} has no processes, so nothing is queued")
+        self._owed.discard(queued)
         return self
 
     # ------------------------------------------------------------ permissions and options

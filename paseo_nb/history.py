@@ -93,6 +93,8 @@ class History:
         self.model_calls: dict[str, ModelCall] = {}
         self.warnings: list[str] = []
         self.live_usage = Usage()
+        self.queued: dict[str, str] = {}  # messages that wait for their turn, by their command's id
+        self.followed: dict[int, Item] | None = None  # items that changed, once somebody asks
         self._open_item: Item | None = None
         self._parts: list[str] = []
         self._closed: set[str] = set()
@@ -101,6 +103,7 @@ class History:
         self._answer_over = False
         self._plan_items: dict[str, Item] = {}
         self._call_items: dict[str, Item] = {}
+        self._permission_items: dict[str, Item] = {}
         self._reported_cost = 0.0
         self._cost_before = 0.0
         self._turn_command: str | None = None
@@ -131,6 +134,21 @@ class History:
     def open_permissions(self) -> list[Permission]:
         """Questions that wait for an answer."""
         return [p for p in self.permissions.values() if p.answered_us is None]
+
+    def call_item(self, turn: int, call_id: str | None) -> Item | None:
+        """The item of a tool call."""
+        return self._call_items.get(f"{turn}/{call_id}")
+
+    def follow(self) -> list[Item]:
+        """The items that are new or changed since the last call; all of them at the first. For one
+        follower: whoever shows the story brings it up to date without looking at all of it."""
+        changed = self.items if self.followed is None else self.followed.values()
+        self.followed, out = {}, list(changed)
+        return out
+
+    def _changed(self, item: Item) -> None:
+        if self.followed is not None:
+            self.followed[id(item)] = item
 
     # ------------------------------------------------------------ folding
 
@@ -210,6 +228,7 @@ class History:
             return
         item.text += "".join(self._parts)
         self._parts.clear()
+        self._changed(item)
         if item.kind == "message" and item.role == "agent" and self.turns:
             self._answered(item)
 
@@ -236,6 +255,7 @@ class History:
         self._flush_text()
         item = Item(line.seq, line.turn, role, kind, text, line.t, **more)
         self.items.append(item)
+        self._changed(item)
         self._open_item = None
         return item
 
@@ -298,6 +318,7 @@ class History:
         item.title = call.title or call.tool_name or call.tool_call_id
         item.text = content_text_of(call.content)
         item.outcome, item.finished_us = call.outcome, call.finished_us
+        self._changed(item)
 
     def _on_plan(self, line: Line, data: dict[str, Any]) -> None:
         self._tell_plan(line, "", data)
@@ -315,6 +336,7 @@ class History:
         if item is None or item.turn != line.turn:
             item = self._plan_items[key] = self._add(line, "agent", "plan", text)
         item.text, item.ref, item.finished_us = text, self.plan, line.t
+        self._changed(item)
 
     def _on_permission_request(
         self, line: Line, data: dict[str, Any], ident: str | None = None
@@ -335,7 +357,8 @@ class History:
             asked_us=line.t,
         )
         self.permissions[permission.id] = permission
-        self._add(line, "agent", "permission", "", title=permission.title, ref=permission)
+        item = self._add(line, "agent", "permission", "", title=permission.title, ref=permission)
+        self._permission_items[permission.id] = item
 
     def _on_model_call(self, line: Line, data: dict[str, Any]) -> None:
         ident = as_str(data.get("message_id")) or f"m{line.seq}"
@@ -470,6 +493,7 @@ class History:
     def _own_turn_start(self, line: Line, data: dict[str, Any]) -> None:
         prompt = prompt_text(as_list(data.get("prompt")))
         self._turn_command = as_str(data.get("command_id"))
+        self.queued.pop(self._turn_command or "", None)
         origin = as_str(data.get("origin")) or "user"
         self._cost_before = self._reported_cost
         self._plan_items.clear()
@@ -531,10 +555,12 @@ class History:
                 call.outcome, call.finished_us = left, line.t
                 item = self._call_items[key]
                 item.outcome, item.finished_us = left, line.t
+                self._changed(item)
         self._closed = {key for key, call in self.tool_calls.items() if call.turn == turn.turn}
         for permission in self.open_permissions():
             permission.answered_us, permission.outcome = line.t, "cancelled"
             permission.by = permission.by or "turn end"
+            self._changed(self._permission_items[permission.id])
         self._open_item = None
         self.state = TURN_STATES.get(outcome, "idle")
         if turn.error is not None:
@@ -550,6 +576,7 @@ class History:
                 break
             if item.kind == "note" and item.text == text:
                 item.outcome, item.finished_us = outcome, line.t
+                self._changed(item)
                 return
         self._add(line, "system", "note", text, outcome=outcome)
 
@@ -564,12 +591,11 @@ class History:
             permission.option_id = as_str(data.get("option_id"))
             permission.by, permission.rule = as_str(data.get("by")), as_str(data.get("rule"))
             permission.message, permission.edited = as_str(data.get("message")), data.get("input")
+            item = self._permission_items[ident]
+            item.outcome, item.finished_us = permission.outcome, line.t
+            self._changed(item)
             if permission.outcome == "denied":
                 self._denied(line, permission)
-            for item in reversed(self.items):
-                if item.ref is permission:
-                    item.outcome, item.finished_us = permission.outcome, line.t
-                    break
 
     def _denied(self, line: Line, permission: Permission) -> None:
         """Some agents tell no more of a call that was denied; what they tell later counts."""
@@ -648,8 +674,11 @@ class History:
         value = as_str(args.get("mode") if verb == "set_mode" else args.get("value"))
         if verb in ("set_mode", "set_model", "set_effort") and value is not None:
             self._asking[str(data.get("id"))] = {verb.removeprefix("set_"): value}
+        elif verb in ("send", "resume") and args.get("prompt"):
+            self.queued[str(data.get("id"))] = prompt_text(as_list(args["prompt"]))
 
     def _own_command_result(self, line: Line, data: dict[str, Any]) -> None:
+        self.queued.pop(str(data.get("id")), None)
         wish = self._asking.pop(str(data.get("id")), None)
         if wish is not None and data.get("ok"):
             self.asked = {**self.asked, **wish}

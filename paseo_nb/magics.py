@@ -38,6 +38,8 @@ TICK_S = 0.1
 STOP_S = 15.0
 _CALL = re.compile(r"^get_ipython\(\)\.run_cell_magic\('paseo'")
 _AWAITED = "await get_ipython().run_cell_magic('_paseo_awaited'"
+_ATTACH = re.compile(r"^get_ipython\(\)\.run_line_magic\('paseo', 'attach\b")
+_ATTACHED = "await get_ipython().run_line_magic('_paseo_attached', 'attach"
 _EMPTY = re.compile(r"^(await get_ipython\(\)\.run_cell_magic\('_paseo_awaited', .*, )''\)$", re.M)
 FILL = "fill in {name} in the text from Python: names, attributes, indices; code stays as it is"
 
@@ -82,7 +84,7 @@ class PaseoMagics(Magics):
         with short_errors():
             start = VERBS["start"].function
             run = _portal.call(start, asked.agent, asked.prompt, **asked.options)
-            watching = self._shown(run, asked)
+            watching = self._shown(run, asked, blocking=True)
             if watching is not None:
                 watching.block()
 
@@ -102,14 +104,14 @@ class PaseoMagics(Magics):
             if watching is not None:
                 await watching.follow()
 
-    def _shown(self, run: AsyncRun, asked: Asked) -> Watching | None:
+    def _shown(self, run: AsyncRun, asked: Asked, blocking: bool = False) -> Watching | None:
         """Bind the run; what follows it, or None where it is at work in the background."""
         if asked.out is not None:
             cast(Any, self.shell).user_ns[asked.out] = _sync.Run(run)
         if asked.bg and run.state in BUSY_STATES:
             show_background(run)
             return None
-        return Watching(run, allow_errors=asked.allow_errors)
+        return Watching(run, allow_errors=asked.allow_errors, blocking=blocking)
 
     def _parse(self, line: str, cell: str) -> Asked | None:
         with short_errors():
@@ -160,10 +162,26 @@ class PaseoMagics(Magics):
             return self._do(verb.name, positional, keywords)
         return None
 
+    @no_var_expand
+    @line_magic
+    async def _paseo_attached(self, line: str) -> Any:
+        """`%paseo attach` as a statement of its own: awaited, so that the view's buttons work."""
+        with short_errors():
+            parser = parser_for(known_verb("attach"), "%paseo attach")
+            try:
+                values = parser.values(split(line)[1:])
+            except HelpShown:
+                return None
+            run = await asyncio.wrap_future(_portal.start_soon(VERBS["attach"].function, **values))
+            if run.state not in BUSY_STATES:
+                return _sync.Run(run)
+            await Watching(run).look_on()
+        return None
+
     def _do(self, name: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
         result = getattr(_sync, name)(*positional, **keywords)
         if name == "attach" and result.state in BUSY_STATES:
-            return Watching(result._run).look()
+            return Watching(result._run, blocking=True).look()
         if isinstance(result, str):
             print(result)
             return None
@@ -173,14 +191,18 @@ class PaseoMagics(Magics):
 class Watching:
     """A cell that follows a run: its live output, Stop, permissions, the end."""
 
-    def __init__(self, run: AsyncRun, *, allow_errors: bool = False) -> None:
-        self.run, self.allow_errors = run, allow_errors
+    def __init__(
+        self, run: AsyncRun, *, allow_errors: bool = False, blocking: bool = False
+    ) -> None:
+        self.run, self.allow_errors, self.blocking = run, allow_errors, blocking
         self.ask_here = cells.can_ask()
-        self.output = LiveOutput(run)
+        self.output = LiveOutput(run, blocking=blocking)
 
     def _tick(self) -> None:
+        """In a blocking cell a question is asked by `input()`, as the kernel hears no button; else
+        only where no browser shows the widget."""
         self.output.refresh()
-        if self.ask_here:
+        if self.ask_here and (self.blocking or not self.output.may_answer):
             for permission in self.run.pending():
                 people.ask(self.run, permission)
 
@@ -228,6 +250,21 @@ class Watching:
             return
         self.output.freeze()
 
+    async def look_on(self) -> None:
+        """The same, awaited."""
+        done = _portal.start_soon(self.run.wait, check=False)
+        try:
+            while not done.done():
+                self.output.refresh()
+                await asyncio.sleep(TICK_S)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            done.cancel()
+            print(still_running_note(self.run))
+        self.output.freeze()
+
     def _cancel(self, done: concurrent.futures.Future[Any]) -> None:
         """■: the turn ends, the kernel and the run stay. A second ■ stops waiting for that."""
         _portal.call(self.run.cancel)
@@ -271,8 +308,9 @@ async def _nothing() -> None:
 
 
 def rewrite(lines: list[str]) -> list[str]:
-    """The input transformer: a top-level `%%paseo` becomes awaited."""
-    return [_EMPTY.sub(r"\1' ')", _CALL.sub(_AWAITED, line)) for line in lines]
+    """The input transformer: a top-level `%%paseo` or `%paseo attach` is awaited."""
+    awaited = (_ATTACH.sub(_ATTACHED, _CALL.sub(_AWAITED, line)) for line in lines)
+    return [_EMPTY.sub(r"\1' ')", line) for line in awaited]
 
 
 def awaits(shell: Any) -> bool:
@@ -301,7 +339,12 @@ def unload(shell: Any) -> None:
         matchers: list[Any] = getattr(shell.Completer, "custom_matchers", [])
         matchers[:] = [one for one in matchers if one.__module__ != matcher.__module__]
     shell.magics_manager.registry.pop("PaseoMagics", None)
-    for kind, name in (("cell", "paseo"), ("cell", "_paseo_awaited"), ("line", "paseo")):
+    for kind, name in (
+        ("cell", "paseo"),
+        ("cell", "_paseo_awaited"),
+        ("line", "paseo"),
+        ("line", "_paseo_attached"),
+    ):
         shell.magics_manager.magics[kind].pop(name, None)
     _portal.close()
 

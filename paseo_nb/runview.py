@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,12 @@ class RunView:
 
     def history(self) -> History:
         """The story so far, brought up to date."""
+        with self.reading() as history:
+            return history
+
+    @contextlib.contextmanager
+    def reading(self) -> Generator[History]:
+        """The story so far, which nobody brings further while the block lasts."""
         with self._reading:
             if self._history is None:
                 blobs = self.host.folder(self.id).blobs
@@ -67,8 +73,9 @@ class RunView:
                 lines, after = self.host.events(self.id, self._offset)
                 self._history.feed(lines)
                 if after == self._offset:
-                    return self._history
+                    break
                 self._offset = after
+            yield self._history
 
     @property
     def state(self) -> str:

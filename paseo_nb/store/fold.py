@@ -183,6 +183,7 @@ class Fold(History):
             [*self.model_calls.values()],
         )
         self.permissions.clear()
+        self._permission_items.clear()
         self.model_calls.clear()
         self.touched.clear()
         return done

@@ -78,7 +78,8 @@ class Commands:
             self.supervisor.own("command_result", id=ident, ok=False, error=str(refusal))
 
     def _check(self, command: Command) -> None:
-        known = {"send", "resume", "cancel", "stop", "answer", "set_mode", *FACTS, *OPTIONS}
+        known = {"send", "resume", "unqueue", "cancel", "stop", "answer", "set_mode"}
+        known |= FACTS | OPTIONS.keys()
         if command.verb not in known:
             raise Refusal("unknown_verb", f"no command {command.verb!r}; there are {sorted(known)}")
         if command.verb == "send" and not as_list(command.args.get("prompt")):
@@ -92,6 +93,8 @@ class Commands:
             self._send(Prompt(as_list(args.get("prompt")), "user", ident), args.get("when"))
         elif verb == "resume":
             self._resume(args, ident)
+        elif verb == "unqueue":
+            self._unqueue(str(args.get("command")))
         elif verb == "cancel":
             result = {"cancelled": supervisor.turns.cancel(str(args.get("by") or "user"))}
         elif verb == "stop":
@@ -201,6 +204,15 @@ class Commands:
             self.supervisor.want(Prompt(blocks, "resume", ident))
         else:
             self.supervisor.own("command_result", id=ident, ok=True)
+
+    def _unqueue(self, ident: str) -> None:
+        """Take a message back that waits for its turn. Refusal where none does."""
+        queue = self.supervisor.turns.queue
+        prompt = next((one for one in queue if one.command_id == ident), None)
+        if prompt is None:
+            raise Refusal("not_queued", "the message waits no longer: its turn has begun, or ended")
+        queue.remove(prompt)
+        self.supervisor.own("command_result", id=ident, ok=False, error="taken back")
 
     def _drop_queue(self) -> None:
         turns = self.supervisor.turns

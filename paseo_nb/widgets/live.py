@@ -1,24 +1,38 @@
-"""The output of a cell while its run is at work: one display, refreshed at most ten times a
-second, static when the run is done. First version: HTML, Markdown and text, no widget."""
+"""The output of a cell while its run is at work: live, and static when the run is done.
+
+A widget where a browser may show one, with static HTML beside it; elsewhere HTML, Markdown and
+text, refreshed at most ten times a second."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Sequence
 from html import escape
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import GitProblem
+import anyio
+import anyio.to_thread
+
+from .. import _portal, cells
+from ..errors import GitProblem, PaseoError
 from ..git.values import DiffSummary
+from ..handle import AsyncRun
 from ..hints import command
 from ..model import BUSY_STATES, now_us, short_id
 from ..runview import RunView
 from .render import RunRow, bundle, diff_html, metadata, runs_table
 from .render.text import clean
 
+if TYPE_CHECKING:
+    from .run_view.widget import RunWidget
+
 REFRESH_S = 0.1
 STILL_S = 1.0
+BESIDE_S = 5.0
+GRACE_S = 5.0  # in which a browser loads the widget
+MOST = 8  # live displays that no cell follows
 
 
 def bundle_of(run: RunView, cached: bool | None = None) -> dict[str, str]:
@@ -74,44 +88,135 @@ def row_of(run: RunView) -> RunRow:
 
 
 class LiveOutput:
-    """One display of one run. `refresh` as often as you like; `freeze` at the end."""
+    """One display of one run. `refresh` as often as you like; `freeze` at the end.
 
-    def __init__(self, run: RunView) -> None:
-        from IPython import display as shown
+    Where a browser may show widgets it is two displays: the live widget, and beside it the static
+    HTML, which the widget hides while it lives; what is saved meanwhile tells the story anyway. At
+    the end the first one is the static story and the second one is gone. `blocking`: the kernel
+    hears no browser until the cell is over.
+    """
 
-        self.run = run
-        self._last = 0.0
-        self._seq = -1
-        self._content = ""
-        first = bundle_of(run)
-        self._content = first["text/html"]
-        show = cast(Any, shown).display
-        self._handle: Any = show(first, raw=True, display_id=f"paseo-{run.id}-{now_us()}")
+    def __init__(self, run: AsyncRun, *, blocking: bool = False) -> None:
+        self.run, self.blocking = run, blocking
+        self.widget: RunWidget | None = None
+        self.frozen = False
+        self._view: Any = None
+        self._last, self._begun = 0.0, time.monotonic()
+        self._seen: Any = None
+        name = f"paseo-{run.id}-{now_us()}"
+        if cells.shows_widgets():
+            from .run_view.widget import RunWidget
+
+            self.widget = RunWidget(run)
+            self._view = _show(self.widget.view(), display_id=f"{name}-view")
+        self._handle = _show(self._now(), display_id=name)
+
+    @property
+    def heard(self) -> bool:
+        """Whether a browser shows the widget, so that its buttons work while the kernel listens."""
+        return self.widget is not None and self.widget.heard
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether a question is left to the widget: it was heard, or may only just be loading."""
+        limit = self.run.spec.limits.permission_timeout_s
+        young = time.monotonic() - self._begun < min(GRACE_S, limit / 4)
+        return self.heard or (self.widget is not None and young)
+
+    def _wait(self, news: bool) -> float:
+        if self.heard:
+            return BESIDE_S
+        if self.blocking and self.widget is not None:
+            from .run_view import widget
+
+            if widget.heard_here:
+                return BESIDE_S
+        return REFRESH_S if news else STILL_S
 
     def refresh(self) -> None:
         """Show what is new, if it is time."""
-        now = time.monotonic()
-        wait = REFRESH_S if self.run.history().seq != self._seq else STILL_S
-        if now - self._last >= wait:
-            self._last = now
-            self._seq = self.run.history().seq
-            self._show(self._now())
+        now, history = time.monotonic(), self.run.history()
+        seen = (history.seq, history.state)
+        if self.frozen or now - self._last < self._wait(seen != self._seen):
+            return
+        if seen != self._seen or history.state in BUSY_STATES:
+            self._last, self._seen = now, seen
+            self._handle.update(self._now(), raw=True)
 
     def _now(self) -> dict[str, str]:
         history = self.run.history()
-        return bundle(
-            history, self.run.spec, state=history.state, diff=None, now_us=now_us(), live=True
-        )
+        if history.state in BUSY_STATES:
+            spec, state = self.run.spec, history.state
+            now = bundle(history, spec, state=state, diff=None, now_us=now_us(), live=True)
+        else:
+            now = bundle_of(self.run)
+        if self.widget is not None:
+            now["text/html"] = beside(self.run.id, now["text/html"])
+        return now
 
     def freeze(self) -> None:
         """The final, static output; the run's id, model and cost in its metadata."""
-        final = bundle_of(self.run)
-        self._handle.update(final, raw=True, metadata=metadata(self.run.history(), self.run.spec))
+        if self.frozen:
+            return
+        self.frozen = True
+        final, about = bundle_of(self.run), metadata(self.run.history(), self.run.spec)
+        if self.widget is None:
+            self._handle.update(final, raw=True, metadata=about)
+            return
+        self._handle.update({}, raw=True)  # JupyterLab takes an output without data away
+        self._view.update(final, raw=True, metadata=about)
+        self.widget.close()
 
-    def _show(self, content: dict[str, str]) -> None:
-        if content["text/html"] != self._content:
-            self._content = content["text/html"]
-            self._handle.update(content, raw=True)
+
+def beside(run_id: str, html: str) -> str:
+    """HTML that a live widget of the same cell hides."""
+    return f'<div data-paseo-beside="{escape(run_id)}">{html}</div>'
+
+
+def _show(content: dict[str, Any], display_id: str) -> Any:
+    from IPython import display as shown
+
+    return cast(Any, shown).display(content, raw=True, display_id=display_id)
+
+
+class _Standing:
+    """Displays that no cell follows: a run as the last thing of a cell. They stay live; at most one
+    of a run that is not at work, as those end in a saved notebook as widgets without a kernel."""
+
+    def __init__(self) -> None:
+        self.outputs: list[LiveOutput] = []
+        self._refreshing: Any = None
+
+    def add(self, run: AsyncRun) -> None:
+        """Show a run, and freeze what it supersedes."""
+        for one in self.outputs:
+            if one.run.id == run.id or one.run.history().state not in BUSY_STATES:
+                one.freeze()
+        self.outputs = [one for one in self.outputs if not one.frozen]
+        for one in self.outputs[: len(self.outputs) - MOST + 1]:
+            one.freeze()
+        self.outputs.append(LiveOutput(run))
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = _portal.start_soon(self._refresh)
+
+    async def _refresh(self) -> None:
+        """Keep the HTML beside the widgets up to date."""
+        while outputs := [one for one in self.outputs if not one.frozen]:
+            for one in outputs:
+                with contextlib.suppress(PaseoError, OSError):
+                    await anyio.to_thread.run_sync(one.refresh)
+            await anyio.sleep(STILL_S)
+
+
+_standing = _Standing()
+
+
+def show_run(run: AsyncRun) -> bool:
+    """Show a run live as the result of a cell; False where no browser would show it."""
+    if not cells.shows_widgets():
+        return False
+    _standing.add(run)
+    return True
 
 
 def still_running_note(run: RunView) -> str:

@@ -32,7 +32,7 @@ WORDS = {
     "switch_mode": "Switch mode",
 }
 _PATHS = ("file_path", "filePath", "path", "abs_path", "absolute_path", "notebook_path", "filename")
-_TARGETS: dict[str, tuple[str, ...]] = {
+TARGETS: dict[str, tuple[str, ...]] = {
     "execute": ("command", "cmd", "script"),
     "search": ("pattern", "query", "regex", "glob"),
     "fetch": ("url", "uri", "query"),
@@ -154,7 +154,7 @@ def untold_input(call: ToolCall, step: Step) -> str:
     """The input as JSON, where neither the target nor a diff tells it: whoever allows a call must
     see what it is given."""
     given = as_dict(call.input)
-    told = step.diffs or any(key in given for key in _TARGETS.get(call.kind or "", ()))
+    told = step.diffs or any(key in given for key in TARGETS.get(call.kind or "", ()))
     if not given or told:
         return ""
     return _json(given)
@@ -163,7 +163,7 @@ def untold_input(call: ToolCall, step: Step) -> str:
 def target_of(call: ToolCall, cwd: str) -> str:
     """What the call is about: a command, a path, a pattern, an address, else its title. In full."""
     given = as_dict(call.input)
-    for key in _TARGETS.get(call.kind or "", ()):
+    for key in TARGETS.get(call.kind or "", ()):
         value = given.get(key)
         if isinstance(value, list):
             value = shlex.join(str(part) for part in as_list(value))

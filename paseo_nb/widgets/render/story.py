@@ -54,7 +54,7 @@ def tell(
     """The story of a run as it stands."""
     short = short_id(spec.run_id)
     turn = history.turn
-    teller = _Teller(history, spec, state, now_us, live)
+    teller = Teller(history, spec, state, now_us, live)
     blocks, head = teller.blocks()
     code: Span = ("code", f'paseo.attach("{short}")')
     if live:
@@ -101,8 +101,18 @@ _ANSWERS = {
 }
 
 
-class _Teller:
-    """Turns items into blocks, for one rendering."""
+def subject_text(call: ToolCall, step: Step) -> str:
+    """What is asked about, in full."""
+    return "\n".join(filter(None, (step.full or step.target, untold_input(call, step))))
+
+
+def question_of(permission: Permission, call: ToolCall) -> str:
+    """The question in words."""
+    return _QUESTIONS.get(permission.kind or call.kind or "", "Allow this?")
+
+
+class Teller:
+    """Turns items into blocks, as the run stands at one moment."""
 
     def __init__(
         self, history: History, spec: RunSpec, state: str, now_us: int, live: bool
@@ -126,7 +136,7 @@ class _Teller:
         return head + tail + self._endings(), len(head)
 
     def _told(self, items: list[Item]) -> list[Block]:
-        blocks = (self._block(item) for item in items)
+        blocks = (self.block(item) for item in items)
         return [block for block in blocks if block is not None]
 
     def _gap(self, count: int, after: int, before: int) -> Gap:
@@ -141,7 +151,7 @@ class _Teller:
         """While a turn goes on its plan stays in sight."""
         plan = self.history.plan
         if plan and self.history.turn_open and not any(isinstance(b, Plan) for b in tail):
-            tail.insert(1, self._plan(plan))
+            tail.insert(1, self._plan(plan, True))
 
     def _endings(self) -> list[Block]:
         """What waits, and why the run is not as one would wish."""
@@ -152,10 +162,10 @@ class _Teller:
             if len(waiting) > _ASKS:
                 rest = plural(len(waiting) - _ASKS, "more request")
                 out.append(Notice("warn", f"{rest}: `{self.more}.permissions()`"))
-        out += self._unsaid()
+        out += self.unsaid()
         return out
 
-    def _unsaid(self) -> list[Block]:
+    def unsaid(self) -> list[Notice]:
         """The run's state in words where no item says it."""
         history, turn = self.history, self.history.turn
         problem = history.error
@@ -177,7 +187,8 @@ class _Teller:
 
     # ------------------------------------------------------------ one item
 
-    def _block(self, item: Item) -> Block | None:
+    def block(self, item: Item) -> Block | None:
+        """What one item shows; None where that is nothing, or nothing yet."""
         ref: Any = item.ref
         if item.kind == "message" and item.role == "user":
             return self._prompt(item)
@@ -187,7 +198,9 @@ class _Teller:
         if item.kind == "thought":
             return self._thought(item) if item.text.strip() else None
         if item.kind == "plan":
-            return self._plan(as_list(ref))
+            turn = self.history.turn
+            going = self.live and self.history.turn_open and turn is not None
+            return self._plan(as_list(ref), going and turn is not None and turn.turn == item.turn)
         if isinstance(ref, ToolCall):
             return self._row(ref)
         if isinstance(ref, Permission):
@@ -206,17 +219,21 @@ class _Teller:
         label = "Thinking" if now else f"Thought for {time}"
         return Thought(label, item.text)
 
-    def _plan(self, entries: list[Any]) -> Plan:
-        """An entry in progress is marked so only while the run goes on."""
+    def _plan(self, entries: list[Any], going: bool) -> Plan:
+        """An entry in progress is marked so only while its turn goes on."""
         read = map(as_dict, entries[:100])
         told = [(str(e.get("status")), as_str(e.get("content")) or "") for e in read]
-        going = self.live and self.history.turn_open
         return Plan([(s if going or s == "completed" else "pending", t) for s, t in told])
 
-    def _row(self, call: ToolCall) -> Row:
+    def step(self, call: ToolCall) -> Step:
+        """A tool call, ready to be shown."""
         step = step_of(call, cwd=self.spec.cwd, now_us=self.now_us, live=self.live)
         if step.result == "unfinished" and self.state == "interrupted":
             step.result = "cut off"
+        return step
+
+    def _row(self, call: ToolCall) -> Row:
+        step = self.step(call)
         result = _result(step)
         line: list[Span] = [("strong", step.word), ("", " "), ("code", step.target)]
         if result:
@@ -273,10 +290,10 @@ class _Teller:
         return Row([*self._asked(permission), ("", ": "), ("warn", "not answered")])
 
     def _asked(self, permission: Permission) -> list[Span]:
-        step = step_of(self._subject(permission), cwd=self.spec.cwd, now_us=0, live=False)
+        step = step_of(self.subject(permission), cwd=self.spec.cwd, now_us=0, live=False)
         return [("", f"Permission to {step.word.lower()} "), ("code", step.target)]
 
-    def _subject(self, permission: Permission) -> ToolCall:
+    def subject(self, permission: Permission) -> ToolCall:
         """The tool call that a permission is about; where the agent named none, one made of what
         the request says."""
         known = self.history.tool_calls.get(f"{permission.turn}/{permission.tool_call_id}")
@@ -297,13 +314,13 @@ class _Teller:
         )
 
     def _ask(self, permission: Permission) -> Ask:
-        call = self._subject(permission)
+        call = self.subject(permission)
         step = step_of(call, cwd=self.spec.cwd, now_us=self.now_us, live=False)
         options = [str(o.get("name") or o.get("optionId")) for o in permission.options]
         return Ask(
-            question=_QUESTIONS.get(permission.kind or call.kind or "", "Allow this?"),
+            question=question_of(permission, call),
             asked=f"asked {ago(permission.asked_us, self.now_us)}",
-            subject="\n".join(filter(None, (step.full or step.target, untold_input(call, step)))),
+            subject=subject_text(call, step),
             diffs=step.diffs,
             options=options[:8],
             answers=answer_lines(self.spec.run_id, permission),
