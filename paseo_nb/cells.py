@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from .config import project_root, settings
@@ -17,6 +18,7 @@ from .hints import ipython
 from .preparing import Cell
 
 Json = dict[str, Any]
+ENDING_S = 0.4
 _lock = threading.Lock()
 _order: dict[str, list[tuple[str, int]]] = {}
 _calls: dict[tuple[str, str], tuple[str, int]] = {}
@@ -76,6 +78,20 @@ def shows_widgets() -> bool:
     """Whether what is displayed now may reach a browser that shows widgets. Who executes notebooks
     without one (nbclient, papermill) says that nobody can be asked."""
     return hasattr(ipython(), "kernel") and can_ask() and settings(project_root()).widgets
+
+
+def is_ending() -> bool:
+    """Whether the kernel is being shut down or restarted. That begins with an interrupt, as ■ does,
+    and the request follows at once: who would take that for the user's looks here first."""
+    shell = ipython()
+    deadline = time.monotonic() + ENDING_S
+    while hasattr(shell, "kernel"):
+        if shell.exit_now:
+            return True
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    return False
 
 
 def _parent(shell: Any) -> dict[str, Any]:

@@ -119,7 +119,9 @@ def decode_line(data: bytes) -> Line:
         return Line(-1, 0, 0, 0, "own", "damaged", msgspec.Raw(text.encode()))
 
 
-def read_lines(path: Path, offset: int = 0, limit_bytes: int | None = None) -> tuple[bytes, int]:
+def read_lines(
+    path: Path | str, offset: int = 0, limit_bytes: int | None = None
+) -> tuple[bytes, int]:
     """The whole lines from `offset` on, as bytes, and the offset after them.
 
     At most about `limit_bytes` (one line may exceed it). A missing file reads as empty.

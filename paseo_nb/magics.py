@@ -266,7 +266,10 @@ class Watching:
         self.output.freeze()
 
     def _cancel(self, done: concurrent.futures.Future[Any]) -> None:
-        """■: the turn ends, the kernel and the run stay. A second ■ stops waiting for that."""
+        """■: the turn ends, the kernel and the run stay. A second ■ stops waiting for that. Where
+        the kernel is restarted, which begins like ■, the turn goes on."""
+        if cells.is_ending():
+            return
         _portal.call(self.run.cancel)
         deadline = time.monotonic() + STOP_S
         while not done.done() and time.monotonic() < deadline:

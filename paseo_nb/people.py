@@ -46,7 +46,8 @@ def cancelling(run: Any) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        run.cancel()
+        if not cells.is_ending():
+            run.cancel()
         raise
 
 

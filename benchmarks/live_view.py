@@ -1,0 +1,271 @@
+"""What a live view costs: in the kernel per event, on the wire, and from a chunk to the screen.
+
+- `kernel`: a run of 20,000 events (80 % text chunks, 10 % tool calls, 10 % their results, ~450 B
+  each) grows by 5, 50 or 500 events a tick, in a real ipykernel whose iopub is drained. CPU µs per
+  event of reading and folding it (which every reader pays), of finding what changed, of sending it.
+- `bytes`: everything that left by iopub for the view, envelopes too, beside the agent's own lines.
+- `full`: the same run told whole, as after a page's reload.
+- `painted`: in JupyterLab in headless Chromium, from the journal's time stamp of a chunk to the
+  second animation frame after it is in the page. 300 chunks, 20 ms apart.
+
+`python benchmarks/live_view.py [--no-browser]` writes results/live_view.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+
+from common import machine, write_results  # noqa: E402
+
+COUNT = 20_000
+WORDS = "the file reads a line from tests and then returns None when the parser is done".split()
+MARK = "PASEO-BENCH "
+CHUNKS, PAUSE_S = 300, 0.02
+
+
+def lines_of_a_run(count: int = COUNT) -> list[bytes]:
+    """Journal lines, the same each time."""
+    pick = random.Random(7)
+    out: list[bytes] = []
+    now = time.time_ns() // 1000
+
+    def line(direction: str, kind: str, raw: Any) -> None:
+        told = {"seq": len(out) + 1, "t": now + len(out) * 1000, "mono": len(out), "turn": 1}
+        out.append(
+            msgspec.json.encode({**told, "dir": direction, "kind": kind, "raw": raw}) + b"\n"
+        )
+
+    def update(name: str, **fields: Any) -> None:
+        body = {"sessionId": "5b0b4a52-0f4c-4b59-9b8f-1f2f3c4d5e6f", "update": fields}
+        fields["sessionUpdate"] = name
+        line("in", name, {"jsonrpc": "2.0", "method": "session/update", "params": body})
+
+    line("own", "turn_start", {"prompt": [{"type": "text", "text": "go"}], "origin": "user"})
+    line("own", "state", {"state": "running"})
+    call = 0
+    while len(out) < count:
+        for _ in range(8):
+            text = " ".join(pick.choices(WORDS, k=50)) + ".\n"
+            update("agent_message_chunk", content={"type": "text", "text": text})
+        call += 1
+        given = {"command": " ".join(pick.choices(WORDS, k=8))}
+        about = {"toolCallId": f"c{call}", "kind": "execute", "title": "Run it", "rawInput": given}
+        update("tool_call", **about, status="in_progress")
+        text = "\n".join(" ".join(pick.choices(WORDS, k=8)) for _ in range(8))
+        content = [{"type": "content", "content": {"type": "text", "text": text}}]
+        update("tool_call_update", toolCallId=f"c{call}", status="completed", content=content)
+    return out[:count]
+
+
+def measure(folder: str, batch: int) -> dict[str, Any]:
+    """In the kernel: what a run that grows by `batch` events a tick costs."""
+    import anywidget
+    from render.tales import spec
+
+    from paseo_nb.handle import AsyncRun
+    from paseo_nb.host.local import LocalHost
+    from paseo_nb.journal import Journal
+    from paseo_nb.widgets.run_view.feed import Feed
+
+    class Viewer:
+        """Sends by a real comm, and tells what that took."""
+
+        def __init__(self) -> None:
+            self.widget, self.spent, self.messages = anywidget.AnyWidget(), 0.0, 0
+
+        def tell(self, message: dict[str, Any]) -> None:
+            begun = time.thread_time()
+            self.widget.send(message)
+            self.spent += time.thread_time() - begun
+            self.messages += 1
+
+    host = LocalHost(Path(folder) / f"home-{batch}")
+    told = spec(cwd=folder)
+    host.make(told)
+    journal = Journal(host.folder(told.run_id))
+    run, viewer = AsyncRun(host, told.run_id), Viewer()
+    feed = Feed(run)
+    feed.changes()
+    feed.ready = True
+    feed.viewers.append(viewer)
+    lines = lines_of_a_run()
+    folding = telling = 0.0
+    for number, at in enumerate(range(0, len(lines), batch)):
+        part = lines[at : at + batch]
+        journal.append_encoded(part, at + len(part))
+        begun = time.thread_time()
+        run.history()
+        folding += time.thread_time() - begun
+        begun = time.thread_time()
+        feed.tick(number + 1.0)
+        telling += time.thread_time() - begun
+    per = 1e6 / len(lines)
+    whole = Viewer()
+    begun = time.thread_time()
+    feed.tell_all_of_it(whole)
+    full = time.thread_time() - begun
+    return {
+        "events_a_tick": batch,
+        "fold_us": round(folding * per, 2),
+        "changes_us": round((telling - viewer.spent) * per, 2),
+        "send_us": round(viewer.spent * per, 2),
+        "deltas": viewer.messages,
+        "rows": len(feed.rows),
+        "full_ms": round(full * 1000, 1),
+        "full_parts": whole.messages,
+        "comms": [viewer.widget.comm.comm_id, whole.widget.comm.comm_id],
+    }
+
+
+class Drain:
+    """Reads a kernel's iopub as a browser's server does, and counts each comm's bytes."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.bytes, self.text = client, {}, ""
+        self.ended = threading.Event()
+        self.session = client.session
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        socket = self.client.iopub_channel.socket
+        while not self.ended.is_set():
+            if not socket.poll(200):
+                continue
+            frames = socket.recv_multipart()
+            _, parts = self.session.feed_identities(frames)
+            message = self.session.deserialize(parts)
+            if message["msg_type"] == "comm_msg":
+                name = message["content"]["comm_id"]
+                size = sum(len(frame) for frame in frames)
+                self.bytes[name] = self.bytes.get(name, 0) + size
+            elif message["msg_type"] == "stream":
+                self.text += message["content"]["text"]
+            elif message["msg_type"] == "error":
+                self.text += MARK + json.dumps({"error": message["content"]["evalue"]}) + "\n"
+
+
+def in_a_kernel(folder: Path) -> list[dict[str, Any]]:
+    """`measure` in a real kernel, for three speeds."""
+    from kernels import Kernel
+
+    lines = lines_of_a_run()
+    agents = sum(
+        len(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["raw"]) for line in lines
+    )
+    kernel = Kernel(folder)
+    out: list[dict[str, Any]] = []
+    try:
+        drain = Drain(kernel.client)
+        for batch in (5, 50, 500):
+            drain.text = ""
+            kernel.submit(
+                f"import sys, json; sys.path[:0] = {[str(HERE), str(HERE.parent / 'tests')]!r}\n"
+                f"import live_view\n"
+                f"print({MARK!r} + json.dumps(live_view.measure({str(folder)!r}, {batch})))"
+            )
+            deadline = time.monotonic() + 300
+            while "}\n" not in drain.text.partition(MARK)[2]:
+                assert time.monotonic() < deadline, drain.text[-2000:]
+                time.sleep(0.05)
+            time.sleep(1)
+            told = json.loads(drain.text.partition(MARK)[2].splitlines()[0])
+            assert "error" not in told, told
+            live, full = (drain.bytes[comm] for comm in told.pop("comms"))
+            told |= {"bytes": live, "agents_bytes": agents, "ratio": round(live / agents, 3)}
+            told |= {"full_bytes": full, "full_ratio": round(full / agents, 3)}
+            out.append(told)
+        drain.ended.set()
+    finally:
+        kernel.close()
+    return out
+
+
+PAINTED = """() => {
+  window.seen = {};
+  const look = () => {
+    const view = document.querySelector('.paseo-alive');
+    const found = view ? [...view.innerText.matchAll(/#(\\d+) /g)] : [];
+    const last = found.length ? Number(found[found.length - 1][1]) : 0;
+    if (last && !(last in window.seen))
+      requestAnimationFrame(() => { window.seen[last] ??= Date.now(); });
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+def painted(folder: Path) -> dict[str, Any]:
+    """From the journal to the screen, for chunks that arrive one by one."""
+    import nbformat
+    from browser.lab import lab_page
+    from kit import Project
+
+    work = folder / "work"
+    work.mkdir()
+    script = folder / "script.json"
+    steps = [{"say": f"#{n} word ", "pause": PAUSE_S} for n in range(1, CHUNKS + 1)]
+    script.write_text(json.dumps([[{"sleep": 2}, *steps]]))
+    os.environ["PASEO_DEMO_HOME"] = str(folder / "sessions")
+    os.environ["HOME"] = str(folder)
+    cells = ["%load_ext paseo_nb", f"%%paseo demo/script:{script}\ngo"]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(made, work / "job.ipynb")
+    project = Project(work)
+    with lab_page(work, "job.ipynb") as page:
+        page.evaluate(PAINTED)
+        for number in (0, 1):
+            page.locator(".jp-CodeCell").nth(number).locator(".jp-InputArea-editor").click()
+            page.keyboard.press("Control+Enter")
+        project.runs = project.until(project.host.list, 60)
+        project.ended(project.runs[0], within=120)
+        seen = {int(key): value for key, value in page.evaluate("window.seen").items()}
+    told: dict[int, float] = {}
+    for line in project.lines(project.runs[0]):
+        text = bytes(line.raw).decode()
+        if line.kind == "agent_message_chunk" and "#" in text:
+            told[int(text.partition("#")[2].split()[0])] = line.t / 1000
+    project.close()
+    took: list[float] = []
+    for number, when in told.items():
+        later = [seen[n] for n in seen if n >= number]
+        if later:
+            took.append(min(later) - when)
+    took.sort()
+    return {
+        "chunks": len(took),
+        "p50_ms": round(took[len(took) // 2]),
+        "p95_ms": round(took[int(len(took) * 0.95)]),
+        "max_ms": round(took[-1]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--no-browser", action="store_true")
+    options = parser.parse_args()
+    result: dict[str, Any] = {"machine": machine()}
+    with tempfile.TemporaryDirectory() as folder:
+        result["kernel"] = in_a_kernel(Path(folder))
+        if not options.no_browser:
+            result["painted"] = painted(Path(folder))
+    print(json.dumps(result, indent=2))
+    write_results("live_view", result)
+
+
+if __name__ == "__main__":
+    main()
