@@ -1,0 +1,78 @@
+/** The foot of a run: what changed, and the way to it. A button that would do nothing is not there. */
+
+import { counts, diffBody } from "./diff.js";
+import { add, h, icon } from "./dom.js";
+import { list, num, oneLine, webUrl } from "./text.js";
+import { plural } from "./units.js";
+
+export class Foot {
+  /** @param {import("./store.js").Store} store @param {() => boolean} canFollow @param {() => void} follow */
+  constructor(store, canFollow, follow) {
+    this.store = store;
+    this.canFollow = canFollow;
+    this.follow = follow;
+    this.what = h("span.what");
+    this.links = h("span.links");
+    this.panel = h("div.rv-diff", { hidden: true });
+    this.el = h("div", null, h("footer.rv-foot", null, this.what, this.links), this.panel);
+    this.kept = "";
+  }
+
+  update() {
+    const { head, frozen, busy } = this.store;
+    const [files, added, removed] = list(head.diff).map(num);
+    const base = oneLine(head.base, 60);
+    const trace = webUrl(head.trace);
+    const follow = this.canFollow();
+    const over = !busy && this.store.everSynced;
+    const agent = over ? oneLine(head.agent, 60) : "";
+    const branch = over ? oneLine(head.branch, 80) : "";
+    const told = JSON.stringify([agent, branch, files, added, removed, base, trace, frozen, busy, follow, this.panel.hidden]);
+    if (this.kept === told) return;
+    this.kept = told;
+    const focused = /** @type {any} */ (this.links.getRootNode()).activeElement?.dataset?.name;
+    this.what.replaceChildren();
+    if (agent) add(this.what, h("span", null, agent));
+    if (branch) add(this.what, h("span.cut.wide", { title: branch }, icon("branch"), " ", branch));
+    if (files) add(this.what, h("span", null, plural(files, "file"), " ", counts(added, removed)), base && h("span.wide.f3", null, `against ${base}`));
+    else if (files === 0) add(this.what, h("span", null, "no file changed"));
+    this.links.replaceChildren();
+    const button = (/** @type {string} */ name, /** @type {string} */ shape, /** @type {() => void} */ onclick, more = {}) =>
+      h("button.btn.quiet", { type: "button", "data-name": name, onclick, ...more }, icon(shape), name);
+    add(
+      this.links,
+      follow && button("Follow up", "prompt", this.follow),
+      trace && h("a.btn.quiet", { href: trace, target: "_blank", rel: "noopener noreferrer" }, icon("trace"), "Trace"),
+      files && !frozen && button("Diff", "diff", () => this.toggle(), { "aria-expanded": String(!this.panel.hidden) }),
+    );
+    if (focused) /** @type {any} */ (this.links.querySelector(`[data-name="${focused}"]`))?.focus();
+  }
+
+  toggle() {
+    this.panel.hidden = !this.panel.hidden;
+    if (!this.panel.hidden) {
+      this.panel.replaceChildren(h("p.f2.t12.pad", { role: "status" }, "Reading the changes…"));
+      this.store.send({ k: "diff" });
+    }
+    this.update();
+  }
+
+  /** @param {any[]} files */
+  show(files) {
+    if (this.panel.hidden) return;
+    const open = files.length <= 3;
+    this.panel.replaceChildren(
+      files.length ? h("div.calls", null, files.slice(0, 200).map((file, i) => this.file(file, open || i === 0))) : h("p.f2.t12.pad", null, "Nothing changed."),
+    );
+  }
+
+  /** @param {any} file @param {boolean} open */
+  file(file, open) {
+    const body = h("div");
+    const details = h("details.call", { open }, h("summary", null, icon("chev", "s12 chev"), h("span.tgt.cut", null, oneLine(file?.path, 300)), h("span.r", null, counts(file?.added, file?.removed))), body);
+    const fill = () => details.open && !body.firstChild && body.append(diffBody(file));
+    details.addEventListener("toggle", fill);
+    fill();
+    return details;
+  }
+}

@@ -1,0 +1,85 @@
+// A page that stands in for a notebook: a model whose kernel is scripted by the test, speaking the
+// run view's protocol. It keeps the true state, so that a view which asks again gets all of it.
+import view from "./run_view.js";
+
+class Kernel {
+  constructor() {
+    Object.assign(this, { epoch: "e1", n: 0, head: {}, asks: [], rows: [], sent: [], listeners: new Set() });
+    Object.assign(this, { mute: false, drop: 0, partRows: 500, answers: { default: { ok: true, said: "" } } });
+  }
+
+  model() {
+    const mine = new Set();
+    return {
+      on: (name, hear) => name === "msg:custom" && (mine.add(hear), this.listeners.add(hear)),
+      off: (_name, hear) => this.listeners.delete(hear),
+      send: (message) => this.hear(structuredClone(message)),
+    };
+  }
+
+  say(message) {
+    const text = JSON.stringify(message);
+    for (const hear of [...this.listeners]) hear(JSON.parse(text));
+  }
+
+  hear(message) {
+    this.sent.push(message);
+    if (this.mute) return;
+    if (message.k === "hello") setTimeout(() => this.full(), 5);
+    else if (message.k === "do") {
+      const answer = this.answers[message.verb] ?? this.answers.default;
+      if (answer) setTimeout(() => this.say({ k: "done", id: message.id, ...answer }), 5);
+    } else if (message.k === "more") setTimeout(() => this.say({ k: "more", row: message.row, ...this.whole }), 5);
+    else if (message.k === "diff") setTimeout(() => this.say({ k: "diff", files: this.files ?? [] }), 5);
+  }
+
+  full() {
+    const parts = Math.max(Math.ceil(this.rows.length / this.partRows), 1);
+    for (let part = 0; part < parts; part++) {
+      const rows = this.rows.slice(part * this.partRows, (part + 1) * this.partRows);
+      const first = part ? {} : { head: this.head, asks: this.asks };
+      this.say({ k: "full", epoch: this.epoch, n: this.n, part, parts, rows, ...first });
+    }
+  }
+
+  ops(ops, lose = false) {
+    for (const [name, where, what] of structuredClone(ops)) {
+      if (name === "h") Object.assign(this.head, where);
+      else if (name === "a") this.asks = where;
+      else if (name === "r") this.rows[where] = what;
+      else if (name === "t") this.rows[where].text = (this.rows[where].text ?? "") + what;
+      else if (name === "o") this.rows[where].output = (this.rows[where].output ?? "") + what;
+    }
+    this.n += 1;
+    if (!lose) this.say({ k: "delta", epoch: this.epoch, n: this.n, ops });
+  }
+
+  at() {
+    this.say({ k: "at", epoch: this.epoch, n: this.n });
+  }
+
+  did(verb) {
+    return this.sent.filter((message) => message.k === "do" && message.verb === verb);
+  }
+}
+
+window.kernel = new Kernel();
+window.begin = ({ head = {}, asks = [], rows = [] }, width = null) => {
+  const now = Date.now() * 1000;
+  Object.assign(kernel, { head: { now_us: now, ...head }, asks, rows });
+  window.show("#out", width);
+};
+window.model = null;
+window.show = (where, width = null) => {
+  window.model ??= kernel.model();
+  if (!window.model.ready) {
+    view.initialize({ model: window.model });
+    window.model.ready = true;
+  }
+  const el = document.createElement("div");
+  if (width) document.querySelector(where).style.width = `${width}px`;
+  document.querySelector(where).append(el);
+  const close = view.render({ model: window.model, el });
+  return (window.closing ??= []).push(() => (close(), el.remove()));
+};
+window.ready = true;
