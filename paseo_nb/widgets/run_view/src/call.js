@@ -9,7 +9,7 @@ import { clock, duration, plural } from "./units.js";
 
 const ICONS = ["read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode"];
 const TONES = /** @type {Record<string, string>} */ ({ ok: "ok", now: "acc", warn: "warn", bad: "err" });
-const LIVE_LINES = 12; // of an output that still grows
+const LINES = 12; // of a long output at first
 
 export class Call {
   /** @param {import("./fold.js").Scene} scene @param {number} i */
@@ -102,7 +102,7 @@ export class Call {
     const { row } = this;
     if (!row) return;
     const whole = this.scene.whole.get(this.i);
-    this.part("full", str(row.full), (text) => term(text));
+    this.part("full", str(whole?.full ?? row.full), (text) => term(text));
     this.part("input", str(whole?.input ?? row.input), (text) => h("div", null, h("div.cap.lbl", null, "Input"), term(text)));
     const diffs = list(whole?.diffs ?? row.diffs);
     this.part("diffs", diffs.length ? diffs : "", () =>
@@ -111,12 +111,17 @@ export class Call {
         diffBody(file),
       ])),
     );
-    this.part("output", str(whole?.output ?? row.output), (text) => this.output(text, whole));
+    const output = str(whole?.output ?? row.output);
+    this.part("output", output, (text) => this.output(text, whole));
+    this.part("rest", !output && row.more === true && !whole ? "rest" : "", () => {
+      const button = h("button.link", { type: "button", onclick: () => this.ask(button) }, "Show all");
+      return h("div.more", null, h("span", null, "Not all is shown"), button);
+    });
   }
 
   /** @param {string} name @param {any} value @param {(value: any) => HTMLElement} make */
   part(name, value, make) {
-    const state = name === "output" ? `${value}\0${this.row.running}\0${this.row.output_lines}` : value;
+    const state = name === "output" ? `${value}\0${this.row.running}\0${this.row.output_lines}\0${this.scene.opened.get(`${this.i}/all`)}` : value;
     if (this.kept[name] === state) return;
     this.kept[name] = state;
     const old = this.body.querySelector(`:scope > [data-part=${name}]`);
@@ -124,7 +129,7 @@ export class Call {
     const made = make(value);
     made.dataset.part = name;
     if (old) return old.replaceWith(made);
-    const order = ["full", "input", "diffs", "output"];
+    const order = ["full", "input", "diffs", "output", "rest"];
     const after = [...this.body.children].find((kid) => order.indexOf(/** @type {HTMLElement} */ (kid).dataset.part ?? "") > order.indexOf(name));
     this.body.insertBefore(made, after ?? null);
   }
@@ -133,25 +138,33 @@ export class Call {
   output(text, whole) {
     const { row } = this;
     const lines = text.replace(/\n+$/, "").split("\n");
-    const total = Math.max(num(row.output_lines) ?? 0, whole || !row.keep ? lines.length : 0);
+    const all = whole || this.scene.opened.get(`${this.i}/all`) === true;
+    const total = Math.max(num(row.output_lines) ?? 0, lines.length);
+    const long = row.running !== true && !all && lines.length > LINES + 3;
     let shown = lines;
-    if (row.running === true && !whole) shown = lines.slice(-LIVE_LINES);
-    const block = term(shown.join("\n"));
-    if (whole) block.classList.add("tall");
-    const gap = shown.indexOf("⋮");
-    const some = shown.length < total || whole?.cut;
     let told = "";
-    if (whole?.cut) told = "The output is longer than is shown here";
-    else if (some && row.keep === "both" && gap > 0) told = `First ${gap} and last ${shown.length - gap - 1} of ${plural(total, "line")}`;
-    else if (some) told = `Last ${shown.length} of ${plural(total, "line")}`;
-    const button = some && !whole && row.running !== true
-      ? h("button.link", { type: "button", onclick: () => this.ask(button) }, "Show all")
-      : null;
+    if (row.running === true) shown = lines.slice(-LINES);
+    else if (long && row.keep === "both") {
+      shown = [...lines.slice(0, LINES - 4), "⋮", ...lines.slice(-4)];
+      told = `First ${LINES - 4} and last 4 of ${plural(total, "line")}`;
+    } else if (long) {
+      shown = lines.slice(-LINES);
+      told = `Last ${LINES} of ${plural(total, "line")}`;
+    } else if (!all && (row.more === true || lines.length < total)) told = `Cut; ${plural(total, "line")} in all`;
+    if (whole?.cut) told = "The output is longer than what is shown here";
+    const block = term(shown.join("\n"));
+    if (all) block.classList.add("tall");
+    const button = told && !whole ? h("button.link", { type: "button", onclick: () => this.ask(button) }, "Show all") : null;
     return h("div", null, block, told ? h("div.more", null, h("span", null, told), button) : null);
   }
 
   /** @param {any} button */
   async ask(button) {
+    if (this.row.more !== true && (num(this.row.output_lines) ?? 0) <= str(this.row.output).split("\n").length) {
+      this.scene.opened.set(`${this.i}/all`, true);
+      this.scene.touched(this.i);
+      return this.fill();
+    }
     button.disabled = true;
     say(button, "Loading…");
     const slow = setTimeout(() => say(button, "Waiting for the kernel…"), 3000);

@@ -135,7 +135,7 @@ export class FollowUp {
   queued() {
     const { head, frozen } = this.store;
     const waiting = frozen ? [] : list(head.queued).slice(0, 50);
-    const told = JSON.stringify([waiting, may(head.can, "unqueue")]);
+    const told = JSON.stringify([waiting, may(head, "unqueue")]);
     if (this.kept === told) return;
     this.kept = told;
     this.queue.replaceChildren();
@@ -149,8 +149,8 @@ export class FollowUp {
           icon("queue", "s12"),
           h("span.f2", null, "Queued"),
           h("span.cut.grow", { title: clean(one?.text).slice(0, 1000) }, oneLine(one?.text, 300)),
-          may(head.can, "unqueue") && h("button.btn.quiet", { type: "button", onclick: () => back(true) }, "Edit"),
-          may(head.can, "unqueue") && h("button.btn.quiet", { type: "button", onclick: () => back(false) }, "Take back"),
+          may(head, "unqueue") && h("button.btn.quiet", { type: "button", onclick: () => back(true) }, "Edit"),
+          may(head, "unqueue") && h("button.btn.quiet", { type: "button", onclick: () => back(false) }, "Take back"),
         ),
       );
     }

@@ -33,7 +33,7 @@ export class Foot {
     const focused = /** @type {any} */ (this.links.getRootNode()).activeElement?.dataset?.name;
     this.what.replaceChildren();
     if (agent) add(this.what, h("span", null, agent));
-    if (branch) add(this.what, h("span.cut.wide", { title: branch }, icon("branch"), " ", branch));
+    if (branch) add(this.what, h("span.wide.fl", { title: branch }, icon("branch"), h("span.cut", null, branch)));
     if (files) add(this.what, h("span", null, plural(files, "file"), " ", counts(added, removed)), base && h("span.wide.f3", null, `against ${base}`));
     else if (files === 0) add(this.what, h("span", null, "no file changed"));
     this.links.replaceChildren();
@@ -57,12 +57,12 @@ export class Foot {
     this.update();
   }
 
-  /** @param {any[]} files */
-  show(files) {
+  /** @param {any[]} files @param {string} said why there are none */
+  show(files, said) {
     if (this.panel.hidden) return;
     const open = files.length <= 3;
     this.panel.replaceChildren(
-      files.length ? h("div.calls", null, files.slice(0, 200).map((file, i) => this.file(file, open || i === 0))) : h("p.f2.t12.pad", null, "Nothing changed."),
+      files.length ? h("div.calls", null, files.slice(0, 200).map((file, i) => this.file(file, open || i === 0))) : h("p.f2.t12.pad", null, oneLine(said, 300) || "Nothing changed."),
     );
   }
 

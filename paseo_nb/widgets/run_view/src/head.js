@@ -13,8 +13,14 @@ const MODES = [
 ];
 const FORCE_MS = 4000;
 
-/** @param {any} can @param {string} verb */
-export const may = (can, verb) => can && typeof can === "object" && Object.hasOwn(can, verb) && can[verb] === true;
+/** What can be done unless the kernel says otherwise. */
+const USUAL = ["set_mode", "set_agent_mode", "unqueue"];
+
+/** @param {any} head @param {string} verb */
+export function may({ can, state }, verb) {
+  if (can && typeof can === "object" && Object.hasOwn(can, verb)) return can[verb] === true;
+  return USUAL.includes(verb) || (verb === "resume" && state === "interrupted");
+}
 
 /** Why not, where the kernel says so. @param {any} can @param {string} verb */
 export const whyNot = (can, verb) => (can && typeof can === "object" && Object.hasOwn(can, verb) && typeof can[verb] === "string" ? can[verb] : "");
@@ -123,8 +129,8 @@ export class Head {
     let want = "";
     if (!frozen) {
       if (busy && !whyNot(head.can, "cancel")) want = !this.stopping ? "Stop" : late ? "End the agent" : "Stopping…";
-      else if (may(head.can, "resume")) want = "Resume";
-      else if (may(head.can, "retry")) want = "Try again";
+      else if (may(head, "resume")) want = "Resume";
+      else if (may(head, "retry")) want = "Try again";
     }
     const told = `${want}/${this.acting}`;
     if (this.kept.acts === told) return;
@@ -191,7 +197,7 @@ export class Head {
       this.picker("set_model", "Model", head.model, models, models.length && model ? (models.some((m) => m.id === head.model && m.name !== m.id) ? `${provider}, ${named(models, head.model)}` : shown) : shown),
       this.picker("set_effort", "Effort", head.effort, options(head.efforts)),
       this.picker("set_agent_mode", "Agent mode", head.agent_mode, modes),
-      this.picker("set_mode", "Permissions", head.permission_mode, MODES),
+      this.picker("set_mode", "Permissions", head.permission_mode, MODES.filter((mode) => !head.permission_modes || list(head.permission_modes).includes(mode.id))),
       head.branch ? h("span.cut", { title: `Branch ${clean(head.branch)}` }, icon("branch"), h("span.cut", null, oneLine(head.branch, 80))) : null,
       h("span.wide.grow"),
       head.short || head.run_id ? h("span.wide.f2", { title: "The run's id" }, "run ", h("code", null, oneLine(head.short || head.run_id, 30))) : null,
@@ -208,7 +214,7 @@ export class Head {
     const name = this.chosen[verb] ? (choices.find((one) => one.id === now)?.name ?? now) : (face ?? choices.find((one) => one.id === now)?.name ?? now);
     if (!name) return null;
     const shown = oneLine(name, 48);
-    if (frozen || !may(head.can, verb) || choices.length < 2)
+    if (frozen || !may(head, verb) || choices.length < 2)
       return h("span.plain", { title: [label, clean(whyNot(head.can, verb))].filter(Boolean).join(": ").slice(0, 300) }, shown);
     const all = choices.some((one) => one.id === now) || !now ? choices : [{ id: now, name: now }, ...choices];
     const select = h(

@@ -27,7 +27,8 @@ export default {
   render({ model, el }) {
     const store = storeOf(model);
     const view = new View(store, el);
-    if (!store.synced) store.hello();
+    if (store.synced) store.greet();
+    else store.hello();
     return () => view.close();
   },
 };

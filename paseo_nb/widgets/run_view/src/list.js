@@ -18,7 +18,7 @@ const NEAR = 12; // px from the end that count as "at the tail"
 export class List {
   /**
    * @param {HTMLElement} scroller
-   * @param {{make: (i: number) => Part, guess: (i: number) => number, gap: (i: number) => boolean, moved: () => void}} owner
+   * @param {{make: (i: number) => Part, guess: (i: number) => number, look: (i: number) => string, moved: () => void}} owner
    */
   constructor(scroller, owner) {
     this.scroller = scroller;
@@ -32,7 +32,7 @@ export class List {
     /** @type {number[]} */
     this.tops = [0];
     this.exact = 0; // tops are right up to here
-    /** @type {Map<number, Part & {top: number, joins: string}>} */
+    /** @type {Map<number, Part & {top: number, look: string}>} */
     this.shown = new Map();
     /** @type {Set<number>} */
     this.stale = new Set();
@@ -211,7 +211,7 @@ export class List {
         next = known.el.nextElementSibling;
         continue;
       }
-      const part = Object.assign(this.owner.make(i), { top: -1, joins: "" });
+      const part = Object.assign(this.owner.make(i), { top: -1, look: "?" });
       part.el.dataset.row = String(i);
       this.body.insertBefore(part.el, next);
       this.shown.set(i, part);
@@ -219,12 +219,10 @@ export class List {
       fresh = true;
     }
     for (const [i, part] of this.shown) {
-      const joins = `${i > this.from && this.owner.gap(i) ? "j" : ""}${i + 1 < this.count && this.owner.gap(i + 1) ? "c" : ""}${i === this.from ? "f" : ""}`;
-      if (joins === part.joins) continue;
-      part.joins = joins;
-      part.el.classList.toggle("joins", joins.includes("j"));
-      part.el.classList.toggle("goes-on", joins.includes("c"));
-      part.el.classList.toggle("first", joins.includes("f"));
+      const look = this.owner.look(i);
+      if (look === part.look) continue;
+      part.look = look;
+      part.el.className = `u ${look}`;
     }
     this.settle(held);
     return fresh;

@@ -37,8 +37,14 @@ export function rowPart(scene, i) {
 /** @param {any} row */
 const kindOf = (row) => (row && typeof row === "object" && Object.hasOwn(KINDS, str(row.k)) ? str(row.k) : "unknown");
 
-/** How high a row will about be, before it was ever in the page. @param {any} row */
-export function guess(row) {
+/** How high a row will about be, before it was ever in the page. @param {any} row @param {any} before */
+export function guess(row, before) {
+  if (!row?.k) return 0;
+  return height(row) + (before?.k === "call" && row.k === "call" ? 0 : 12);
+}
+
+/** @param {any} row */
+function height(row) {
   const text = (/** @type {unknown} */ value, width = 84, line = 22) => {
     const all = str(value);
     return Math.min(all.length / width + (all.length < 20_000 ? all.split("\n").length : all.length / 60) * 0.6 + 0.6, 3000) * line;
@@ -50,7 +56,7 @@ export function guess(row) {
     case "call": {
       if (!row.open) return 29;
       const lines = list(row.diffs).reduce((sum, file) => sum + Math.min(list(file?.lines).length, 120) * 18.6 + 10, 0);
-      return 29 + lines + (row.output ? 16 + str(row.output).split("\n").length * 18 : 0);
+      return 29 + lines + (row.output ? 16 + Math.min(str(row.output).split("\n").length, 13) * 18 : 0);
     }
     case "note": return 60;
     default: return 32;
@@ -98,6 +104,7 @@ class Text {
     this.i = i;
     this.el = h("div.md");
     this.growing = new Growing(this.el);
+    this.more = /** @type {any} */ (null);
     this.last = 0;
     this.cost = 0;
     this.timer = 0;
@@ -114,7 +121,11 @@ class Text {
       }, 110);
       return;
     }
-    this.growing.update(str(row.text));
+    const whole = this.scene.whole.get(this.i);
+    this.growing.update(str(whole?.text ?? row.text));
+    const cut = num(row.cut);
+    if (cut !== null && !whole && !this.more) this.el.after((this.more = cutLine(this.scene, this.i, cut)));
+    if (whole && this.more) this.more = this.more.remove();
     this.last = performance.now();
     this.cost = this.last - now;
   }
@@ -122,6 +133,17 @@ class Text {
   close() {
     clearTimeout(this.timer);
   }
+}
+
+/** Says that a text is longer than what came, and gets the rest. @param {Scene} scene @param {number} i @param {number} length */
+function cutLine(scene, i, length) {
+  const button = h("button.link", { type: "button", onclick: async () => {
+    button.disabled = true;
+    scene.whole.set(i, await scene.store.more(i));
+    scene.touched(i);
+    scene.store.tell("onRow", i);
+  } }, "Show all");
+  return h("div.more", null, h("span", null, `Cut; ${count(length)} characters in all`), button);
 }
 
 class Thought {
@@ -222,6 +244,7 @@ export function noteBox(row, more = "") {
   );
 }
 
+/** A row that shows nothing (yet), or a kind that this version does not know. */
 class Unknown {
   constructor() {
     this.el = h("div.f2.t12");

@@ -10,11 +10,11 @@ import { list, num, str } from "./text.js";
 /**
  * @typedef {Record<string, any>} Row
  * @typedef {{on: Function, off?: Function, send: Function}} Model
- * @typedef {{onReset(): void, onRow(i: number): void, onHead(): void, onAsks(gone: Record<string, any>): void, onLink(): void, onDiff(files: any[]): void}} Watcher
+ * @typedef {{onReset(): void, onRow(i: number): void, onHead(): void, onAsks(gone: Record<string, any>): void, onLink(): void, onDiff(files: any[], said: string): void}} Watcher
  */
 
-const RETRY_MS = [400, 800, 1600, 3200, 6400, 12_800];
-const SILENT_MS = 15_000; // a busy run's kernel sends a beat every 2 s
+const RETRY_MS = [1000, 2000, 4000, 8000];
+const SILENT_MS = 10_000; // a busy run's kernel sends a beat every 2 s
 const BUSY = new Set(["starting", "running", "waiting", "unresponsive"]);
 const NEVER = new Set(["__proto__", "constructor", "prototype"]);
 
@@ -23,6 +23,17 @@ function merge(into, from) {
   if (from && typeof from === "object")
     for (const key of Object.keys(from)) if (!NEVER.has(key)) into[key] = /** @type {any} */ (from)[key];
   return into;
+}
+
+/** A text without its first lines. @param {string} text @param {number} lines */
+function without(text, lines) {
+  let at = 0;
+  for (let i = 0; i < lines; i++) {
+    const end = text.indexOf("\n", at);
+    if (end < 0) return "";
+    at = end + 1;
+  }
+  return at ? text.slice(at) : text;
 }
 
 export class Store {
@@ -87,10 +98,15 @@ export class Store {
     }
   }
 
+  /** Says that somebody is here, and what of the state is known. */
+  greet() {
+    this.send({ k: "hello", epoch: this.synced ? this.epoch : null, n: this.synced ? this.n : 0 });
+  }
+
   /** Asks for everything, again and again (rarer each time) until it comes. */
   hello() {
     if (this.timer || this.frozen) return;
-    this.send({ k: "hello", epoch: this.everSynced ? this.epoch : null, n: Math.max(this.n, 0) });
+    this.greet();
     const wait = RETRY_MS[Math.min(this.tries++, RETRY_MS.length - 1)];
     this.timer = window.setTimeout(() => {
       this.timer = 0;
@@ -153,7 +169,7 @@ export class Store {
       const row = num(message.row) ?? num(message.call) ?? -1;
       this.asked.get(row)?.(message);
       this.asked.delete(row);
-    } else if (message.k === "diff") this.tell("onDiff", list(message.files));
+    } else if (message.k === "diff") this.tell("onDiff", list(message.files), str(message.said));
     else if (message.k === "frozen") {
       this.frozen = true;
       clearTimeout(this.timer);
@@ -210,7 +226,7 @@ export class Store {
   }
 
   /** One op; false where it does not fit what is here. @param {any[]} op */
-  apply([name, where, what]) {
+  apply([name, where, what, drop]) {
     if (name === "h") {
       merge(this.head, where);
       if (where && typeof where === "object" && "now_us" in where) this.clocked();
@@ -222,11 +238,12 @@ export class Store {
       if (!Number.isInteger(where) || where < 0 || where > this.rows.length) return false;
       this.rows[where] = what;
       this.tell("onRow", where);
-    } else if (name === "t" || name === "o") {
-      const row = this.rows[where];
+    } else if (name === "m" || name === "t" || name === "o") {
+      const row = Number.isInteger(where) ? this.rows[where] : null;
       if (!row || typeof row !== "object") return false;
-      const field = name === "t" ? "text" : "output";
-      row[field] = str(row[field]) + str(what);
+      if (name === "m") merge(row, what);
+      else if (name === "t") row.text = str(row.text) + str(what);
+      else row.output = without(str(row.output) + str(what), num(drop) ?? 0);
       this.tell("onRow", where);
     }
     return true;
@@ -237,8 +254,8 @@ export class Store {
     if (now !== null) this.skew_ms = Date.now() - now / 1000;
   }
 
-  /** @param {keyof Watcher} what @param {any} [value] */
-  tell(what, value) {
-    for (const watcher of this.watchers) /** @type {any} */ (watcher)[what](value);
+  /** @param {keyof Watcher} what @param {...any} values */
+  tell(what, ...values) {
+    for (const watcher of this.watchers) /** @type {any} */ (watcher)[what](...values);
   }
 }

@@ -7,11 +7,10 @@ import { Foot } from "./foot.js";
 import { Head } from "./head.js";
 import { List } from "./list.js";
 import { guess, noteBox, rowPart } from "./rows.js";
-import { oneLine, str } from "./text.js";
+import { list, oneLine, str } from "./text.js";
 import { count, plural } from "./units.js";
 
 const SAID_MS = 8000;
-const OUTPUTS = ".jp-OutputArea, .output_area, .cell-output, .output_container, .output";
 
 export class View {
   /** @param {import("./store.js").Store} store @param {HTMLElement} host */
@@ -36,11 +35,9 @@ export class View {
     this.asks = new Asks(store);
     this.follow = new FollowUp(store);
     this.foot = new Foot(store, () => this.follow.possible && !store.busy && !this.follow.wanted, () => this.followUp());
-    this.beside = h("style");
     this.el = h(
       "article.pn.pn-run",
       { "data-lm-suppress-shortcuts": "true", "aria-label": "Run" },
-      this.beside,
       h(
         "div.card",
         null,
@@ -56,8 +53,8 @@ export class View {
     );
     this.rows = new List(this.scroller, {
       make: (i) => rowPart(this, i),
-      guess: (i) => guess(store.rows[i]) + (this.joins(i) ? 0 : 12),
-      gap: (i) => this.joins(i),
+      guess: (i) => guess(store.rows[i], store.rows[i - 1]),
+      look: (i) => this.look(i),
       moved: () => this.moved(),
     });
     this.timer = window.setInterval(() => this.tick(), 1000);
@@ -98,7 +95,7 @@ export class View {
   /** @param {number} i */
   onRow(i) {
     if (i < this.length) this.rows.dirty(i);
-    if (i > 0 && i === this.store.rows.length - 1) this.rows.dirty(i - 1); // no longer the last
+    if (i > 0 && i === this.store.rows.length - 1) for (let k = i - 1; k >= 0 && k > i - 4; k--) this.rows.dirty(k); // no longer the last
     this.grew = true;
     if (this.folded || this.band.firstChild) this.soon({ head: true });
   }
@@ -117,9 +114,9 @@ export class View {
     this.soon({ head: true });
   }
 
-  /** @param {any[]} files */
-  onDiff(files) {
-    this.foot.show(files);
+  /** @param {any[]} files @param {string} said */
+  onDiff(files, said) {
+    this.foot.show(files, said);
   }
 
   /** @param {{head?: boolean, asks?: boolean}} what */
@@ -136,6 +133,8 @@ export class View {
     if (store.busy && this.folded) this.fold(false);
     this.el.dataset.state = oneLine(store.head.shape, 20) || "starting";
     this.el.classList.toggle("frozen", store.frozen);
+    // while this lives, the static output that stands for the run without a kernel is hidden (CSS)
+    this.el.classList.toggle("paseo-alive", store.everSynced && !store.frozen && !store.silent);
     this.head.update();
     this.bands();
     if (this.length !== this.rows.count) this.rows.reset(this.length, this.from);
@@ -148,39 +147,52 @@ export class View {
     this.empty.hidden = !nothing || this.folded || !!this.band.firstChild;
     this.scroller.hidden = nothing;
     say(this.empty, store.everSynced ? (store.busy ? "Waiting for the agent's first words" : "Nothing was said.") : "Reading the run…");
-    this.hideBeside();
   }
 
   /** The row that tells why the run ended as it did, where it is the last; it stands under the head. */
   get ending() {
     const { rows, head, busy } = this.store;
-    const last = rows[rows.length - 1];
+    let at = rows.length - 1;
+    while (at > 0 && !rows[at]?.k) at--;
+    const last = rows[at];
     return !busy && ["failed", "interrupted"].includes(head.shape) && last?.k === "note" ? last : null;
   }
 
   get length() {
-    return this.store.rows.length - (this.ending ? 1 : 0);
+    return this.ending ? this.store.rows.lastIndexOf(this.ending) : this.store.rows.length;
   }
 
   bands() {
     const { store } = this;
     const { ending } = this;
-    const what = store.silent
-      ? { tone: "warn", text: store.everSynced ? "The kernel does not answer." : "The kernel has not answered yet.", hint: `What is shown here may be old. ${attachLine(store.head.attach)}` }
-      : ending && { tone: ending.tone, text: ending.text, hint: ending.hint, shape: store.head.shape === "interrupted" ? "interrupted" : "warn" };
-    const told = JSON.stringify(what ?? null);
+    const what = list(store.head.notices).slice(0, 5);
+    if (ending) what.push(ending);
+    if (store.silent)
+      what.unshift({ tone: "warn", text: store.everSynced ? "The kernel does not answer." : "The kernel has not answered yet.", hint: `What is shown here may be old. ${attachLine(store.head.attach)}` });
+    const shape = store.head.shape === "interrupted" && !store.silent ? "interrupted" : "warn";
+    const told = JSON.stringify([what, shape]);
     if (this.band.dataset.told === told) return;
     this.band.dataset.told = told;
-    this.band.replaceChildren(...(what ? [noteBox(what)] : []));
+    this.band.replaceChildren(...what.map((note) => noteBox({ tone: note?.tone, text: note?.text, hint: note?.hint, shape })));
   }
 
-  /** Whether a box goes on from the row before. @param {number} i */
-  joins(i) {
-    const [before, row] = [this.store.rows[i - 1], this.store.rows[i]];
-    return i > this.rows?.from && before?.k === "call" && row?.k === "call" && before.group === row.group;
+  /** How a row stands among its neighbours, as classes. @param {number} i */
+  look(i) {
+    const row = this.store.rows[i];
+    if (!row?.k) return "none";
+    const [before, after] = [this.near(i, -1), this.near(i, 1)];
+    const joined = (/** @type {any} */ other) => row.k === "call" && other?.k === "call" && row.group === other.group;
+    return `${before ? "" : "first "}${joined(before) ? "joins " : ""}${joined(after) ? "goes-on" : ""}`.trim();
   }
 
-  isLast = (/** @type {number} */ i) => i === this.store.rows.length - 1;
+  /** The next row that shows anything. @param {number} i @param {number} step */
+  near(i, step) {
+    const { rows } = this.store;
+    for (i += step; i >= this.rows.from && i < this.length; i += step) if (rows[i]?.k) return rows[i];
+    return null;
+  }
+
+  isLast = (/** @type {number} */ i) => this.near(i, 1) === null;
 
   touched = (/** @type {number} */ _row) => {
     this.rows.follow = false; // what was clicked stays where it is
@@ -191,7 +203,7 @@ export class View {
       this.seen = this.store.rows.length;
       this.grew = false;
     }
-    const fresh = this.store.rows.length - this.seen;
+    const fresh = this.store.rows.slice(this.seen).filter((row) => row?.k).length;
     this.newer.hidden = this.rows.atTail || !(fresh > 0 || this.grew);
     const told = fresh > 0 ? `${count(fresh)} new` : "New text";
     if (!this.newer.hidden && this.newer.dataset.told !== told) {
@@ -210,13 +222,13 @@ export class View {
   finalFrom() {
     const { rows } = this.store;
     let from = this.length;
-    while (from > 0 && ["text", "note"].includes(str(rows[from - 1]?.k))) from--;
+    while (from > 0 && ["text", "note", ""].includes(str(rows[from - 1]?.k))) from--;
     return from;
   }
 
   foldable() {
     const from = this.finalFrom();
-    return from > 2 && (from < this.length || this.ending !== null);
+    return from > 2 && (from < this.length || !!this.ending || list(this.store.head.notices).length > 0);
   }
 
   /** @param {boolean} folded */
@@ -270,17 +282,6 @@ export class View {
       this.head.tick();
       this.asks.tick();
     }
-    this.hideBeside();
-  }
-
-  /** The static output that stands for this run without a kernel is out of sight while this lives. */
-  hideBeside() {
-    const id = str(this.store.head.run_id);
-    const area = this.store.everSynced && this.el.isConnected && this.host.closest(OUTPUTS);
-    if (this.beside.textContent || !area || !/^[0-9A-Za-z_-]{4,60}$/.test(id)) return;
-    area.classList.add("pn-has-live");
-    const rule = `.paseo-beside-${id}`;
-    this.beside.textContent = `.pn-has-live ${rule},.pn-has-live .jp-OutputArea-child:has(${rule}){display:none!important}`;
   }
 }
 
