@@ -150,7 +150,8 @@ export class Call {
     } else if (long) {
       shown = lines.slice(-LINES);
       told = `Last ${LINES} of ${plural(total, "line")}`;
-    } else if (!all && (row.more === true || lines.length < total)) told = `Cut; ${plural(total, "line")} in all`;
+    } else if (!all && (row.more === true || lines.length < total))
+      told = row.keep === "end" ? `Last ${lines.length} of ${plural(total, "line")}` : `Part of ${plural(total, "line")}`;
     if (whole?.cut) told = "The output is longer than what is shown here";
     const block = term(shown.join("\n"));
     if (all) block.classList.add("tall");

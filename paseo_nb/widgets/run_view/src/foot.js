@@ -14,7 +14,8 @@ export class Foot {
     this.what = h("span.what");
     this.links = h("span.links");
     this.panel = h("div.rv-diff", { hidden: true });
-    this.el = h("div", null, h("footer.rv-foot", null, this.what, this.links), this.panel);
+    this.bar = h("footer.rv-foot", null, this.what, this.links);
+    this.el = h("div", null, this.bar, this.panel);
     this.kept = "";
   }
 
@@ -45,6 +46,7 @@ export class Foot {
       trace && h("a.btn.quiet", { href: trace, target: "_blank", rel: "noopener noreferrer" }, icon("trace"), "Trace"),
       files && !frozen && button("Diff", "diff", () => this.toggle(), { "aria-expanded": String(!this.panel.hidden) }),
     );
+    this.bar.hidden = !this.what.firstChild && !this.links.firstChild;
     if (focused) /** @type {any} */ (this.links.querySelector(`[data-name="${focused}"]`))?.focus();
   }
 

@@ -39,6 +39,8 @@ export class List {
     this.follow = true;
     this.lastTop = 0;
     this.frame = 0;
+    this.y = this.width = 0;
+    this.room = 300;
     this.resized = new ResizeObserver((entries) => this.remeasured(entries));
     this.resized.observe(scroller);
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -143,16 +145,16 @@ export class List {
       if (Math.abs(height - this.heights[i]) > 0.25) changed = true;
     }
     if (changed) this.settle(this.hold()); // places only; rows come and go in the next frame
-    this.plan();
+    if (changed || this.scroller.clientWidth !== this.width) this.plan();
   }
 
   /** What must stay where it is: the tail, or a row and how far it is scrolled. */
   hold() {
     this.sums();
+    this.y = this.scroller.scrollTop; // read once, before anything is written
     if (this.follow) return null;
-    const y = this.scroller.scrollTop;
-    const row = this.at(y);
-    return { row, offset: y - (this.tops[row] ?? 0) };
+    const row = this.at(this.y);
+    return { row, offset: this.y - (this.tops[row] ?? 0) };
   }
 
   /** Measures what is shown and puts everything in its place. @param {{row: number, offset: number} | null} held */
@@ -172,25 +174,33 @@ export class List {
     }
     const height = `${Math.ceil(this.total)}px`;
     if (this.body.style.height !== height) this.body.style.height = height;
-    const wanted = held ? (this.tops[held.row] ?? 0) + held.offset : this.scroller.scrollHeight;
-    if (!held || Math.abs(wanted - this.scroller.scrollTop) > 0.5) this.scroller.scrollTop = wanted;
-    this.lastTop = this.scroller.scrollTop;
+    const wanted = held ? (this.tops[held.row] ?? 0) + held.offset : Infinity;
+    if (held && Math.abs(wanted - this.y) <= 0.5) return;
+    this.scroller.scrollTop = held ? wanted : this.total + 10_000;
+    this.y = this.lastTop = this.scroller.scrollTop;
   }
 
   layout() {
-    const width = this.scroller.clientWidth;
-    if (!width) return; // not in the page, or hidden
+    this.width = this.scroller.clientWidth;
+    if (!this.width) return; // not in the page, or hidden
+    this.room = Math.max(this.scroller.clientHeight, 300);
     const held = this.hold();
+    let stale = this.stale.size > 0 || !held;
     for (const i of this.stale) this.shown.get(i)?.update();
     for (const i of this.stale) if (!this.shown.has(i)) this.heights[i] ??= this.owner.guess(i);
     this.stale.clear();
-    for (let pass = 0; pass < 4; pass++) if (!this.fill(held)) break;
+    for (let pass = 0; pass < 4; pass++) {
+      const fresh = this.fill(held);
+      if (fresh || stale) this.settle(held);
+      stale = false;
+      if (!fresh) break;
+    }
     this.owner.moved();
   }
 
   /** Rows that came into sight are put in, others taken out; true where that needs another look. @param {ReturnType<List["hold"]>} held */
   fill(held) {
-    const room = Math.max(this.scroller.clientHeight, 300);
+    const { room } = this;
     const top = held ? (this.tops[held.row] ?? 0) + held.offset : this.total - room;
     const first = this.count ? Math.max(this.at(Math.max(top - OVERSCAN, 0)), this.from) : 0;
     const last = this.count ? this.at(top + room + OVERSCAN) : -1;
@@ -224,7 +234,6 @@ export class List {
       part.look = look;
       part.el.className = `u ${look}`;
     }
-    this.settle(held);
     return fresh;
   }
 

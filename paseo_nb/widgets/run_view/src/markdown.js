@@ -156,6 +156,8 @@ export class Growing {
     this.shown = WINDOW;
     this.start = 0; // where the later part of a very long text begins
     this.raw = "";
+    this.open = "";
+    this.tipped = /** @type {Element | null} */ (null);
   }
 
   /** @param {string} raw the whole text as it stands */
@@ -194,13 +196,24 @@ export class Growing {
     else this.open = "";
   }
 
+  /** Marks where the text goes on. */
+  tip() {
+    let node = this.el.lastElementChild;
+    while (node && /^(UL|OL|LI|BLOCKQUOTE)$/.test(node.tagName) && node.lastElementChild && (node.tagName !== "LI" || /^(UL|OL|P)$/.test(node.lastElementChild.tagName)))
+      node = node.lastElementChild;
+    if (node === this.tipped) return;
+    this.tipped?.classList.remove("tip");
+    node?.classList.toggle("tip", /^(P|LI)$/.test(node.tagName));
+    this.tipped = node;
+  }
+
   write() {
-    const rest = (this.open ?? "") + this.text.slice(this.closed);
+    const rest = this.open + this.text.slice(this.closed);
     for (const node of this.tail) /** @type {ChildNode} */ (node).remove();
     const at = lastBlock(rest);
-    if (at > (this.open ?? "").length) {
+    if (at > this.open.length) {
       add(this.el, render(rest.slice(0, at)));
-      this.closed += at - (this.open ?? "").length;
+      this.closed += at - this.open.length;
       this.open = "";
     }
     this.tail = render(rest.slice(at));

@@ -123,6 +123,7 @@ class Text {
     }
     const whole = this.scene.whole.get(this.i);
     this.growing.update(str(whole?.text ?? row.text));
+    this.growing.tip();
     const cut = num(row.cut);
     if (cut !== null && !whole && !this.more) this.el.after((this.more = cutLine(this.scene, this.i, cut)));
     if (whole && this.more) this.more = this.more.remove();

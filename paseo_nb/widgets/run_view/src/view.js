@@ -31,6 +31,7 @@ export class View {
     this.empty = h("p.f2.pad");
     this.scroller = h("div.rv-scroll", { role: "region", "aria-label": "Transcript", tabindex: 0 });
     this.newer = h("button.btn.rv-new", { type: "button", hidden: true, onclick: () => this.rows.toTail() });
+    this.middle = h("div.rv-body", null, this.empty, this.scroller, this.newer);
     this.summary = h("button.rv-fold", { type: "button", "aria-expanded": "false", onclick: () => this.fold(!this.folded) });
     this.asks = new Asks(store);
     this.follow = new FollowUp(store);
@@ -44,7 +45,7 @@ export class View {
         this.head.el,
         this.status,
         this.band,
-        h("div.rv-body", null, this.empty, this.scroller, this.newer),
+        this.middle,
         this.summary,
         this.asks.el,
         this.follow.el,
@@ -146,6 +147,7 @@ export class View {
     const nothing = this.length <= this.rows.from;
     this.empty.hidden = !nothing || this.folded || !!this.band.firstChild;
     this.scroller.hidden = nothing;
+    this.middle.classList.toggle("bare", nothing);
     say(this.empty, store.everSynced ? (store.busy ? "Waiting for the agent's first words" : "Nothing was said.") : "Reading the run…");
   }
 
