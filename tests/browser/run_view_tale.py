@@ -16,7 +16,7 @@ HEAD: dict[str, Any] = {
     "model": "opus-4.6", "models": [{"id": "opus-4.6", "name": "opus-4.6"}, {"id": "sonnet-4.6", "name": "sonnet-4.6"}],
     "permission_mode": "edit", "branch": "paseo/fix-offset", "base": "main", "turn": 1,
     "tokens": 136_000, "cost_usd": 0.32, "context": [32_000, 200_000], "diff": [1, 6, 1],
-    "queued": [], "can": CAN, "attach": "%paseo attach 01K3VQ8R", "trace": None,
+    "now_us": NOW, "queued": [], "can": CAN, "attach": "%paseo attach 01K3VQ8R", "trace": None,
 }  # fmt: skip
 PYTEST = """    def test_offset_without_colon():
 >       assert parse_offset("+0530") == timedelta(hours=5, minutes=30)

@@ -232,7 +232,7 @@ export class List {
       const look = this.owner.look(i);
       if (look === part.look) continue;
       part.look = look;
-      part.el.className = `u ${look}`;
+      part.el.className = look ? `u ${look}` : "u";
     }
     return fresh;
   }

@@ -24,7 +24,7 @@ export class View {
     this.seen = 0; // rows when the reader was last at the tail
     this.grew = false; // the last row grew since
     this.folded = false;
-    this.begun = false;
+    this.begun = this.busy = false;
     this.head = new Head(store, (text, bad) => this.tell(text, bad), () => this.fold(!this.folded), () => store.busy || !store.everSynced || this.follow.wanted);
     this.band = h("div.rv-band");
     this.status = h("div.rv-say", { role: "status", hidden: true });
@@ -132,6 +132,8 @@ export class View {
     this.drawn = 0;
     const { store } = this;
     if (store.busy && this.folded) this.fold(false);
+    if (this.busy !== store.busy) for (const i of this.rows.shown.keys()) this.rows.dirty(i); // what turns, counts or blinks
+    this.busy = store.busy;
     this.el.dataset.state = oneLine(store.head.shape, 20) || "starting";
     this.el.classList.toggle("frozen", store.frozen);
     // while this lives, the static output that stands for the run without a kernel is hidden (CSS)
