@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,12 +31,14 @@ MORE: dict[str, str] = {
     "md-ordered-start": "999999999. x\n\n0. y",
     "code-language": f"```__proto__\nx\n```\n\n```constructor\ny\n```\n\n```\"><script>{PWN}</script>\nz\n```",
     "code-html": f"```html\n<script>{PWN}</script>\n<img src=https://evil.example/h.png onerror={PWN}>\n```",
-    "sgr-long": "\x1b[" + "1;" * 5000 + "m x \x1b[38;5;9999999m y \x1b[38m z",
+    "zalgo": "a" + "\u0301" * 3000, "rtl": "\u05d0\u05d1 <script>\u202e", "lone": "\ud800 \udfff x",
+}  # fmt: skip
+LARGE: dict[str, str] = {
+    "redos": PAYLOADS["redos"] * 20, "md-nested": MORE["md-nested"] * 20, "sgr-long": "\x1b[" + "1;" * 5000 + "m x \x1b[38;5;9999999m y \x1b[38m z",
     "sgr-many": "\x1b[31mx\x1b[0m" * 9000,
     "cr-flood": "a\r" * 20_000 + "end",
     "huge-line": "A" * 150_000, "huge-words": "word " * 30_000, "many-lines": "x\n" * 40_000,
     "many-backticks": "`" * 5000 + "x" + "`" * 4999, "many-stars": "*a " * 8000, "many-brackets": "[a](b" * 8000,
-    "zalgo": "a" + "\u0301" * 3000, "rtl": "\u05d0\u05d1 <script>\u202e", "lone": "\ud800 \udfff x",
 }  # fmt: skip
 ALL = PAYLOADS | MORE
 GARBAGE: list[Any] = [None, True, -1, 1e308, [], {}, [[]], {"toString": "x"}, [None, {"__proto__": {"polluted": 1}}]]
@@ -61,7 +62,8 @@ def state_with(text: Any) -> dict[str, Any]:
         {"k": "text", "text": f"in the middle {text} of a line\n\n- {text}\n\n> {text}\n\n| {text} |\n|-|\n\n```{text}\n{text}"},
         {"k": "thought", "label": text, "text": text, "tokens": 3},
         {"k": "plan", "entries": [[text, text], ["completed", text], ["in_progress", text], text]},
-        *(tale.call(kind, "", "") | call for kind in kinds),
+        *(tale.call(kind, "", "") | call for kind in kinds[:2]),
+        *(tale.call(kind, "", "") | call | {"diffs": []} for kind in kinds[2:]),
         tale.call("execute", "", "", running=True, started_us=0) | call,
         tale.call("read", "", "", failed=True) | call | {"tone": "bad"},
         {"k": "answered", "spans": [["", text], ["code", text], [text, text], text]},
@@ -85,41 +87,43 @@ def state_with(text: Any) -> dict[str, Any]:
     return {"head": head, "rows": rows, "asks": asks}
 
 
-# Shows the state, reads every row by scrolling, unfolds and touches everything, streams text in.
+# Shows the state with all rows in the page, unfolds and touches everything, streams text in.
 _TOUCH = """async ([state, text]) => {
-  const wait = (ms) => new Promise(done => setTimeout(done, ms));
+  const wait = (ms) => new Promise(done => setTimeout(done, ms)), frame = () => new Promise(requestAnimationFrame);
   const base = Object.getOwnPropertyNames(Object.prototype).length;
-  const protocols = new Set(), tags = new Set(), handlers = [];
+  const protocols = new Set(), tags = new Set(), rows = new Set(), handlers = [];
+  anew();
   kernel.whole = {output: text, input: text, full: text, text, diffs: state.rows[5]?.diffs ?? [], cut: true};
   kernel.files = state.rows[5]?.diffs ?? [];
   kernel.answers.default = {ok: false, said: text};
+  document.head.append(Object.assign(document.createElement('style'), {textContent: '.pn .rv-scroll{max-height:none!important}'}));
   begin(state);
-  await wait(60);
+  await wait(20);
+  await frame(); await frame();
   const touch = () => {
     for (const e of document.querySelectorAll('#out *')) {
       tags.add(e.tagName.toLowerCase());
+      if (e.dataset.row) rows.add(e.dataset.row);
       if (e.tagName === 'A') protocols.add(e.protocol);
       for (const a of e.attributes) if (/^on|^srcdoc|^src$|^formaction/i.test(a.name)) handlers.push(a.name);
       for (const kind of ['mouseover', 'focus', 'pointerdown', 'load', 'error']) e.dispatchEvent(new Event(kind, {bubbles: true}));
       if (e.tagName === 'DETAILS') e.open = true;
-      if (e.tagName === 'BUTTON' && !e.disabled) e.click();
+      if (e.tagName === 'BUTTON' && !e.disabled && e.checkVisibility()) e.click();
     }
   };
-  const s = document.querySelector('.rv-scroll');
-  for (let top = 0, turn = 0; turn < 12; turn++) {
-    s.scrollTop = top;
-    await wait(20);
-    touch();
-    await wait(20);
-    top += Math.max(s.scrollHeight / 12, 400);
-  }
+  touch();
+  await wait(20);
+  await frame();
+  touch();
   kernel.ops([['t', 1, text], ['o', 5, text], ['m', 6, {result: text, output: text}], ['h', {word: text, title: text}]]);
   kernel.ops([['a', [], {q0: text, q1: text}]]);
+  await frame(); await frame();
+  touch();
   kernel.ops([['h', {state: 'error', shape: 'failed'}]]);
-  await wait(60);
+  await frame(); await frame();
   touch();
   const polluted = Object.getOwnPropertyNames(Object.prototype).length !== base || ({}).polluted !== undefined;
-  return {protocols: [...protocols], tags: [...tags], handlers, polluted, pwned: window.__pwned !== undefined, url: location.href, shown: document.querySelectorAll('.pn-run .u').length};
+  return {protocols: [...protocols], tags: [...tags], handlers, polluted, pwned: window.__pwned !== undefined, url: location.href, rows: rows.size};
 }"""
 TAGS = set(
     "div article header section footer span b i s p ul ol li blockquote hr table thead tbody tr th td pre code em strong a br"
@@ -141,7 +145,7 @@ def judge(page: Page, seen: Seen, told: dict[str, Any], name: str) -> None:
     assert told["handlers"] == [], name
     assert set(told["tags"]) <= TAGS, (name, set(told["tags"]) - TAGS)
     assert told["url"] == "http://host.test/", name
-    assert told["shown"] > 0, name
+    assert told["rows"] > 20, (name, told["rows"])  # nearly all of them, of every kind
 
 
 def test_the_canary_sings(chromium: Browser) -> None:
@@ -154,21 +158,21 @@ def test_the_canary_sings(chromium: Browser) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_no_script_runs_and_nothing_is_requested(chromium: Browser, name: str) -> None:
-    page, seen = host_page(chromium)
-    text = ALL[name]
-    sendable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    told = page.evaluate(_TOUCH, [json.loads(json.dumps(state_with(sendable))), sendable])
-    judge(page, seen, told, name)
+@pytest.mark.parametrize("share", range(8))
+def test_no_script_runs_and_nothing_is_requested(chromium: Browser, share: int) -> None:
+    page, seen = host_page(chromium, height=8000)
+    for name in list(ALL)[share::8]:
+        text = ALL[name].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        told = page.evaluate(_TOUCH, [state_with(text), text])
+        judge(page, seen, told, name)
     page.context.close()
 
 
-@pytest.mark.parametrize("value", GARBAGE, ids=repr)
-def test_values_of_a_wrong_type_break_nothing(chromium: Browser, value: Any) -> None:
-    page, seen = host_page(chromium)
-    told = page.evaluate(_TOUCH, [state_with(value), "x"])
-    judge(page, seen, told, repr(value))
+def test_values_of_a_wrong_type_break_nothing(chromium: Browser) -> None:
+    page, seen = host_page(chromium, height=8000)
+    for value in GARBAGE:
+        told = page.evaluate(_TOUCH, [state_with(value), "x"])
+        judge(page, seen, told, repr(value))
     page.context.close()
 
 
@@ -178,7 +182,8 @@ def test_keys_that_would_pollute_are_passed_over(chromium: Browser) -> None:
         """() => {
           begin({head: JSON.parse('{"title":"t","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'),
                  rows: [JSON.parse('{"k":"call","__proto__":{"polluted":1}}'), {k: 'text', text: 'a'}]});
-          kernel.ops([['h', JSON.parse('{"__proto__":{"polluted":1}}')], ['m', 0, JSON.parse('{"__proto__":{"polluted":1},"word":"Use"}')],
+          const raw = (ops) => kernel.say({k: 'delta', epoch: 'e1', n: ++kernel.n, ops});
+          raw([['h', JSON.parse('{"__proto__":{"polluted":1}}')], ['m', 0, JSON.parse('{"__proto__":{"polluted":1},"word":"Use"}')],
                       ['r', '__proto__', {}], ['t', 'constructor', 'x'], ['o', '__proto__', 'x'], ['?', 1], null, 7]);
         }"""
     )
@@ -199,20 +204,23 @@ def test_a_terminal_escape_cannot_leave_its_row_and_hidden_text_is_seen(chromium
     page.context.close()
 
 
-def test_hostile_text_does_not_hold_the_page_up(chromium: Browser) -> None:
-    """The largest and the most tangled of them are shown in seconds, not minutes."""
-    for name in ("redos", "many-stars", "many-brackets", "many-backticks", "md-nested", "huge-line", "many-lines", "sgr-many"):
-        page, seen = host_page(chromium)
+def test_large_and_tangled_text_does_not_hold_the_page_up(chromium: Browser) -> None:
+    """Shown in seconds, not minutes, on a slow machine."""
+    page, seen = host_page(chromium)
+    for name, text in LARGE.items():
         took = page.evaluate(
             """async (text) => {
-              const start = performance.now();
-              begin({head: {state: 'running'}, rows: [{k: 'text', text}, {k: 'call', kind: 'execute', open: true, output: text, diffs: [{path: 'a.py', lines: text.split('\\n').map(l => '+' + l)}]}]});
+              anew();
+              const start = performance.now(), diffs = [{path: 'a.py', lines: text.split('\\n').map(l => '+' + l)}];
+              const asks = [{id: 'a', question: text, subject: text, editable: true, options: [], diffs}];
+              begin({head: {state: 'running', title: text}, asks, rows: [{k: 'prompt', text}, {k: 'text', text}, {k: 'call', kind: 'execute', open: true, output: text, diffs}]});
               await new Promise(done => setTimeout(done, 50));
               await new Promise(requestAnimationFrame);
               return performance.now() - start;
             }""",
-            ALL[name],
+            text,
         )
-        assert took < 10_000, name
+        assert took < 10_000, (name, took)
         assert seen == [], name
-        page.context.close()
+        assert page.locator(".u").count() > 0
+    page.context.close()

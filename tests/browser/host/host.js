@@ -64,6 +64,11 @@ class Kernel {
 }
 
 window.kernel = new Kernel();
+window.anew = () => {
+  for (const close of window.closing?.splice(0) ?? []) close();
+  window.kernel = new Kernel();
+  window.model = null;
+};
 window.begin = ({ head = {}, asks = [], rows = [] }, width = null) => {
   const now = Date.now() * 1000;
   Object.assign(kernel, { head: { now_us: now, ...head }, asks, rows });
