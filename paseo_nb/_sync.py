@@ -521,9 +521,7 @@ def logs(run: str, *, tail: int | None = None) -> str:
     return _portal.call(verbs.logs, run, tail=tail)
 
 
-def wait(
-    *runs: str, timeout: float | None = None, on_permission: OnPermission = "wait"
-) -> list[Run]:
+def wait(*runs: str, timeout: float | None = None, on_permission: OnPermission = "wait") -> RunList:
     """Wait until the turns of runs are done; raises if one did not end well.
 
     runs: their ids, or beginnings of them

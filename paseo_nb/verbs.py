@@ -28,11 +28,12 @@ from .applying import Applied
 from .attaching import Attachments
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
 from .handle import AsyncRun, launch
-from .hints import command
+from .hints import command, ipython
 from .host.local import LocalHost
 from .model import BUSY_STATES, When, new_run_id
 from .preparing import Cell, Wish, find_run
 from .runview import RunDiff, RunView
+from .store.columns import NOTE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -406,7 +407,7 @@ async def wait(
     *runs: str,
     timeout: float | None = None,
     on_permission: OnPermission = "wait",
-) -> list[AsyncRun]:
+) -> RunList:
     """Wait until the turns of runs are done; raises if one did not end well.
 
     runs: their ids, or beginnings of them
@@ -429,7 +430,7 @@ async def wait(
             group.start_soon(one, handle)
     if problems:
         raise problems[0]
-    return handles
+    return RunList(handles)
 
 
 @verb
@@ -673,7 +674,9 @@ async def providers(*names: str, ask: bool = False) -> pd.DataFrame:
     project = config.project_root()
     found = await anyio.to_thread.run_sync(lambda: look(project, names, ask=ask))
     rows = [msgspec.structs.astuple(facts) for _, facts in found]
-    return pd.DataFrame(rows, columns=list(AgentFacts.__struct_fields__), dtype=object)
+    made = pd.DataFrame(rows, columns=list(AgentFacts.__struct_fields__), dtype=object)
+    made.attrs[NOTE] = "providers"
+    return made
 
 
 @verb
@@ -797,6 +800,7 @@ def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     made = pd.DataFrame(rows, columns=list(columns), dtype=object)
     kinds = {"started": "datetime64[us, UTC]", "finished": "datetime64[us, UTC]", "turns": "Int64"}
     told = {name: kinds[name] for name in columns if name in kinds}
+    made.attrs[NOTE] = "sessions"
     return cast(Any, made).astype(told)
 
 
@@ -870,3 +874,9 @@ async def sql(query: str) -> pd.DataFrame:
     from .store import frames
 
     return await anyio.to_thread.run_sync(frames.sql, current_host().home, query)
+
+
+if (shell := ipython()) is not None:
+    from .widgets import frame_view
+
+    frame_view.register(shell)

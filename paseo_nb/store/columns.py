@@ -234,7 +234,10 @@ SHOWN = {
     "permissions": "run_id permission_id title outcome answered_by rule asked_at wait_ms",
     "model_calls": "run_id turn model input_tokens output_tokens cache_read_tokens error",
 }
-"""What a terminal shows of a frame where nobody named columns, the most telling first."""
+"""What is shown of a frame where nobody named columns, the most telling first."""
+
+NOTE = "paseo"
+"""The key of a DataFrame's `attrs` that says which frame it is."""
 
 TIME_OF = {
     "runs": "created_at",

@@ -18,7 +18,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from ..history import History
 from .arrow import pa
-from .columns import FRAMES, TIME_OF, TOOL_TRACES
+from .columns import FRAMES, NOTE, TIME_OF, TOOL_TRACES
 from .filters import Moment, Runs, chosen, moment, row_limit, run_ids
 from .query import Params, query
 from .rows import SCHEMAS, TRANSCRIPT_SCHEMA, item_row, table, tool_row
@@ -115,7 +115,7 @@ def sql(home: Path, text: str, params: Params | None = None) -> pd.DataFrame:
 
     `?` or `$name` stand for `params`. Raises UsageProblem for SQL that is wrong or would write.
     """
-    return to_frame(query(home, text, params))
+    return to_frame(query(home, text, params), "sql")
 
 
 # ------------------------------------------------------------ one run's story
@@ -123,7 +123,9 @@ def sql(home: Path, text: str, params: Params | None = None) -> pd.DataFrame:
 
 def transcript(history: History) -> pd.DataFrame:
     """One row per message, thought, plan, tool call, permission and note of a run, in order."""
-    return to_frame(table(TRANSCRIPT_SCHEMA, [item_row(item) for item in history.items]))
+    return to_frame(
+        table(TRANSCRIPT_SCHEMA, [item_row(item) for item in history.items]), "transcript"
+    )
 
 
 def tool_calls(history: History) -> pd.DataFrame:
@@ -133,7 +135,7 @@ def tool_calls(history: History) -> pd.DataFrame:
         spent = None if call.finished_us is None else (call.finished_us - call.started_us) / 1000
         rows.append(tool_row("", call, None if call.outcome == "interrupted" else spent))
     columns = [column.name for column in TOOL_TRACES if column.name != "run_id"]
-    return to_frame(table(SCHEMAS["tool_traces"], rows).select(columns))
+    return to_frame(table(SCHEMAS["tool_traces"], rows).select(columns), "tool_traces")
 
 
 # ------------------------------------------------------------ how
@@ -181,18 +183,23 @@ def _frame(
             " loading them, limit= and columns= load fewer",
             stacklevel=3,
         )
-    return to_frame(found)
+    return to_frame(found, name)
 
 
-def to_frame(found: Any) -> pd.DataFrame:
-    """An Arrow table as a DataFrame with the types told above. Sums of counts, which DuckDB makes
-    wider than 64 bits, come back as counts where they fit, else as floats."""
+def to_frame(found: Any, name: str) -> pd.DataFrame:
+    """An Arrow table as a DataFrame with the types told above, its name noted for display.
+
+    Sums of counts, which DuckDB makes wider than 64 bits, come back as counts where they fit, else
+    as floats.
+    """
     for at, field in enumerate(found.schema):
         if isinstance(field.type, pa.BaseExtensionType):
             found = found.set_column(at, field.name, found.column(at).cast(pa.string()))
         elif pa.types.is_decimal(field.type):
             found = found.set_column(at, field.name, _narrow(found.column(at), field.type.scale))
-    return found.to_pandas(types_mapper=_PANDAS.get, date_as_object=False)
+    frame = found.to_pandas(types_mapper=_PANDAS.get, date_as_object=False)
+    frame.attrs[NOTE] = name
+    return frame
 
 
 def _narrow(column: Any, scale: int) -> Any:

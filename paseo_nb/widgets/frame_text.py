@@ -27,7 +27,9 @@ def frame_text(frame: Any, width: int | None) -> str:
         number or bool(pd.api.types.is_datetime64_any_dtype(part.dtype))
         for number, part in zip(numbers, parts, strict=True)
     ]
-    columns = [[name, *map(_cell, part.tolist())] for name, part in zip(names, parts, strict=True)]
+    columns = [
+        [name, *map(cell_text, part.tolist())] for name, part in zip(names, parts, strict=True)
+    ]
     left_out: list[str] = []
     if width is not None:
         for at, name in enumerate(names):
@@ -43,13 +45,14 @@ def frame_text(frame: Any, width: int | None) -> str:
     return table if len(frame) else f"{table}\n(no rows)"
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A value on one line; what was not reported is empty."""
     import pandas
 
     if isinstance(value, (list, dict, tuple)):
         return one_line(str(cast(object, value)), LONGEST)
-    if value is None or cast(Any, pandas).isna(value):
+    missing = value is None or cast(Any, pandas).isna(value)
+    if missing is True:  # of an array it is an array
         return ""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
+from paseo_nb.widgets import frame_view
 from paseo_nb.widgets.render import RunRow, bundle, diff_html, metadata, runs_table
 
 from . import tales
@@ -34,7 +36,21 @@ def bundles_of(text: str) -> list[dict[str, str]]:
     out.append(bundle(tale.history, spec, state=text, diff=diff, now_us=tale.us, live=True))
     row = RunRow(text, text, text, text, tales.T0, 1, 0.1, text, text)
     out.append(runs_table([row, row], now_us=tales.T0))
+    out.append(frame_bundle(text))
     return out
+
+
+def frame_bundle(text: str) -> dict[str, str]:
+    """A frame with the text in every kind of cell, and as the name of a column."""
+    names = pd.Index(["run_id", "state", "title", "input", "label", text], dtype=object)
+    rows = [[text] * 6, [None] * 6, [[text], {text: text}, text, 1, 2.5, text]]
+    frame = pd.DataFrame(rows, columns=names, dtype=object)
+    frame.attrs["paseo"] = "sql"
+    return {
+        "text/html": frame_view.as_html(frame),
+        "text/markdown": frame_view.as_markdown(frame),
+        "text/plain": frame_view.as_plain(frame, 120),
+    }
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
