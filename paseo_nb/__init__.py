@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Unreachable,
         UsageProblem,
     )
+    from .figures import plot_cost, plot_time, plot_tokens
     from .model import Allow, Deny, Permission
     from .nesting import allow_nested_loop
 
@@ -94,6 +95,7 @@ _WHERE = {
         ".errors",
     ),
     **dict.fromkeys(("Allow", "Deny", "Permission"), ".model"),
+    **dict.fromkeys(("plot_cost", "plot_time", "plot_tokens"), ".figures"),
     "register_provider": ".drivers.registry",
     "allow_nested_loop": ".nesting",
 }  # fmt: skip
@@ -137,6 +139,9 @@ __all__ = [
     "ls",
     "model_calls",
     "permissions",
+    "plot_cost",
+    "plot_time",
+    "plot_tokens",
     "providers",
     "register_provider",
     "resume",
