@@ -129,8 +129,10 @@ def _kernel() -> Iterable[Check]:
     if int(version.split(".")[0]) >= 7:
         yield Check("ipykernel", True, f"{version}: Stop and `await` work in cells")
     else:
-        fix = "upgrade ipykernel, or call paseo.allow_nested_loop() where you cannot (Colab)"
-        yield Check("ipykernel", None, f"{version}: older than 7", fix)
+        fix = "upgrade ipykernel where you can; code of yours that calls asyncio.run in a cell"
+        fix += " takes paseo.allow_nested_loop()"
+        said = f"{version}: cells work; a widget's buttons are heard after the cell that runs"
+        yield Check("ipykernel", None, said, fix)
 
 
 def _git() -> Iterable[Check]:

@@ -1,5 +1,5 @@
-"""Runs the static checks, the two halves of the suite and the store's tests on the older DuckDB
-and the main job without a network, and prints one closing line for all.
+"""Runs the static checks, the two halves of the suite and the store's tests on the older DuckDB,
+the notebook's on the older ipykernel, and the main job without a network, and prints one closing line for all.
 
 What kills processes, fills disks or starts a hundred runs goes alone; the rest goes two at a time.
 A part that collected nothing is a failure: a marker that matches no test hides one.
@@ -21,18 +21,21 @@ CHECKS = (
     ["ruff", "check", "."],
     ["pyright", "--pythonpath", sys.executable],
 )
+IN_KERNELS = ("nesting", "magics", "answers", "notebook_things", "frame_view", "figures")
 PARTS = {
     "together": ["-n", "2", "-m", f"not ({ALONE})"],
     "alone": ["-m", ALONE],
     "older DuckDB": ["-n", "2", "tests/store"],
+    "older ipykernel": ["-n", "2", *(f"tests/surface/test_{name}.py" for name in IN_KERNELS)],
     "loopback only": ["tests/surface", "-k", "main_job or streams_and_says or nbclient"],
 }
-OLDER = "1.5"  # tests/run.sh has installed it there
+OLDER = {"duckdb": "1.5", "ipykernel": "6.29"}  # tests/run.sh has installed them there
 ENVIRONMENTS = {
-    "older DuckDB": {
-        "PYTHONPATH": str(Path(__file__).parents[1] / ".venv" / f"duckdb-{OLDER}"),
-        "WANTED_DUCKDB": OLDER,
-    },
+    name: {
+        "PYTHONPATH": str(Path(__file__).parents[1] / ".venv" / f"{package}-{OLDER[package]}"),
+        f"WANTED_{package.upper()}": OLDER[package],
+    }
+    for name, package in (("older DuckDB", "duckdb"), ("older ipykernel", "ipykernel"))
 }
 
 

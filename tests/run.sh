@@ -14,12 +14,12 @@ shift
 
 "$py" tests/agents/install.py || exit 1
 "$py" -m pip install --quiet --disable-pip-version-check --group "$root/pyproject.toml:vendor" || exit 1
-duckdb=1.5 # the older of the two that we support, beside the one in .venv
-if [ ! -e "$root/.venv/duckdb-$duckdb/stamp" ]; then
+for older in duckdb-1.5 ipykernel-6.29; do # the oldest that we support, beside those in .venv
+    [ -e "$root/.venv/$older/stamp" ] && continue
     "$py" -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-        --target "$root/.venv/duckdb-$duckdb" "duckdb==$duckdb.*" || exit 1
-    touch "$root/.venv/duckdb-$duckdb/stamp"
-fi
+        --target "$root/.venv/$older" "${older%-*}==${older##*-}.*" || exit 1
+    touch "$root/.venv/$older/stamp"
+done
 if ! command -v chromium >/dev/null 2>&1; then
     echo "Installing Chromium ..." >&2
     apt-get update -qq >/dev/null && apt-get install -y -qq chromium >/dev/null || {

@@ -1,11 +1,13 @@
-"""`allow_nested_loop`: refused on ipykernel 7, at work in a plain loop, never there by itself."""
+"""`allow_nested_loop`: at work in a plain loop and on ipykernel 6, refused on 7, never by itself."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import ipykernel
 from kernels import Kernel
 
 PLAIN = """\
@@ -54,17 +56,37 @@ def test_it_works_in_a_plain_loop(repo: Path) -> None:
     assert lines[1:] == ["nested", "again", "idle True", "idle", "idle"]
 
 
-def test_ipykernel_7_is_refused_with_the_reason_and_left_as_it_was(repo: Path) -> None:
+IN_A_KERNEL = """\
+import asyncio
+import paseo_nb as paseo
+from paseo_nb import aio
+paseo.allow_nested_loop()
+print(asyncio.run(asyncio.sleep(0.01, "nested")))
+print(asyncio.run(aio.run("demo/echo", "from within")).state)
+print((await aio.run("demo/echo", "awaited")).state)
+print(paseo.run("demo/echo", "sync").state)
+"""
+
+
+def test_it_works_in_a_kernel_on_ipykernel_6_and_is_refused_with_the_reason_on_7(
+    repo: Path,
+) -> None:
+    """CI runs this twice: with the newest ipykernel, and with the oldest that we support."""
+    assert ipykernel.__version__.startswith(os.environ.get("WANTED_IPYKERNEL", "7."))
     kernel = Kernel(repo)
     try:
         kernel.run("%load_ext paseo_nb")
-        error = kernel.run("import paseo_nb as paseo\npaseo.allow_nested_loop()").error
-        assert error is not None
-        assert error[0] == "UsageProblem"
-        assert "refused on ipykernel 7" in error[1]
-        assert "`await`" in error[1]
-        code = "import asyncio, sys\nprint('nest_asyncio' in sys.modules)\nawait asyncio.sleep(0)"
-        assert kernel.run(code).streams.strip() == "False"
+        done = kernel.run(IN_A_KERNEL)
+        if ipykernel.version_info[0] < 7:
+            assert done.error is None
+            assert done.streams.split() == ["nested", "idle", "idle", "idle"]
+        else:
+            assert done.error is not None
+            assert done.error[0] == "UsageProblem"
+            assert "refused on ipykernel 7" in done.error[1]
+            assert "`await`" in done.error[1]
+            code = "import sys\nprint('nest_asyncio' in sys.modules)\nawait asyncio.sleep(0)"
+            assert kernel.run(code).streams.strip() == "False"
         assert kernel.run("%%paseo demo/echo\nstill here").error is None
     finally:
         kernel.close()
