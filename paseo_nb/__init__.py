@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         archive,
         attach,
         cancel,
+        dashboard,
         deny,
         diff,
         doctor,
@@ -78,11 +79,11 @@ if TYPE_CHECKING:
 _WHERE = {
     **dict.fromkeys(
         (
-            "Run", "RunList", "allow", "apply", "archive", "attach", "cancel", "deny", "diff",
-            "doctor", "events", "import_session", "import_sessions", "inspect", "install", "logs",
-            "ls", "model_calls", "permissions", "providers", "resume", "run", "runs", "send",
-            "sessions", "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive",
-            "undo", "wait",
+            "Run", "RunList", "allow", "apply", "archive", "attach", "cancel", "dashboard",
+            "deny", "diff", "doctor", "events", "import_session", "import_sessions", "inspect",
+            "install", "logs", "ls", "model_calls", "permissions", "providers", "resume", "run",
+            "runs", "send", "sessions", "sql", "start", "stop", "tool_traces", "trust", "turns",
+            "unarchive", "undo", "wait",
         ),
         "._sync",
     ),
@@ -126,6 +127,7 @@ __all__ = [
     "archive",
     "attach",
     "cancel",
+    "dashboard",
     "db_path",
     "deny",
     "diff",

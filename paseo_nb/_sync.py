@@ -27,6 +27,7 @@ __all__ = [
     "archive",
     "attach",
     "cancel",
+    "dashboard",
     "deny",
     "diff",
     "doctor",
@@ -666,6 +667,15 @@ def ls(*, all: bool = False, limit: int = 50) -> RunList:
     limit: how many at most
     """
     return _plain(_portal.call(verbs.ls, all=all, limit=limit))
+
+
+def dashboard() -> Any:
+    """All runs of the project by state: what waits for you, is at work, is to review, its cost.
+
+    In a notebook live: questions are answered, runs stopped, resumed, opened and dismissed in it.
+    For review is what is done in a worktree of its own and not in the project's folder yet.
+    """
+    return _portal.call(verbs.dashboard)
 
 
 def doctor(*providers: str, ask: bool = False) -> Any:

@@ -615,6 +615,19 @@ async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
 
 
 @verb
+async def dashboard() -> Any:
+    """All runs of the project by state: what waits for you, is at work, is to review, its cost.
+
+    In a notebook live: questions are answered, runs stopped, resumed, opened and dismissed in it.
+    For review is what is done in a worktree of its own and not in the project's folder yet.
+    """
+    from .widgets.dashboard.board import board_of_project
+    from .widgets.dashboard.widget import Shown
+
+    return Shown(board_of_project())
+
+
+@verb
 async def doctor(*providers: str, ask: bool = False) -> Any:
     """Look at this machine: Python, git, locks, file system, agents; what to do about each.
 

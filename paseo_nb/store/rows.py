@@ -80,7 +80,7 @@ def run_row(spec: RunSpec, fold: Fold, state: str) -> Row:
         spec.workflow_run_id,
         spec.match_id,
         spec.label,
-        fold.title or spec.title,
+        spec.title or fold.title,
         json_text(spec.labels),
         fold.session_id,
         spec.session_name,

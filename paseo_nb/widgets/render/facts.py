@@ -12,10 +12,10 @@ from .units import duration, money, plural, tokens
 
 
 def title_of(history: History, spec: RunSpec) -> str:
-    """What the agent or the user called the run, else its first prompt's first line."""
+    """What the user or the agent called the run, else its first prompt's first line."""
     prompt = history.turns[0].prompt if history.turns else blocks_text(spec.prompt)
     first = prompt.strip().split("\n", 1)[0]
-    title = history.title or spec.title or first[:600].replace("`", "")
+    title = spec.title or history.title or first[:600].replace("`", "")
     return one_line(title, 70) or "Untitled run"
 
 
