@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ import msgspec
 
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
-from ..model import TURN_STATES, Problem, RunSpec
+from ..model import TURN_STATES, Problem
 from .link import EarlyExit
+from .not_started import cannot_launch, early_exit, unmet
 from .recovery import Past, was_cut_off
 
 if TYPE_CHECKING:
@@ -371,39 +371,3 @@ def retrieved(task: asyncio.Future[Any]) -> None:
     """Look at a task's error, so that one that nobody waits for any more is no alarm."""
     if not task.cancelled():
         task.exception()
-
-
-def unmet(spec: RunSpec, problem: Problem) -> Problem:
-    """The problem of an agent that may have told no version: with the one that is tested."""
-    if spec.tested is None or problem.code not in ("start_timeout", "agent_exit"):
-        return problem
-    name = spec.at_heart
-    said = f"{name} {spec.tested} is the version that is tested: paseo-nb install {name}"
-    hint = f"{problem.hint} {said}" if problem.hint else said
-    return Problem(problem.code, problem.message, hint)
-
-
-def early_exit(command: list[str], error: Any) -> Problem:
-    """The agent ended before it was ready."""
-    said = f": {error.stderr[-1500:]}" if error.stderr else ""
-    return Problem(
-        "agent_exit",
-        f"the agent ended with exit code {error.code} before it was ready{said}",
-        f"Run it by hand to see why: {' '.join(command)}",
-    )
-
-
-def cannot_launch(spec: RunSpec, error: OSError) -> Problem:
-    """The agent's program could not be started."""
-    command = spec.command
-    if not os.path.isdir(spec.cwd):
-        return Problem(
-            "folder_gone",
-            f"the folder that the run works in is gone: {spec.cwd}",
-            "Bring it back (`git worktree add` for a worktree), or start a new run.",
-        )
-    return Problem(
-        "not_installed" if isinstance(error, FileNotFoundError) else "launch",
-        f"cannot start {command[0]!r}: {error.strerror or error}",
-        "Install the agent or correct its command; the verb `doctor` shows what is found.",
-    )

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Route, sync_playwright
-
 from browser.lab import FLAGS, chromium
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 WIDGET = Path(__file__).parents[2] / "paseo_nb" / "widgets" / "run_view"
 HOST = Path(__file__).parent / "host"

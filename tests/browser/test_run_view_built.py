@@ -20,7 +20,9 @@ def run(folder: Path, *command: str) -> None:
     """A command in a copy of the sources, in the developer's own home (npm's cache and registry)."""
     env = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert done.returncode == 0, (
+        f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    )
 
 
 def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
@@ -43,7 +45,15 @@ def test_no_source_is_long_and_none_writes_html() -> None:
         text = path.read_text()
         assert text.count("\n") <= 400, path.name
         code = text.replace("nothing in this folder uses innerHTML", "")
-        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"):
+        for word in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "DOMParser",
+        ):
             assert word not in code, f"{path.name} uses {word}"
 
 

@@ -41,19 +41,48 @@ LARGE: dict[str, str] = {
     "many-backticks": "`" * 5000 + "x" + "`" * 4999, "many-stars": "*a " * 8000, "many-brackets": "[a](b" * 8000,
 }  # fmt: skip
 ALL = PAYLOADS | MORE
-GARBAGE: list[Any] = [None, True, -1, 1e308, [], {}, [[]], {"toString": "x"}, [None, {"__proto__": {"polluted": 1}}]]
+GARBAGE: list[Any] = [
+    None,
+    True,
+    -1,
+    1e308,
+    [],
+    {},
+    [[]],
+    {"toString": "x"},
+    [None, {"__proto__": {"polluted": 1}}],
+]
 
 
 def state_with(text: Any) -> dict[str, Any]:
     """A run with the value in every field of every row, question and head."""
-    option = [{"id": text, "kind": kind, "name": text} for kind in ("allow_once", "allow_always", "reject_once", "reject_always", text)]
+    option = [
+        {"id": text, "kind": kind, "name": text}
+        for kind in ("allow_once", "allow_always", "reject_once", "reject_always", text)
+    ]
     diff = {"path": text, "lines": [text, f"+{text}", f"-{text}", f" {text}", f"@@ -1 +1 @@ {text}", f"+{text}"],
             "added": 1, "removed": 1, "note": text}  # fmt: skip
     if isinstance(text, str):
-        diffs = [diff, diff | {"path": f"{text}.py"}, diff | {"lines": patch_with(text).split("\n"), "path": "x.html"}]
+        diffs = [
+            diff,
+            diff | {"path": f"{text}.py"},
+            diff | {"lines": patch_with(text).split("\n"), "path": "x.html"},
+        ]
     else:
         diffs = [diff, text]
-    kinds = ["execute", "read", "edit", "delete", "move", "search", "fetch", "think", "switch_mode", "other", text]
+    kinds = [
+        "execute",
+        "read",
+        "edit",
+        "delete",
+        "move",
+        "search",
+        "fetch",
+        "think",
+        "switch_mode",
+        "other",
+        text,
+    ]
     call: dict[str, Any] = {"word": text, "target": text, "full": text, "result": text, "tone": text, "open": True, "input": text,
                             "output": text, "output_lines": 3, "keep": "end", "diffs": diffs, "group": text}  # fmt: skip
     rows: list[Any] = [
@@ -151,7 +180,10 @@ def judge(page: Page, seen: Seen, told: dict[str, Any], name: str) -> None:
 def test_the_canary_sings(chromium: Browser) -> None:
     """The same page with a payload as it is: the script runs and the request is seen."""
     page, seen = host_page(chromium)
-    page.evaluate("html => { document.querySelector('#out').innerHTML = html }", PAYLOADS["img-onerror"] + '<img src="https://evil.example/p.png">')
+    page.evaluate(
+        "html => { document.querySelector('#out').innerHTML = html }",
+        PAYLOADS["img-onerror"] + '<img src="https://evil.example/p.png">',
+    )
     page.wait_for_timeout(300)
     assert page.evaluate("() => window.__pwned === 1")
     assert any("evil.example" in one for one in seen)
@@ -196,7 +228,10 @@ def test_keys_that_would_pollute_are_passed_over(chromium: Browser) -> None:
 def test_a_terminal_escape_cannot_leave_its_row_and_hidden_text_is_seen(chromium: Browser) -> None:
     page, seen = host_page(chromium)
     text = "a\x1b]8;;javascript:x\x1b\\b\x1b[2J\u202ec\u200bd"
-    page.evaluate("text => begin({head: {title: text}, rows: [{k: 'text', text}, {k: 'call', kind: 'execute', word: 'Run', target: text, open: true, output: text}]})", text)
+    page.evaluate(
+        "text => begin({head: {title: text}, rows: [{k: 'text', text}, {k: 'call', kind: 'execute', word: 'Run', target: text, open: true, output: text}]})",
+        text,
+    )
     page.wait_for_timeout(200)
     for selector in (".rv-title", ".md", ".tgt", ".term"):
         assert page.locator(selector).first.text_content() == "ab[U+202E]cd"

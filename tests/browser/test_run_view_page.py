@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-
 from browser import run_view_tale as tale
 from browser.run_view_page import Seen, begin, browser, host_page, ops, sent
+from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -58,14 +57,27 @@ def long_run(rows: int) -> list[dict[str, Any]]:
     for number in range(rows):
         kind = rng.random()
         if kind < 0.35:
-            paragraphs = (" ".join(rng.choices(words, k=rng.randint(5, 80))) for _ in range(rng.randint(1, 4)))
+            paragraphs = (
+                " ".join(rng.choices(words, k=rng.randint(5, 80))) for _ in range(rng.randint(1, 4))
+            )
             out.append({"k": "text", "text": f"Row {number}. " + "\n\n".join(paragraphs)})
         elif kind < 0.4:
             out.append({"k": ""})
         elif kind < 0.5:
-            out.append(tale.call("edit", "Edit", f"src/f{number}.py", result="+6 −1", open=True, diffs=[tale.DIFF]))
+            out.append(
+                tale.call(
+                    "edit",
+                    "Edit",
+                    f"src/f{number}.py",
+                    result="+6 −1",
+                    open=True,
+                    diffs=[tale.DIFF],
+                )
+            )
         else:
-            out.append(tale.call("read", "Read", f"src/g{number}.py", result="40 lines", output="x\n" * 40))
+            out.append(
+                tale.call("read", "Read", f"src/g{number}.py", result="40 lines", output="x\n" * 40)
+            )
     return out
 
 
@@ -101,7 +113,10 @@ def test_rows_of_every_kind(show: Open) -> None:
     expect(page.locator(".term .b").first).to_have_text("1 failed, 13 passed in 0.42s")
     expect(page.locator(".more").first).to_contain_text("Last 6 of 31 lines")
     expect(page.locator(".plan")).to_contain_text("3 of 4")
-    assert page.locator(".plan li").nth(3).text_content() == "In progressNote the change in the changelog"
+    assert (
+        page.locator(".plan li").nth(3).text_content()
+        == "In progressNote the change in the changelog"
+    )
     scroller(page).evaluate("e => e.scrollTop = 1e9")
     lines = page.locator(".diff .lines > div").evaluate_all(
         "all => all.map(e => [e.className, ...[...e.children].map(c => c.firstChild?.textContent ?? '')])"
@@ -138,7 +153,13 @@ def test_text_streams_and_only_the_open_block_is_made_again(show: Open) -> None:
     expect(page.locator(".md li.tip")).to_have_text("b")
     assert page.evaluate("() => document.querySelector('.md').firstElementChild.mark") == 1
     text = "One.\n\nTwo is bold.\n\n```python\ndef f(): pass\n```\n\n- a\n- b"
-    fresh = show({"head": tale.HEAD, "rows": [{"k": "text", "text": text.replace("bold", "**bold**")}], "asks": []})
+    fresh = show(
+        {
+            "head": tale.HEAD,
+            "rows": [{"k": "text", "text": text.replace("bold", "**bold**")}],
+            "asks": [],
+        }
+    )
     inner = "() => document.querySelector('.md').innerHTML"
     assert page.evaluate(inner) == fresh.evaluate(inner)
 
@@ -175,7 +196,16 @@ def _json_of(text: str) -> str:
 
 
 def test_a_running_command_shows_its_last_lines_and_counts(show: Open) -> None:
-    row = tale.call("execute", "Run", "make", running=True, open=True, took_s=None, output="line 0\n", output_lines=None)
+    row = tale.call(
+        "execute",
+        "Run",
+        "make",
+        running=True,
+        open=True,
+        took_s=None,
+        output="line 0\n",
+        output_lines=None,
+    )
     page = show({"head": tale.HEAD, "rows": [row], "asks": []})
     for number in range(1, 40):
         ops(page, ["o", 0, f"line {number}\n"])
@@ -184,11 +214,22 @@ def test_a_running_command_shows_its_last_lines_and_counts(show: Open) -> None:
     assert (page.locator(".call .t").text_content() or "").count(":") == 1
     ops(page, ["o", 0, "line 40\n", 39])  # the kernel keeps a window, too
     assert page.evaluate("() => document.querySelector('.term').textContent") is not None
-    more = {"running": False, "took_s": 3.5, "result": "exit 2", "tone": "bad", "failed": True, "output_lines": 41, "keep": "end", "more": True}
+    more = {
+        "running": False,
+        "took_s": 3.5,
+        "result": "exit 2",
+        "tone": "bad",
+        "failed": True,
+        "output_lines": 41,
+        "keep": "end",
+        "more": True,
+    }
     ops(page, ["m", 0, more])
     expect(page.locator(".call .res")).to_have_text("exit 2")
     expect(page.locator(".call .t")).to_have_text("3.5 s")
-    page.evaluate("() => { kernel.whole = {output: [...Array(41).keys()].map(i => 'line ' + i).join('\\n'), cut: false} }")
+    page.evaluate(
+        "() => { kernel.whole = {output: [...Array(41).keys()].map(i => 'line ' + i).join('\\n'), cut: false} }"
+    )
     page.get_by_role("button", name="Show all").click()
     expect(page.locator(".term")).to_contain_text("line 5\n")
 
@@ -252,7 +293,10 @@ def test_the_tail_is_followed_only_while_the_reader_is_there(show: Open) -> None
 
 
 def test_what_is_unfolded_stays_in_place_and_stays_unfolded(show: Open) -> None:
-    rows = [*long_run(40), *(tale.call("read", "Read", f"last{n}.py", output="text\n" * 30) for n in range(8))]
+    rows = [
+        *long_run(40),
+        *(tale.call("read", "Read", f"last{n}.py", output="text\n" * 30) for n in range(8)),
+    ]
     page = show({"head": tale.HEAD, "rows": rows, "asks": []})
     summary = page.locator("summary", has_text="last3.py")
     top = (summary.bounding_box() or {})["y"]
@@ -329,7 +373,9 @@ def test_a_question_is_answered_by_button(show: Open) -> None:
     ]
     ops(page, ["a", []], ["r", 9, tale.ANSWERED])
     expect(ask).to_have_count(0)
-    expect(page.locator(".answered")).to_have_text('Permission to run python -m pip install "hypothesis>=6,<7": allowed once after 18 s')
+    expect(page.locator(".answered")).to_have_text(
+        'Permission to run python -m pip install "hypothesis>=6,<7": allowed once after 18 s'
+    )
 
 
 def test_an_edited_input_is_sent_and_keys_count_only_with_the_focus(show: Open) -> None:
@@ -400,7 +446,10 @@ def test_follow_ups_queue_steer_and_interrupt(show: Open) -> None:
     page.get_by_role("radio", name="Interrupt").click()
     page.get_by_role("button", name="Send").click()
     page.wait_for_timeout(50)
-    assert [(one["text"], one["when"]) for one in sent(page, "send")] == [("add a line", "steer"), ("stop that", "interrupt")]
+    assert [(one["text"], one["when"]) for one in sent(page, "send")] == [
+        ("add a line", "steer"),
+        ("stop that", "interrupt"),
+    ]
 
 
 def test_a_way_that_the_agent_lacks_is_off_and_says_why(show: Open) -> None:
@@ -424,7 +473,11 @@ def test_a_message_that_is_not_taken_stays_in_the_box(show: Open) -> None:
 
 
 def test_queued_messages_are_shown_and_can_be_taken_back(show: Open) -> None:
-    page = show(tale.running(queued=[{"id": "q1", "text": "then the docs"}, {"id": "q2", "text": "then rest"}]))
+    page = show(
+        tale.running(
+            queued=[{"id": "q1", "text": "then the docs"}, {"id": "q2", "text": "then rest"}]
+        )
+    )
     expect(page.locator(".queued li")).to_have_count(2)
     page.get_by_role("button", name="Edit").first.click()
     expect(page.get_by_label("Follow-up message")).to_have_value("then the docs")
@@ -448,13 +501,21 @@ def test_stop_reads_stopping_until_the_state_changes(show: Open) -> None:
 
 
 def test_model_and_mode_are_chosen_and_a_failure_is_told(show: Open) -> None:
-    page = show(tale.running(efforts=[{"id": "low", "name": "Low"}, {"id": "high", "name": "High"}], effort="low"))
+    page = show(
+        tale.running(
+            efforts=[{"id": "low", "name": "Low"}, {"id": "high", "name": "High"}], effort="low"
+        )
+    )
     page.get_by_label("Model").select_option("sonnet-4.6")
     expect(page.locator(".rv-say")).to_contain_text("next turn")
     page.get_by_label("Permissions").select_option("auto")
     page.get_by_label("Effort").select_option("high")
     page.wait_for_timeout(50)
-    assert [sent(page, verb)[0]["value"] for verb in ("set_model", "set_mode", "set_effort")] == ["sonnet-4.6", "auto", "high"]
+    assert [sent(page, verb)[0]["value"] for verb in ("set_model", "set_mode", "set_effort")] == [
+        "sonnet-4.6",
+        "auto",
+        "high",
+    ]
     page.evaluate("() => { kernel.answers.set_model = {ok: false, said: 'No such model.'} }")
     page.get_by_label("Model").select_option("sonnet-4.6")
     expect(page.locator(".rv-say.err")).to_have_text("No such model.")
@@ -502,8 +563,13 @@ def test_a_run_that_ends_while_it_is_read_is_not_folded_away(show: Open) -> None
     assert page.locator(".md.live").count() == 0
 
 
-@pytest.mark.parametrize(("shape", "button", "verb"), [("failed", "Try again", "retry"), ("interrupted", "Resume", "resume")])
-def test_what_went_wrong_stands_under_the_head_with_the_way_on(show: Open, shape: str, button: str, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("shape", "button", "verb"),
+    [("failed", "Try again", "retry"), ("interrupted", "Resume", "resume")],
+)
+def test_what_went_wrong_stands_under_the_head_with_the_way_on(
+    show: Open, shape: str, button: str, verb: str
+) -> None:
     page = show(tale.ended(shape))
     expect(page.locator(".rv-band .note")).to_be_visible()
     page.get_by_role("button", name=button).click()
@@ -559,7 +625,9 @@ def test_hello_is_said_again_until_it_is_answered(chromium: Browser) -> None:
     page, seen = host_page(chromium)
     page.evaluate("() => { kernel.mute = true; begin({rows: [{k: 'text', text: 'here'}]}) }")
     expect(page.locator(".pn-run")).to_contain_text("Reading the run…")
-    page.wait_for_function("() => kernel.sent.filter(m => m.k === 'hello').length >= 3", timeout=20_000)
+    page.wait_for_function(
+        "() => kernel.sent.filter(m => m.k === 'hello').length >= 3", timeout=20_000
+    )
     page.evaluate("() => { kernel.mute = false }")
     expect(page.locator(".md")).to_have_text("here", timeout=30_000)
     assert seen == []
@@ -569,7 +637,9 @@ def test_hello_is_said_again_until_it_is_answered(chromium: Browser) -> None:
 def test_a_pushed_state_needs_no_hello_to_be_answered(chromium: Browser) -> None:
     """In a cell that blocks, the kernel hears nothing; it sends everything unasked."""
     page, _ = host_page(chromium)
-    page.evaluate("() => { kernel.mute = true; begin({head: {title: 'T'}, rows: [{k: 'text', text: 'a'}]}); kernel.full(); kernel.ops([['t', 0, 'b']]) }")
+    page.evaluate(
+        "() => { kernel.mute = true; begin({head: {title: 'T'}, rows: [{k: 'text', text: 'a'}]}); kernel.full(); kernel.ops([['t', 0, 'b']]) }"
+    )
     expect(page.locator(".md")).to_have_text("ab")
     page.context.close()
 
@@ -604,7 +674,9 @@ def test_a_busy_kernel_is_told_when_a_click_has_to_wait(show: Open) -> None:
     page = show(tale.running())
     page.evaluate("() => { kernel.answers.default = null }")
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".rv-say")).to_contain_text("The kernel is busy with a cell", timeout=15_000)
+    expect(page.locator(".rv-say")).to_contain_text(
+        "The kernel is busy with a cell", timeout=15_000
+    )
 
 
 # -------------------------------------------------------------------- for everyone
@@ -621,8 +693,20 @@ def test_narrow_columns_and_keyboards(show: Open) -> None:
     reached: list[str] = []
     for _ in range(30):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("() => document.activeElement.className + ' ' + (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.slice(0, 20))"))
-    for wanted in ("Stop", "Model", "Transcript", "Input, editable", "Allow once", "Follow-up message", "Diff"):
+        reached.append(
+            page.evaluate(
+                "() => document.activeElement.className + ' ' + (document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.slice(0, 20))"
+            )
+        )
+    for wanted in (
+        "Stop",
+        "Model",
+        "Transcript",
+        "Input, editable",
+        "Allow once",
+        "Follow-up message",
+        "Diff",
+    ):
         assert any(wanted in one for one in reached), (wanted, reached)
 
 
