@@ -3,9 +3,11 @@ what the run was started with, whoever brings it back. Values are handed over an
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from . import config
 from .drivers import registry
@@ -38,6 +40,28 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **more}
 
 
+def put_over(asking: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which an agent is made to ask. One that is a whole configuration
+    (`…_CONTENT`) keeps what the user's own has besides. UsageProblem where that is no JSON."""
+    told = dict(asking)
+    for name in asking:
+        if name.endswith("_CONTENT") and environment.get(name):
+            try:
+                mine: Any = json.loads(environment[name])
+            except ValueError:
+                said = f"{name} is no JSON, so the run's policy cannot be put over it: mend it"
+                raise UsageProblem(said) from None
+            told[name] = json.dumps(_over(mine, json.loads(asking[name])))
+    return told
+
+
+def _over(mine: Any, ours: Any) -> Any:
+    if not (isinstance(mine, dict) and isinstance(ours, dict)):
+        return ours
+    known = cast(dict[str, Any], mine)
+    return known | {k: _over(known.get(k), v) for k, v in cast(dict[str, Any], ours).items()}
+
+
 def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
     """The environment for a run that is brought back, from whoever brings it back. UsageProblem
     names a variable that the run was started with and that is missing now."""
@@ -47,7 +71,7 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
         known = registry.environment_of(spec.provider, spec.command[0], project)
     except (UsageProblem, NotTrusted) as error:
         why = f" ({error})"  # it matters only where a variable is missing
-    known |= registry.asking_again(spec)
+    known |= put_over(registry.asking_again(spec), {**os.environ, **known})
     if any(name.startswith(PREFIX) for name in spec.env_names):
         known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
     merged = environment(known)

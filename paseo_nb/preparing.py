@@ -21,7 +21,7 @@ from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
 from .drivers.holding import doubt, not_held
 from .drivers.provider import Provider
-from .environments import environment, remember
+from .environments import environment, put_over, remember
 from .errors import GitProblem, UsageProblem
 from .git import snapshots, worktrees
 from .hints import command
@@ -120,7 +120,9 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
     schema = json_schema(wish.schema)
     rules = [*rules_of("deny", wish.deny), *rules_of("allow", wish.allow)]
-    asking = resolved.made_to_ask(mode, rules)
+    asking = put_over(
+        resolved.made_to_ask(mode, rules), {**os.environ, **resolved.env, **(wish.env or {})}
+    )
     asks = bool(asking) if resolved.asking else resolved.asks
     why = not_held(resolved.provider, asks, resolved.asking_modes, mode, rules, wish.agent_mode)
     if why is not None:

@@ -41,12 +41,27 @@ SWITCHES = {
 }
 
 # Permissions default to "allow": it asks for what OPENCODE_PERMISSION says, which stands above its
-# own configuration. Looking passes, as with other agents, unless a rule denies some of it. It never
-# tells what a sub-agent asks, and waits for ever: there are none in a run that asks.
+# own configuration, but for what that says of one agent: so each kind is said of its agents too, by
+# OPENCODE_CONFIG_CONTENT, which is put over the user's own. Looking passes, as with other agents,
+# unless a rule denies some of it. It never tells what a sub-agent asks, and waits for ever: there
+# are none in a run that asks.
 _ASK = {"*": "ask", "task": "deny"}
 _LOOKING = ("read", "glob", "grep", "list", "lsp", "skill", "todowrite", "todoread")
-ASKING = {"OPENCODE_PERMISSION": json.dumps({**_ASK, **dict.fromkeys(_LOOKING, "allow")})}
-ASKING_ALL = {"OPENCODE_PERMISSION": json.dumps(_ASK)}
+_DOING = ("edit", "bash", "webfetch", "websearch", "codesearch", "external_directory")
+ASKING_MODES = ("build", "plan")
+
+
+def _asking(looking: str) -> dict[str, str]:
+    whole = {**_ASK, **dict.fromkeys(_LOOKING, looking)}
+    each = {**whole, **dict.fromkeys(_DOING, "ask")}
+    agents = {name: {"permission": each} for name in ASKING_MODES}
+    return {
+        "OPENCODE_PERMISSION": json.dumps(whole),
+        "OPENCODE_CONFIG_CONTENT": json.dumps({"agent": agents}),
+    }
+
+
+ASKING, ASKING_ALL = _asking("allow"), _asking("ask")
 
 # Differences from plain ACP: a denied permission ends the turn. `fs/write` is used only after an
 # approved edit. A cancelled turn's usage is zeros. The usage of every model
@@ -166,7 +181,7 @@ CAPABILITIES = Capabilities(
     returns="resume",
     asks=True,
     asks_to_look=True,
-    asking_modes=("build", "plan"),
+    asking_modes=ASKING_MODES,
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=None,
     steer=False,

@@ -30,3 +30,27 @@ def test_a_summary_of_the_context_is_no_answer(
         [note] = [item for item in run.history().items if item.title == "compaction"]
         assert note.text == "What was said so far, in short."
         assert len(run.history().model_calls) == 3
+
+
+@pytest.mark.real_agent
+@pytest.mark.timeout(180)
+def test_what_its_configuration_allows_one_agent_is_asked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world_of("opencode", tmp_path, monkeypatch) as w:
+        config = tmp_path / "agent-home/.config/opencode/opencode.json"
+        told = json.loads(config.read_text())
+        rules = {"edit": "allow", "bash": {"touch *": "allow"}}
+        told["agent"] = {"build": {"permission": rules}}
+        monkeypatch.setenv("OPENCODE_CONFIG_CONTENT", json.dumps(told))
+        config.unlink()
+        w.plan(alpha=[behaviours.command("touch touched.txt"), "Done."])
+        run = w.start("alpha: do it", mode="read")
+        run.wait(60, check=False)
+        assert not (w.repo / "touched.txt").exists()
+        assert set(run.permissions()["rule"]) == {"mode read forbids execute"}
+        config.write_text(json.dumps(told))
+        monkeypatch.delenv("OPENCODE_CONFIG_CONTENT")
+        again = w.start("alpha: do it", mode="read")
+        again.wait(60, check=False)
+        assert not (w.repo / "touched.txt").exists()

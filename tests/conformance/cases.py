@@ -130,6 +130,21 @@ def permission_deny(w: World) -> None:
     assert (row["outcome"], row["answered_by"]) == ("denied", "user")
 
 
+@case("why a call was denied reaches the model")
+def denial_reason(w: World) -> None:
+    w.plan(alpha=[behaviours.command("touch touched.txt"), "On I go."])
+    run = w.start("alpha: try it", mode="ask")
+    w.waits_for_permission(run)
+    run.deny(message="the-heron-forbids-it")
+    run.wait(60, check=False)
+    warned = any("could not be told why" in said for said in run.inspect()["warnings"])
+    told = [result.text for c in w.server.conversations for result in c.results]
+    texts = [text for c in w.server.conversations for text in c.user_texts]
+    reached = any("the-heron-forbids-it" in text for text in (*told, *texts))
+    assert reached or warned, "it is neither told nor said that it is not"
+    assert reached, "the model is not told why"
+
+
 @case("mode read holds")
 def mode_read(w: World) -> None:
     _forbidden(

@@ -41,10 +41,12 @@ _HTTP_ONLY = Difference(
 )
 _NO_MCP = Difference("takes no MCP servers; said before launch", "takes no MCP servers")
 
+_NO_REASON = Difference("ACP has no place for it; said on the run", "the model is not told why")
 _BY_ERROR = Difference("ends the turn as error, and says which", "it ends the turn")
 
 _TABLE: dict[str, dict[str, Difference]] = {
     "demo": {
+        "denial_reason": _SCRIPTED,
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "image_in": _SCRIPTED,
@@ -73,11 +75,13 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "http_500": Difference("ends as error, but Codex says “high demand” for it", "high demand"),
     },
     "opencode": {
+        "denial_reason": _NO_REASON,
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "steer": _QUEUED,
     },
     "gemini": {
+        "denial_reason": _NO_REASON,
         "rule_denies_reading": _LOOKS,
         "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
@@ -85,6 +89,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "copilot": {
+        "denial_reason": _NO_REASON,
         "rule_denies_reading": _LOOKS,
         "change_model": _not_offered("model"),
         "change_effort": _not_offered("effort"),
@@ -95,6 +100,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "pi": {
+        "denial_reason": _NEVER_ASKS,
         "change_agent_mode": _not_offered("agent mode"),
         "token_limit": _LATE,
         "permission_allow": _NEVER_ASKS,
@@ -113,6 +119,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "steer": _QUEUED,
     },
     "foreign": {
+        "denial_reason": _NO_REASON,
         "retries_told": Difference("told as its text", "no retry is told"),
         "mcp_broken_stdio": Difference("is handed on; this CLI leaves it out", "it is not told"),
         "tool_call_told": Difference(
