@@ -251,6 +251,7 @@ def test_large_and_tangled_text_does_not_hold_the_page_up(chromium: Browser) -> 
               begin({head: {state: 'running', title: text}, asks, rows: [{k: 'prompt', text}, {k: 'text', text}, {k: 'call', kind: 'execute', open: true, output: text, diffs}]});
               await new Promise(done => setTimeout(done, 50));
               await new Promise(requestAnimationFrame);
+              await new Promise(requestAnimationFrame);
               return performance.now() - start;
             }""",
             text,

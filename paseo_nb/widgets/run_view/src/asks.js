@@ -37,6 +37,7 @@ class Ask {
       .filter((one) => one && typeof one === "object")
       .slice(0, 9)
       .sort((a, b) => rank(a) - rank(b));
+    if (!this.options.length) this.options.push({ kind: "allow_once" });
     this.choices();
     this.tick();
   }
@@ -69,7 +70,7 @@ class Ask {
       const look = i === 0 && kind.startsWith("allow") ? ".pri" : kind.startsWith("reject") ? ".danger" : "";
       return h(
         `button.btn${look}`,
-        { type: "button", title: name, "data-kind": kind, onclick: () => (kind.startsWith("reject") ? this.reason(one) : this.answer("allow", { option: one.id })) },
+        { type: "button", title: name, "data-kind": kind, onclick: () => (kind.startsWith("reject") ? this.reason(one) : this.answer("allow", one.id ? { option: one.id } : {})) },
         h("span.cut", null, ...face),
         h("kbd", { "aria-hidden": "true" }, i + 1),
       );

@@ -89,7 +89,7 @@ export class FollowUp {
   /** @param {string} way */
   pick(way) {
     const why = this.lacks(way);
-    if (why) return this.said(oneLine(why, 300), true);
+    if (why) return this.said(oneLine(why, 300));
     this.way = way;
     this.update();
   }

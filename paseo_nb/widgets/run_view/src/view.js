@@ -89,6 +89,7 @@ export class View {
     if (first) this.folded = this.foldable() && !store.busy;
     if (first) this.opened.clear();
     this.rows.reset(this.length, this.from);
+    this.scroller.hidden = this.length <= this.rows.from;
     if (this.rows.atTail) this.seen = store.rows.length;
     this.soon({ head: true, asks: true });
   }
