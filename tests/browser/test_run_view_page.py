@@ -168,7 +168,7 @@ def test_a_text_given_in_any_pieces_reads_as_if_given_at_once(show: Open) -> Non
     text = (
         "# Head\n\nPara with [a link](https://a.example/x) and `code`.\nsecond line\n\n1. one\n2. two\n\n"
         "   more of two\n\n> quote\n> on\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n~~~js\nlet x = 1 // y\n\n~~~\n\n"
-        "Emoji 👩‍🔬 and \x1b[31mred\x1b[0m, a\r\nb and \u202eevil\u202c.\n\n***\n\nLast *word* "
+        "[first]: https://a.example/1\n\nThen\n\n[ref]: https://a.example/ref\n\nSee [one][first] and [this][ref]. Emoji 👩‍🔬 and \x1b[31mred\x1b[0m, a\r\nb and \u202eevil\u202c.\n\n***\n\nLast *word* "
     )
     whole = show({"head": tale.HEAD, "rows": [{"k": "text", "text": text}], "asks": []})
     inner = "() => document.querySelector('.md').innerHTML"

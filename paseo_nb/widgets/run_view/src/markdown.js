@@ -117,15 +117,15 @@ function image(token, nested) {
   return url && !nested ? anchor(url, label) : h("span", null, label);
 }
 
-/** Markdown as block elements, at once. @param {string} text cleaned @returns {Node[]} */
-function render(text) {
+/** Markdown as block elements, at once. @param {string} text cleaned @param {Record<string, any>} [env] the link definitions so far @returns {Node[]} */
+function render(text, env = {}) {
   const part = document.createDocumentFragment();
   if (text.length > MAX_BLOCK) add(part, h("pre.plain", null, text));
   else
     try {
-      blocks(parser.parse(text, {}), part);
+      blocks(parser.parse(text, env), part);
     } catch {
-      add(part.ownerDocument ? part : part, h("pre.plain", null, text));
+      part.replaceChildren(h("pre.plain", null, text));
     }
   return [...part.childNodes];
 }
@@ -156,6 +156,7 @@ export class Growing {
     this.shown = WINDOW;
     this.start = 0; // where the later part of a very long text begins
     this.raw = "";
+    this.env = /** @type {Record<string, any>} */ ({});
     this.open = "";
     this.tipped = /** @type {Element | null} */ (null);
   }
@@ -177,6 +178,7 @@ export class Growing {
   /** @param {string} text */
   restart(text) {
     this.el.replaceChildren();
+    this.env = {};
     this.tail = [];
     this.closed = 0;
     if (text.length <= this.shown * 1.25) return;
@@ -187,7 +189,7 @@ export class Growing {
     this.closed = begin > 0 && begin < text.length - half / 2 ? begin + 1 : text.length - half;
     const left = this.closed - end;
     const fences = text.slice(0, this.closed).match(/^ {0,3}(```|~~~)/gm)?.length ?? 0;
-    add(this.el, render(text.slice(0, end)), h("button.btn.gap", { type: "button", onclick: () => {
+    add(this.el, render(text.slice(0, end), this.env), h("button.btn.gap", { type: "button", onclick: () => {
       this.shown += 200_000;
       this.restart(this.text);
       this.write();
@@ -212,11 +214,11 @@ export class Growing {
     for (const node of this.tail) /** @type {ChildNode} */ (node).remove();
     const at = lastBlock(rest);
     if (at > this.open.length) {
-      add(this.el, render(rest.slice(0, at)));
+      add(this.el, render(rest.slice(0, at), this.env));
       this.closed += at - this.open.length;
       this.open = "";
     }
-    this.tail = render(rest.slice(at));
+    this.tail = render(rest.slice(at), { references: { ...this.env.references } }); // what is being written may change yet
     add(this.el, this.tail);
   }
 }

@@ -22,6 +22,7 @@ export class View {
     /** @type {Map<number, any>} */
     this.whole = new Map();
     this.seen = 0; // rows when the reader was last at the tail
+    this.tip = 0; // the last row that shows anything
     this.grew = false; // the last row grew since
     this.folded = false;
     this.begun = this.busy = false;
@@ -90,6 +91,7 @@ export class View {
     if (first) this.opened.clear();
     this.rows.reset(this.length, this.from);
     this.scroller.hidden = this.length <= this.rows.from;
+    this.tip = Math.max(store.rows.findLastIndex((row) => row?.k), 0);
     if (this.rows.atTail) this.seen = store.rows.length;
     this.soon({ head: true, asks: true });
   }
@@ -97,7 +99,10 @@ export class View {
   /** @param {number} i */
   onRow(i) {
     if (i < this.length) this.rows.dirty(i);
-    if (i > 0 && i === this.store.rows.length - 1) for (let k = i - 1; k >= 0 && k > i - 4; k--) this.rows.dirty(k); // no longer the last
+    if (i > this.tip && this.store.rows[i]?.k) {
+      this.rows.dirty(this.tip); // no longer the last
+      this.tip = i;
+    }
     this.grew = true;
     if (this.folded || this.band.firstChild) this.soon({ head: true });
   }
