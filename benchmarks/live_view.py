@@ -1,8 +1,9 @@
 """What a live view costs: in the kernel per event, on the wire, and from a chunk to the screen.
 
-- `kernel`: a run of 20,000 events (80 % text chunks, 10 % tool calls, 10 % their results, ~450 B
-  each) grows by 5, 50 or 500 events a tick, in a real ipykernel whose iopub is drained. CPU µs per
-  event of reading and folding it (which every reader pays), of finding what changed, of sending it.
+- `kernel`: a run of 20,000 events (`text`: text chunks of ~440 B, now and then a thought; `mixed`: 80 % such, 10 % tool
+  calls, 10 % their results) grows by 5, 50 or 500 events a tick, in a real ipykernel whose iopub is
+  drained. CPU µs per event of reading and folding it (which every reader pays), of finding what
+  changed, of sending it.
 - `bytes`: everything that left by iopub for the view, envelopes too, beside the agent's own lines.
 - `full`: the same run told whole, as after a page's reload.
 - `painted`: in JupyterLab in headless Chromium, from the journal's time stamp of a chunk to the
@@ -14,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -37,7 +39,7 @@ MARK = "PASEO-BENCH "
 CHUNKS, PAUSE_S = 300, 0.02
 
 
-def lines_of_a_run(count: int = COUNT) -> list[bytes]:
+def lines_of_a_run(kind: str, count: int = COUNT) -> list[bytes]:
     """Journal lines, the same each time."""
     pick = random.Random(7)
     out: list[bytes] = []
@@ -61,6 +63,10 @@ def lines_of_a_run(count: int = COUNT) -> list[bytes]:
         for _ in range(8):
             text = " ".join(pick.choices(WORDS, k=50)) + ".\n"
             update("agent_message_chunk", content={"type": "text", "text": text})
+        if kind == "text":
+            if len(out) % 5 == 0:  # another message begins
+                update("agent_thought_chunk", content={"type": "text", "text": "Well. "})
+            continue
         call += 1
         given = {"command": " ".join(pick.choices(WORDS, k=8))}
         about = {"toolCallId": f"c{call}", "kind": "execute", "title": "Run it", "rawInput": given}
@@ -71,7 +77,7 @@ def lines_of_a_run(count: int = COUNT) -> list[bytes]:
     return out[:count]
 
 
-def measure(folder: str, batch: int) -> dict[str, Any]:
+def measure(folder: str, kind: str, batch: int) -> dict[str, Any]:
     """In the kernel: what a run that grows by `batch` events a tick costs."""
     import anywidget
     from render.tales import spec
@@ -93,7 +99,7 @@ def measure(folder: str, batch: int) -> dict[str, Any]:
             self.spent += time.thread_time() - begun
             self.messages += 1
 
-    host = LocalHost(Path(folder) / f"home-{batch}")
+    host = LocalHost(Path(folder) / f"home-{kind}-{batch}")
     told = spec(cwd=folder)
     host.make(told)
     journal = Journal(host.folder(told.run_id))
@@ -102,7 +108,7 @@ def measure(folder: str, batch: int) -> dict[str, Any]:
     feed.changes()
     feed.ready = True
     feed.viewers.append(viewer)
-    lines = lines_of_a_run()
+    lines = lines_of_a_run(kind)
     folding = telling = 0.0
     for number, at in enumerate(range(0, len(lines), batch)):
         part = lines[at : at + batch]
@@ -119,6 +125,7 @@ def measure(folder: str, batch: int) -> dict[str, Any]:
     feed.tell_all_of_it(whole)
     full = time.thread_time() - begun
     return {
+        "events": kind,
         "events_a_tick": batch,
         "fold_us": round(folding * per, 2),
         "changes_us": round((telling - viewer.spent) * per, 2),
@@ -158,24 +165,36 @@ class Drain:
                 self.text += MARK + json.dumps({"error": message["content"]["evalue"]}) + "\n"
 
 
+def sizes(lines: list[bytes]) -> tuple[int, int]:
+    """Bytes of the agent's own messages, and of the texts in them that a view shows."""
+    agents = texts = 0
+    for line in lines:
+        raw = msgspec.json.decode(line)["raw"]
+        agents += len(msgspec.json.encode(raw))
+        update = raw.get("params", {}).get("update", {})
+        given = update.get("rawInput", {}).get("command", "")
+        for block in update.get("content") if isinstance(update.get("content"), list) else [update]:
+            content = block.get("content") or {}
+            texts += len(content.get("text", "").encode())
+        texts += len(given.encode())
+    return agents, texts
+
+
 def in_a_kernel(folder: Path) -> list[dict[str, Any]]:
     """`measure` in a real kernel, for three speeds."""
     from kernels import Kernel
 
-    lines = lines_of_a_run()
-    agents = sum(
-        len(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["raw"]) for line in lines
-    )
     kernel = Kernel(folder)
     out: list[dict[str, Any]] = []
     try:
         drain = Drain(kernel.client)
-        for batch in (5, 50, 500):
+        for kind, batch in itertools.product(("text", "mixed"), (5, 50, 500)):
+            agents, texts = sizes(lines_of_a_run(kind))
             drain.text = ""
             kernel.submit(
                 f"import sys, json; sys.path[:0] = {[str(HERE), str(HERE.parent / 'tests')]!r}\n"
                 f"import live_view\n"
-                f"print({MARK!r} + json.dumps(live_view.measure({str(folder)!r}, {batch})))"
+                f"print({MARK!r} + json.dumps(live_view.measure({str(folder)!r}, {kind!r}, {batch})))"
             )
             deadline = time.monotonic() + 300
             while "}\n" not in drain.text.partition(MARK)[2]:
@@ -185,8 +204,8 @@ def in_a_kernel(folder: Path) -> list[dict[str, Any]]:
             told = json.loads(drain.text.partition(MARK)[2].splitlines()[0])
             assert "error" not in told, told
             live, full = (drain.bytes[comm] for comm in told.pop("comms"))
-            told |= {"bytes": live, "agents_bytes": agents, "ratio": round(live / agents, 3)}
-            told |= {"full_bytes": full, "full_ratio": round(full / agents, 3)}
+            told |= {"bytes": live, "full_bytes": full, "agents_bytes": agents, "text_bytes": texts}
+            told |= {"of_agents": round(live / agents, 3), "of_text": round(live / texts, 3)}
             out.append(told)
         drain.ended.set()
     finally:

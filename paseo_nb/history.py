@@ -61,6 +61,7 @@ class History:
         self.blobs = blobs
         self.commands_done: set[str] = set()
         self.seq = 0
+        self.facts = 0  # those that were more than a piece of text
         self.last_us = 0
         self.state: str = "starting"
         self.archived = False
@@ -98,7 +99,8 @@ class History:
         self._open_item: Item | None = None
         self._parts: list[str] = []
         self._closed: set[str] = set()
-        self._answer: list[Item] = []
+        self._answer: Item | None = None  # the last of the messages that are the turn's text
+        self._answer_before: str | None = None  # those before it
         self._answer_new = False
         self._answer_over = False
         self._plan_items: dict[str, Item] = {}
@@ -187,19 +189,22 @@ class History:
             for kind, data in self.reading.facts(line):
                 self._fact(line, kind, data)
         elif line.dir == "own":
+            self.facts += 1
             self._flush_text()
             self._tell_answer()
             handler = getattr(self, f"_own_{line.kind}", None)
             if handler is not None:
                 handler(line, as_dict(decode(line.raw)))
         elif line.kind == "session/prompt":
+            self.facts += 1
             self._prompt_sent()
             self.reading.facts(line)  # what a reading has to know of the prompt
 
     def _prompt_sent(self) -> None:
         """What an agent said before (a notice of a newer version) is no answer to the prompt."""
         self._flush_text()
-        self._open_item, self._answer, self._answer_new = None, [], False
+        self._open_item, self._answer_new = None, False
+        self._answer = self._answer_before = None
         if self.turn_open:
             self.turns[-1].text = ""
 
@@ -208,6 +213,7 @@ class History:
             role, item_kind = TEXT_KINDS[kind]
             self._text(line, role, item_kind, content_text(data.get("content")))
             return
+        self.facts += 1
         handler = getattr(self, f"_on_{kind}", None)
         if handler is not None:
             handler(line, data)
@@ -238,18 +244,21 @@ class History:
         if self.turns[-1].outcome is not None:
             return
         if self._answer_over:
-            self._answer, self._answer_over = [], False
-        if not self._answer or self._answer[-1] is not item:
-            self._answer.append(item)
+            self._answer = self._answer_before = None
+            self._answer_over = False
+        before, last = self._answer_before, self._answer
+        if last is not None and last is not item and last.text:
+            part = last.text.strip("\n")
+            self._answer_before = part if before is None else f"{before}\n\n{part}"
+        self._answer = item
         self._answer_new = True
 
     def _tell_answer(self) -> None:
         """Join the turn's text. Once a feed, as there may be very many messages."""
-        if self._answer_new:
+        if self._answer_new and self._answer is not None:
             self._answer_new = False
-            *parts, last = self._answer
-            text = "\n\n".join(part.text.strip("\n") for part in parts if part.text)
-            self.turns[-1].text = text + ("\n\n" if text else "") + last.text
+            before = self._answer_before
+            self.turns[-1].text = (f"{before}\n\n" if before else "") + self._answer.text
 
     def _add(self, line: Line, role: str, kind: str, text: str, **more: Any) -> Item:
         self._flush_text()
@@ -498,7 +507,8 @@ class History:
         self._cost_before = self._reported_cost
         self._plan_items.clear()
         self.error = None
-        self._answer, self._answer_over = [], False
+        self._answer = self._answer_before = None
+        self._answer_over = False
         self.turns.append(
             Turn(line.turn, origin, prompt, line.t, first_seq=line.seq, last_seq=line.seq)
         )

@@ -30,6 +30,8 @@ _SPACE = re.compile(r"\s+")
 def clean(text: str) -> str:
     """The text without terminal escapes, control and invisible characters; bidirectional
     controls become `[U+202E]`; line breaks become line feeds. Joiners stay, scripts need them."""
+    if text.isascii() and text.isprintable():
+        return text
     text = _ESCAPES.sub("", text)
     text = _BREAKS.sub("\n", text)
     text = _HIDDEN.sub("", text)

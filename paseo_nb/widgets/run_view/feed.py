@@ -65,6 +65,7 @@ class Feed:
         self._unsettled: set[int] = set()
         self._moment: Any = None
         self._seen: Any = None
+        self._around: Any = None
         self._told = ""
         self._looked = self._sent = self._due = self._diff_due = 0.0
         self._going: set[str] = set()
@@ -97,12 +98,22 @@ class Feed:
                 self._unsettled.discard(index)
             else:
                 self._unsettled.add(index)
+        around = (history.facts, state, self.beyond)
+        if around != self._around:  # else there is only more text
+            self._around = around
+            ops += self._tell_around(history, state, made)
+        return ops
+
+    def _tell_around(self, history: History, state: str, made: Rows) -> list[Op]:
+        """What is new of the head and the questions."""
+        ops: list[Op] = []
         asks = made.asks()
         if asks != self.asks:
             gone = {str(one["id"]) for one in self.asks} - {str(one["id"]) for one in asks}
             self.asks = asks
             ops.append(["a", asks, {ident: went(history.permissions[ident]) for ident in gone}])
-        head = {**head_of(history, spec, state, self.beyond), "notices": made.notices()}
+        head = head_of(history, self.run.spec, state, self.beyond)
+        head["notices"] = made.notices()
         changed = {key: value for key, value in head.items() if self.head.get(key, self) != value}
         if changed:
             self.head = head
