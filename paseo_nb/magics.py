@@ -21,7 +21,7 @@ import msgspec
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from . import _portal, _sync, cells, people  # pyright: ignore[reportPrivateUsage]
+from . import _portal, _sync, cells, hearing, people  # pyright: ignore[reportPrivateUsage]
 from .completing import matcher
 from .errors import PaseoError, UsageProblem
 from .handle import AsyncRun
@@ -212,7 +212,7 @@ class Watching:
     async def follow(self) -> None:
         """Awaited: the loop stays free, and ■ (or a KeyboardInterrupt) cancels the turn."""
         done = _portal.start_soon(self.run.wait, check=False)
-        with self._holding():
+        with self._holding(), hearing.comms():
             try:
                 while not done.done():
                     self._tick()
@@ -254,9 +254,10 @@ class Watching:
         """The same, awaited."""
         done = _portal.start_soon(self.run.wait, check=False)
         try:
-            while not done.done():
-                self.output.refresh()
-                await asyncio.sleep(TICK_S)
+            with hearing.comms():
+                while not done.done():
+                    self.output.refresh()
+                    await asyncio.sleep(TICK_S)
         except (asyncio.CancelledError, KeyboardInterrupt):
             task = asyncio.current_task()
             if task is not None:
