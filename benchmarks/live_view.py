@@ -1,6 +1,6 @@
 """What a live view costs: in the kernel per event, on the wire, and from a chunk to the screen.
 
-- `kernel`: a run of 20,000 events (`text`: text chunks of ~440 B, now and then a thought; `mixed`: 80 % such, 10 % tool
+- `kernel`: a run of 20,000 events (`text`: text chunks of ~440 B, now and then a thought or a tool call; `mixed`: 80 % such, 10 % tool
   calls, 10 % their results) grows by 5, 50 or 500 events a tick, in a real ipykernel whose iopub is
   drained. CPU µs per event of reading and folding it (which every reader pays), of finding what
   changed, of sending it.
@@ -66,7 +66,8 @@ def lines_of_a_run(kind: str, count: int = COUNT) -> list[bytes]:
         if kind == "text":
             if len(out) % 5 == 0:  # another message begins
                 update("agent_thought_chunk", content={"type": "text", "text": "Well. "})
-            continue
+            if pick.random() < 0.97:
+                continue
         call += 1
         given = {"command": " ".join(pick.choices(WORDS, k=8))}
         about = {"toolCallId": f"c{call}", "kind": "execute", "title": "Run it", "rawInput": given}

@@ -23,11 +23,9 @@ _KINDS = frozenset({"comm_open", "comm_msg", "comm_close"})
 def comms() -> Generator[None]:
     """Hear them while the block lasts, where the kernel does not by itself."""
     kernel: Any = getattr(ipython(), "kernel", None)
-    schedule, stream = (
-        getattr(kernel, "schedule_dispatch", None),
-        getattr(kernel, "shell_stream", 0),
-    )
-    if schedule is None or not stream:
+    schedule: Any = getattr(kernel, "schedule_dispatch", None)
+    stream: Any = getattr(kernel, "shell_stream", None)
+    if schedule is None or stream is None:
         yield
         return
     queue = partial(schedule, kernel.dispatch_shell)
