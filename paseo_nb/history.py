@@ -141,10 +141,10 @@ class History:
         """The item of a tool call."""
         return self._call_items.get(f"{turn}/{call_id}")
 
-    def follow(self) -> list[Item]:
-        """The items that are new or changed since the last call; all of them at the first. For one
-        follower: whoever shows the story brings it up to date without looking at all of it."""
-        changed = self.items if self.followed is None else self.followed.values()
+    def follow(self, *, anew: bool = False) -> list[Item]:
+        """The items that are new or changed since the last call; all of them at the first, or
+        `anew`. For one follower: it brings what it shows up to date without looking at all."""
+        changed = self.items if anew or self.followed is None else self.followed.values()
         self.followed, out = {}, list(changed)
         return out
 

@@ -92,6 +92,14 @@ def test_a_lost_delta_is_noticed_and_made_good(tmp_path: Path) -> None:
     assert front.bytes - before < 100, "who has everything gets it not again"
 
 
+def test_a_later_feed_on_the_same_handle_has_everything(tmp_path: Path) -> None:
+    tale, run = written(tmp_path)
+    tale.prompt("go").says("hello")
+    assert len(opened(run).rows) == 2
+    again = opened(run)
+    assert [row["text"] for row in again.rows] == ["go", "hello"]
+
+
 def test_streaming_text_and_output_cost_what_is_new(tmp_path: Path) -> None:
     tale, run = written(tmp_path)
     tale.prompt("go").says("x" * 10_000)

@@ -126,7 +126,7 @@ class Feed:
     def _stale(self, history: History, state: str) -> list[int]:
         """Rows that are new or may have changed, in order."""
         items, known = history.items, len(self.rows)
-        stale = {index_of(items, item) for item in history.follow()}
+        stale = {index_of(items, item) for item in history.follow(anew=known == 0)}
         if 0 < known < len(items):
             stale.add(known - 1)  # it was the last one, and may have said so
         turn = history.turn
