@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .figures import plot_cost, plot_time, plot_tokens
     from .model import Allow, Deny, Permission
     from .nesting import allow_nested_loop
+    from .widgets.progress import progress
 
     db_path: Path
 
@@ -97,6 +98,7 @@ _WHERE = {
     ),
     **dict.fromkeys(("Allow", "Deny", "Permission"), ".model"),
     **dict.fromkeys(("plot_cost", "plot_time", "plot_tokens"), ".figures"),
+    "progress": ".widgets.progress",
     "register_provider": ".drivers.registry",
     "allow_nested_loop": ".nesting",
 }  # fmt: skip
@@ -144,6 +146,7 @@ __all__ = [
     "plot_cost",
     "plot_time",
     "plot_tokens",
+    "progress",
     "providers",
     "register_provider",
     "resume",

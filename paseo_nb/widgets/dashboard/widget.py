@@ -63,6 +63,7 @@ class Dashboard(anywidget.AnyWidget):
             self._looked = time.monotonic()
             if kind == "hello":
                 self._told = {}
+            self._say({"k": "at", "n": self.n})
             if not self._ticking:
                 await self._tick()
         elif kind == "do":

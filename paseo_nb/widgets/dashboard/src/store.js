@@ -33,6 +33,7 @@ export class Store {
     this.skew_ms = 0;
     this.serial = 0;
     this.heard = Date.now();
+    this.asked = 0; // when it was last told that somebody looks
     this.name = Math.random().toString(36).slice(2, 8);
     this.take = this.take.bind(this);
     model.on("msg:custom", this.take);
@@ -48,9 +49,9 @@ export class Store {
     return (Date.now() - this.skew_ms) * 1000;
   }
 
-  /** Whether commands have gone unanswered: the kernel is busy, or gone. */
+  /** Whether the kernel has not answered for long: it is busy with a cell, or gone. */
   get silent() {
-    return this.waiting.size > 0 && Date.now() - this.heard > SILENT_MS;
+    return this.asked > this.heard && Date.now() - this.heard > SILENT_MS;
   }
 
   /** @param {any} message */
@@ -65,7 +66,9 @@ export class Store {
   /** Says that somebody looks, where somebody does. */
   here() {
     const looks = [...this.watchers].some((watcher) => watcher.seen());
-    if (looks) this.send({ k: this.synced ? "here" : "hello" });
+    if (!looks) return;
+    this.asked = Date.now();
+    this.send({ k: this.synced ? "here" : "hello" });
   }
 
   hello() {
@@ -100,6 +103,7 @@ export class Store {
       answer?.({ ok: message.ok === true, said: str(message.said), model: str(message.model) });
       return;
     }
+    if (message.k === "at" && this.synced && message.n !== this.n) return this.hello();
     if (message.k !== "board") return;
     const whole = message.whole === true;
     if (!whole && (!this.synced || message.n !== this.n + 1)) return this.hello();
