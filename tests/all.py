@@ -26,7 +26,13 @@ PARTS = {
     "together": ["-n", "2", "-m", f"not ({ALONE})"],
     "alone": ["-m", ALONE],
     "older DuckDB": ["-n", "2", "tests/store"],
-    "older ipykernel": ["-n", "2", *(f"tests/surface/test_{name}.py" for name in IN_KERNELS)],
+    "older ipykernel": [
+        "-n",
+        "2",
+        *(f"tests/surface/test_{name}.py" for name in IN_KERNELS),
+        "tests/widgets/test_in_a_kernel.py",
+        "tests/browser/test_run_view_lab.py",
+    ],
     "loopback only": ["tests/surface", "-k", "main_job or streams_and_says or nbclient"],
 }
 OLDER = {"duckdb": "1.5", "ipykernel": "6.29"}  # tests/run.sh has installed them there

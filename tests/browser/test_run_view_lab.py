@@ -100,6 +100,7 @@ def test_it_streams_and_stop_ends_the_turn(desk: Desk) -> None:
         execute(page, 0, 1)
         live = view(page, 1)
         live.get_by_text("I start something long.").wait_for(timeout=60_000)
+        assert live.inner_text().count("I start something long.") == 1
         assert output(page, 1).locator("[data-paseo-beside]").first.is_hidden()
         wait_for(lambda: pids.exists() and pids.read_text().strip(), 20, "the command runs")
         pid = int(pids.read_text())
@@ -162,6 +163,7 @@ def test_a_reloaded_page_is_live_again(desk: Desk) -> None:
         page.reload()
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         view(page, 1).get_by_text("12 of").first.wait_for(timeout=60_000)
+        assert view(page, 1).inner_text().count("12 of 300.") == 1, "told once"
         view(page, 1).get_by_role("button", name="Stop").first.click()
         run_id = desk.run_id()
         wait_for(

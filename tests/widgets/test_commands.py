@@ -157,6 +157,24 @@ def test_more_and_the_diff_on_demand(page: Callable[..., Page]) -> None:
     assert "outside a git repository" in diff["said"]
 
 
+def test_the_diff_follows_an_edit(page: Callable[..., Page], project: Project) -> None:
+    import subprocess
+
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y", "-C", str(project.root)]
+    (project.root / "a.txt").write_text("one\n")
+    for words in (["init", "-q"], ["add", "a.txt"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    (project.root / ".git" / "info" / "exclude").write_text("*.json\ndemo-sessions\n")
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    script = [[{"sleep": 2}, {"write": {"path": "a.txt", "text": "one\ntwo\n"}}, {"sleep": 60}]]
+    shown = page("script", "go", script=script, git_base=head.stdout.strip())
+    shown.until(lambda one: one.head.get("diff") is not None, "it is measured at the beginning")
+    assert shown.head["diff"] == [0, 0, 0]
+    shown.until(lambda one: one.head["diff"] == [1, 1, 0], "and soon after an edit")
+    told = _portal.call(acting.diff_of, shown.run)
+    assert "+two" in str(told["files"])
+
+
 def test_two_views_share_a_feed_and_the_last_one_ends_it(page: Callable[..., Page]) -> None:
     first = page("slow", "seconds=60")
     first.until(lambda one: one.says("1 of"), "it streams")

@@ -33,7 +33,8 @@ SEND_S = 0.1
 STILL_S = 0.3  # between two looks at a run that is not at work
 BEAT_S = 2.0
 LOOK_S = 1.0  # between two looks at the processes of a run that is
-DIFF_S = 10.0
+DIFF_S, DIFF_REST_S = 10.0, 1.0
+CHANGING = frozenset({"edit", "delete", "move", "execute"})
 PART = 256_000
 _GONE = frozenset({"interrupted", "unresponsive", "unknown"})
 _encode = msgspec.json.encode
@@ -67,7 +68,8 @@ class Feed:
         self._seen: Any = None
         self._around: Any = None
         self._told = ""
-        self._looked = self._sent = self._due = self._diff_due = 0.0
+        self._looked = self._sent = self._due = self._diff_due = self._diff_rest = 0.0
+        self._edited = False
         self._going: set[str] = set()
 
     # ------------------------------------------------------------ what changed
@@ -96,6 +98,7 @@ class Feed:
             ops += more
             if made.is_settled(items[index]):
                 self._unsettled.discard(index)
+                self._edited = self._edited or new.get("kind") in CHANGING
             else:
                 self._unsettled.add(index)
         around = (history.facts, state, self.beyond)
@@ -218,7 +221,7 @@ class Feed:
         if self.busy and now - self._looked >= LOOK_S:
             self._looked = now
             yield from self._once("look", self._look)
-        if now >= self._diff_due:
+        if now >= self._diff_due or (self._edited and now >= self._diff_rest):
             yield from self._once("diff", self._measure)
 
     def _once(self, name: str, work: Any) -> Iterator[Any]:
@@ -254,14 +257,17 @@ class Feed:
         self._told = await anyio.to_thread.run_sync(self.run.host.state, self.run.id, told)
 
     async def _measure(self) -> None:
-        """What changed in the folder: at the beginning, at a turn's end, and now and then."""
+        """What changed in the folder: at the beginning, at a turn's end, soon after a call that
+        may have changed something, and now and then."""
         begun = time.monotonic()
-        self._diff_due = float("inf")
+        self._diff_due = self._diff_rest = float("inf")
+        self._edited = False
         diff = await anyio.to_thread.run_sync(_diff_of, self.run)
         self.beyond = msgspec.structs.replace(self.beyond, diff=diff)
-        took = time.monotonic() - begun
+        now = time.monotonic()
+        self._diff_rest = now + max(DIFF_REST_S, 20 * (now - begun))
         if self.busy:
-            self._diff_due = time.monotonic() + max(DIFF_S, 20 * took)
+            self._diff_due = max(now + DIFF_S, self._diff_rest)
 
 
 def _diff_of(run: AsyncRun) -> DiffSummary | None:
