@@ -8,18 +8,18 @@ class Kernel {
     Object.assign(this, { mute: false, drop: 0, partRows: 500, answers: { default: { ok: true, said: "" } } });
   }
 
+  // anywidget gives `initialize` and every `render` a wrapper of the model of its own
   model() {
-    const mine = new Set();
     return {
-      on: (name, hear) => name === "msg:custom" && (mine.add(hear), this.listeners.add(hear)),
+      on: (name, hear) => name === "msg:custom" && this.listeners.add(hear),
       off: (_name, hear) => this.listeners.delete(hear),
       send: (message) => this.hear(structuredClone(message)),
     };
   }
 
   say(message) {
-    const text = JSON.stringify(message);
-    for (const hear of [...this.listeners]) hear(JSON.parse(text));
+    const heard = JSON.parse(JSON.stringify(message)); // one object for all who listen
+    for (const hear of [...this.listeners]) hear(heard);
   }
 
   hear(message) {
@@ -67,24 +67,22 @@ window.kernel = new Kernel();
 window.anew = () => {
   for (const close of window.closing?.splice(0) ?? []) close();
   window.kernel = new Kernel();
-  window.model = null;
+  window.widget = null;
 };
 window.begin = ({ head = {}, asks = [], rows = [] }, width = null) => {
   const now = Date.now() * 1000;
   Object.assign(kernel, { head: { now_us: now, ...head }, asks, rows });
   window.show("#out", width);
 };
-window.model = null;
 window.show = (where, width = null) => {
-  window.model ??= kernel.model();
-  if (!window.model.ready) {
-    view.initialize({ model: window.model });
-    window.model.ready = true;
+  if (!window.widget) {
+    window.widget = typeof view === "function" ? view() : view;
+    window.widget.initialize({ model: kernel.model() });
   }
   const el = document.createElement("div");
   if (width) document.querySelector(where).style.width = `${width}px`;
   document.querySelector(where).append(el);
-  const close = view.render({ model: window.model, el });
+  const close = window.widget.render({ model: kernel.model(), el });
   return (window.closing ??= []).push(() => (close(), el.remove()));
 };
 setInterval(() => kernel.mute || kernel.listeners.size === 0 || kernel.at(), 2000); // beats

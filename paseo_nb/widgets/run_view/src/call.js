@@ -28,7 +28,7 @@ export class Call {
     this.el.className = "call";
     add(
       this.el,
-      h("summary", { onclick: (/** @type {Event} */ e) => (this.hollow ? e.preventDefault() : this.scene.touched(this.i)) },
+      h("summary", { onclick: (/** @type {Event} */ e) => this.hollow && e.preventDefault() },
         icon("chev", "s12 chev"), this.kind, this.word, this.target, h("span.r", null, this.result, this.time)),
       this.body,
     );
@@ -41,7 +41,6 @@ export class Call {
 
   /** @param {any} row */
   update(row) {
-    const before = this.row;
     this.row = row;
     const kind = ICONS.includes(str(row.kind)) ? str(row.kind) : "other";
     if (this.kept.kind !== kind) {
@@ -56,10 +55,9 @@ export class Call {
     this.ticking();
     this.hollow = !row.full && !row.input && !row.output && !list(row.diffs).length;
     this.el.classList.toggle("hollow", this.hollow);
-    if (before && before !== row && this.scene.opened.get(`${this.i}/`) === undefined) {
-      const open = row.open === true && !this.hollow;
-      if (this.el.open !== open) this.el.open = open;
-    }
+    const open = row.open === true && !this.hollow;
+    if (this.kept.open !== open && this.scene.opened.get(`${this.i}/`) === undefined) this.el.open = open;
+    this.kept.open = open;
     if (this.el.open) this.fill();
   }
 

@@ -17,12 +17,12 @@ export function fold(scene, i, name, open, fill) {
   const key = `${i}/${name}`;
   const details = h("details");
   details.open = scene.opened.get(key) ?? open;
-  let quiet = details.open ? 1 : 0; // setting it makes an event, too
-  details.addEventListener("toggle", () => {
-    if (details.open) fill?.();
-    if (quiet-- > 0) return;
-    quiet = 0;
-    scene.opened.set(key, details.open);
+  details.addEventListener("toggle", () => details.open && fill?.());
+  details.addEventListener("click", (/** @type {Event} */ e) => {
+    const summary = /** @type {Element} */ (e.target).closest("summary");
+    if (summary?.parentElement !== details || e.defaultPrevented) return;
+    scene.opened.set(key, !details.open); // it turns after this
+    scene.touched(i);
   });
   return details;
 }

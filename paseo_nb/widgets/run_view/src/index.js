@@ -1,34 +1,30 @@
-/** The run view as anywidget wants it: one store per model, one view per element. */
+/**
+ * The run view as anywidget wants it: one store per model, one view per element.
+ *
+ * A function, as anywidget calls it once per model; `initialize` and `render` each get a wrapper of
+ * the model of their own, so the model itself cannot be the key to what they share.
+ */
 
 import { Store } from "./store.js";
 import { View } from "./view.js";
 
-/** @type {WeakMap<object, Store>} */
-const stores = new WeakMap();
+export default () => {
+  /** @type {Store | null} */
+  let store = null;
+  return {
+    /** @param {{model: any}} context */
+    initialize({ model }) {
+      store = new Store(model);
+      return () => store?.close();
+    },
 
-/** @param {any} model */
-function storeOf(model) {
-  let store = stores.get(model);
-  if (!store) stores.set(model, (store = new Store(model)));
-  return store;
-}
-
-export default {
-  /** @param {{model: any}} context */
-  initialize({ model }) {
-    const store = storeOf(model);
-    return () => {
-      store.close();
-      stores.delete(model);
-    };
-  },
-
-  /** @param {{model: any, el: HTMLElement}} context */
-  render({ model, el }) {
-    const store = storeOf(model);
-    const view = new View(store, el);
-    if (store.synced) store.greet();
-    else store.hello();
-    return () => view.close();
-  },
+    /** @param {{el: HTMLElement}} context */
+    render({ el }) {
+      if (!store) return;
+      const view = new View(store, el);
+      if (store.synced) store.greet();
+      else store.hello();
+      return () => view.close();
+    },
+  };
 };
