@@ -234,6 +234,28 @@ def test_a_running_command_shows_its_last_lines_and_counts(show: Open) -> None:
     expect(page.locator(".term")).to_contain_text("line 5\n")
 
 
+def test_a_call_that_fails_opens_by_itself_unless_the_reader_closed_it(show: Open) -> None:
+    rows = [
+        tale.call("execute", "Run", name, running=True, took_s=None, output="a")
+        for name in ("x", "y")
+    ]
+    page = show({"head": tale.HEAD, "rows": rows, "asks": []})
+    calls = page.locator("details.call")
+    calls.nth(1).locator("summary").click()
+    calls.nth(1).locator("summary").click()
+    failed = {
+        "running": False,
+        "failed": True,
+        "open": True,
+        "result": "exit 1",
+        "tone": "bad",
+        "output": "no",
+    }
+    ops(page, ["m", 0, failed], ["m", 1, failed])
+    expect(calls.nth(0).locator(".term")).to_be_visible()
+    assert not calls.nth(1).evaluate("e => e.open")
+
+
 # -------------------------------------------------------------------- the list
 
 
@@ -649,7 +671,8 @@ def test_two_views_share_one_state_and_a_view_that_goes_leaves_nothing(show: Ope
     page.evaluate("() => show('#other')")
     expect(page.locator(".pn-run")).to_have_count(2)
     ops(page, ["r", 12, {"k": "text", "text": "in both"}])
-    expect(page.get_by_text("in both")).to_have_count(2)
+    ops(page, ["t", 12, ", once"])
+    expect(page.get_by_text("in both, once", exact=True)).to_have_count(2)
     page.evaluate("() => closing.forEach(close => close())")
     expect(page.locator(".pn-run")).to_have_count(0)
     ops(page, ["t", 12, " no more"])

@@ -2,6 +2,8 @@
 // run view's protocol. It keeps the true state, so that a view which asks again gets all of it.
 import view from "./run_view.js";
 
+const text = (value) => (typeof value === "string" ? value : "");
+
 class Kernel {
   constructor() {
     Object.assign(this, { epoch: "e1", n: 0, head: {}, asks: [], rows: [], sent: [], listeners: new Set() });
@@ -47,8 +49,9 @@ class Kernel {
       if (name === "h") Object.assign(this.head, where);
       else if (name === "a") this.asks = where;
       else if (name === "r") this.rows[where] = what;
-      else if (name === "t") this.rows[where].text = (this.rows[where].text ?? "") + what;
-      else if (name === "o") this.rows[where].output = (this.rows[where].output ?? "") + what;
+      else if (name === "m") Object.assign(this.rows[where], what);
+      else if (name === "t") this.rows[where].text = text(this.rows[where].text) + text(what);
+      else if (name === "o") this.rows[where].output = text(this.rows[where].output) + text(what);
     }
     this.n += 1;
     if (!lose) this.say({ k: "delta", epoch: this.epoch, n: this.n, ops });

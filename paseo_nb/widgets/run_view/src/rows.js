@@ -209,7 +209,10 @@ const STYLES = /** @type {Record<string, string>} */ ({
 
 /** @param {any} spans @returns {Node[]} */
 const spanned = (spans) =>
-  list(spans).slice(0, 60).map((span) => h(STYLES[Object.hasOwn(STYLES, str(span?.[0])) ? span[0] : ""], null, clean(span?.[1])));
+  list(spans).slice(0, 60).map((span) => {
+    const style = str(span?.[0]);
+    return h(Object.hasOwn(STYLES, style) ? STYLES[style] : "span", null, clean(span?.[1]));
+  });
 
 class Answered {
   constructor() {
