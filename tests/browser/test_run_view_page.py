@@ -400,6 +400,22 @@ def test_a_question_is_answered_by_button(show: Open) -> None:
     )
 
 
+def test_a_question_about_one_file_is_its_change_and_stands_in_sight(show: Open) -> None:
+    ask = tale.ASK | {
+        "question": "Make this edit?",
+        "subject": "tidelog/parse.py",
+        "editable": False,
+        "diffs": [tale.DIFF],
+    }
+    page = show(tale.running(), height=900)
+    ops(page, ["a", [ask]])
+    expect(page.locator(".ask .diff")).to_be_visible()
+    expect(page.locator(".ask .subject")).to_have_count(0)
+    expect(page.get_by_role("button", name="Allow once")).to_be_in_viewport()
+    page.wait_for_timeout(200)
+    assert gap_to_tail(page) < 2
+
+
 def test_an_edited_input_is_sent_and_keys_count_only_with_the_focus(show: Open) -> None:
     page = show(tale.waiting())
     page.keyboard.press("1")

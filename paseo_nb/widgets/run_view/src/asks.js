@@ -48,7 +48,8 @@ class Ask {
 
   subjectBox() {
     const text = clean(this.ask.subject);
-    if (!text) return null;
+    const [diff, ...others] = list(this.ask.diffs);
+    if (!text || (diff && !others.length && text === clean(diff?.path))) return null; // the change tells it
     if (this.ask.editable !== true) return h("pre.term.subject", null, text.slice(0, 20_000));
     const box = h("textarea", { rows: 1, spellcheck: "false", autocomplete: "off", "aria-label": "Input, editable", value: text });
     box.addEventListener("input", () => {

@@ -39,7 +39,7 @@ export class List {
     this.follow = true;
     this.lastTop = 0;
     this.frame = 0;
-    this.y = this.width = 0;
+    this.y = this.width = this.tall = 0;
     this.room = 300;
     this.resized = new ResizeObserver((entries) => this.remeasured(entries));
     this.resized.observe(scroller);
@@ -136,7 +136,9 @@ export class List {
 
   /** @param {ResizeObserverEntry[]} entries */
   remeasured(entries) {
-    let changed = false;
+    const tall = this.scroller.clientHeight;
+    let changed = tall !== this.tall;
+    this.tall = tall;
     for (const entry of entries) {
       const i = Number(/** @type {HTMLElement} */ (entry.target).dataset.row ?? -1);
       const part = this.shown.get(i);

@@ -148,6 +148,7 @@ export class View {
     this.bands();
     if (this.length !== this.rows.count) this.rows.reset(this.length, this.from);
     this.asks.update(this.gone);
+    this.middle.classList.toggle("asking", this.asks.shown.size > 0);
     this.gone = {};
     this.follow.update();
     this.foot.update();
