@@ -131,7 +131,7 @@ def _kernel() -> Iterable[Check]:
     else:
         fix = "upgrade ipykernel where you can; code of yours that calls asyncio.run in a cell"
         fix += " takes paseo.allow_nested_loop()"
-        said = f"{version}: cells work; a widget's buttons are heard after the cell that runs"
+        said = f"{version}: works; while a cell runs, only a %%paseo cell's buttons are heard"
         yield Check("ipykernel", None, said, fix)
 
 
