@@ -22,7 +22,8 @@ _PAGE = """<!doctype html><html><head><meta charset="utf-8"><link rel="styleshee
 </head><body><div class="jp-OutputArea"><div id="out"></div>
 <div class="jp-OutputArea-child"><div data-paseo-beside="dashboard">static</div></div></div>
 <script type="module">
-import view from "./dashboard.js";
+import make from "./dashboard.js";
+const view = make();
 const hear = new Set();
 window.sent = []; window.answers = {};
 window.model = {

@@ -1,31 +1,26 @@
-/** The dashboard as anywidget wants it: one store per model, one view per element. */
+/**
+ * The dashboard as anywidget wants it: one store per model, one view per element. A function, as
+ * anywidget calls it once per model and wraps the model anew for each hook.
+ */
 
 import { Store } from "./store.js";
 import { View } from "./view.js";
 
-/** @type {WeakMap<object, Store>} */
-const stores = new WeakMap();
+export default () => {
+  /** @type {Store | null} */
+  let store = null;
+  return {
+    /** @param {{model: any}} context */
+    initialize({ model }) {
+      store = new Store(model);
+      return () => store?.close();
+    },
 
-/** @param {any} model */
-function storeOf(model) {
-  let store = stores.get(model);
-  if (!store) stores.set(model, (store = new Store(model)));
-  return store;
-}
-
-export default {
-  /** @param {{model: any}} context */
-  initialize({ model }) {
-    const store = storeOf(model);
-    return () => {
-      store.close();
-      stores.delete(model);
-    };
-  },
-
-  /** @param {{model: any, el: HTMLElement}} context */
-  render({ model, el }) {
-    const view = new View(storeOf(model), el);
-    return () => view.close();
-  },
+    /** @param {{el: HTMLElement}} context */
+    render({ el }) {
+      if (!store) return;
+      const view = new View(store, el);
+      return () => view.close();
+    },
+  };
 };
