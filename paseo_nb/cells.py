@@ -15,6 +15,7 @@ from typing import Any
 
 from .config import project_root, settings
 from .hints import ipython
+from .model import now_us
 from .preparing import Cell
 
 Json = dict[str, Any]
@@ -22,6 +23,7 @@ ENDING_S = 0.4
 _lock = threading.Lock()
 _order: dict[str, list[tuple[str, int]]] = {}
 _calls: dict[tuple[str, str], tuple[str, int]] = {}
+_launches: dict[tuple[str, str], tuple[str, int, int]] = {}
 
 
 def current() -> Cell:
@@ -58,6 +60,20 @@ def nth_call(key: str) -> int:
         if (cell, count) not in places:
             places.append((cell, count))
         return places.index((cell, count))
+
+
+def call_in_execution(key: str) -> tuple[int, int]:
+    """Which of the equal launches of this execution of the cell this is, from 0, and when the
+    first of them was (us)."""
+    shell = ipython()
+    header: Json = (_parent(shell) if shell is not None else {}).get("header") or {}
+    execution, place = str(header.get("msg_id") or ""), (key, current().cell_id or "")
+    with _lock:
+        before, count, began_us = _launches.get(place, ("", 0, 0))
+        if before != execution or not execution:
+            count, began_us = 0, now_us()
+        _launches[place] = (execution, count + 1, began_us)
+        return count, began_us
 
 
 def at_terminal() -> bool:

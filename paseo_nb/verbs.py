@@ -209,7 +209,8 @@ async def _started(host: LocalHost, wish: Wish, reuse: bool | None) -> AsyncRun:
             await run.send(wish.prompt, attach=wish.attach)
             return run
     elif wish.cell is not None and wish.cell.cell_id:
-        going_on = await anyio.to_thread.run_sync(_going_on, host, prepared)
+        nth, began_us = cells.call_in_execution(prepared.key)
+        going_on = await anyio.to_thread.run_sync(_going_on, host, prepared, nth, began_us)
         if going_on is not None:
             return AsyncRun(host, going_on)
     return await launch(host, prepared)
@@ -312,19 +313,21 @@ async def _finished(host: LocalHost, prepared: preparing.Prepared) -> str | None
     return str(ids[count]) if count < len(ids) else None
 
 
-def _going_on(host: LocalHost, prepared: preparing.Prepared) -> str | None:
-    """The run that an earlier execution of this very cell started and that is still at work."""
+def _going_on(host: LocalHost, prepared: preparing.Prepared, nth: int, began_us: int) -> str | None:
+    """The run that an earlier execution of this very cell started and that is still at work: of
+    several equal ones the nth for the nth equal call."""
     cell = prepared.wish.cell
     live = host.home / "live"
-    for run_id in sorted(os.listdir(live), reverse=True) if live.is_dir() else ():
+    found: list[str] = []
+    for run_id in sorted(os.listdir(live)) if live.is_dir() else ():
         try:
             spec = host.folder(run_id).read_spec()
         except (OSError, msgspec.MsgspecError):
             continue
         same = spec.cell_hash == prepared.key and cell is not None and spec.cell_id == cell.cell_id
-        if same and host.state(run_id) in BUSY_STATES:
-            return run_id
-    return None
+        if same and spec.created_us < began_us and host.state(run_id) in BUSY_STATES:
+            found.append(run_id)
+    return found[nth] if nth < len(found) else None
 
 
 def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None:

@@ -215,6 +215,23 @@ def test_the_same_cell_attaches_to_its_own_run(repo: Path) -> None:
         second.close()
 
 
+def test_equal_launches_in_one_cell_are_several_runs(repo: Path) -> None:
+    """Executed again, each of them attaches to its own."""
+    kernel = Kernel(repo)
+    try:
+        kernel.run("import paseo_nb as paseo")
+        cell = (
+            "runs = [paseo.start('demo/slow', 'seconds=60') for _ in range(3)]\n"
+            "print(*[run.id for run in runs])"
+        )
+        first = kernel.run(cell, cell_id="cell-1").streams.split()
+        assert len(set(first)) == 3
+        assert kernel.run(cell, cell_id="cell-1").streams.split() == first
+        assert len(Project(repo).host.list()) == 3
+    finally:
+        kernel.close()
+
+
 def notebook() -> nbformat.NotebookNode:
     cells = ["%load_ext paseo_nb", FIX, "print(fix.text)"]
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
