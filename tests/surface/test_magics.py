@@ -197,7 +197,7 @@ def test_a_killed_kernel_loses_nothing(repo: Path) -> None:
 def test_the_same_cell_attaches_to_its_own_run(repo: Path) -> None:
     first = Kernel(repo)
     first.run("%load_ext paseo_nb")
-    cell = "%%paseo demo/slow -o slow\nseconds=8"
+    cell = "%%paseo demo/slow -o slow\nseconds=25"
     first.collect(first.submit(cell, "cell-1"), until=" of ")
     first.kill()
     second = Kernel(repo)
