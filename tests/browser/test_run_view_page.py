@@ -608,7 +608,9 @@ def test_a_run_that_ends_while_it_is_read_is_not_folded_away(show: Open) -> None
 def test_what_went_wrong_stands_under_the_head_with_the_way_on(
     show: Open, shape: str, button: str, verb: str
 ) -> None:
-    page = show(tale.ended(shape))
+    page = show(tale.ended(shape, diff=[0, 0, 0]))
+    expect(page.locator(".rv-foot .what")).to_contain_text("no file changed")
+    assert "0" not in (page.locator(".links").text_content() or "")
     expect(page.locator(".rv-band .note")).to_be_visible()
     page.get_by_role("button", name=button).click()
     page.wait_for_timeout(50)

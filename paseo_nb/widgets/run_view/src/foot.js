@@ -44,7 +44,7 @@ export class Foot {
       this.links,
       follow && button("Follow up", "prompt", this.follow),
       trace && h("a.btn.quiet", { href: trace, target: "_blank", rel: "noopener noreferrer" }, icon("trace"), "Trace"),
-      files && !frozen && button("Diff", "diff", () => this.toggle(), { "aria-expanded": String(!this.panel.hidden) }),
+      !!files && !frozen && button("Diff", "diff", () => this.toggle(), { "aria-expanded": String(!this.panel.hidden) }),
     );
     this.bar.hidden = !this.what.firstChild && !this.links.firstChild;
     if (focused) /** @type {any} */ (this.links.querySelector(`[data-name="${focused}"]`))?.focus();
