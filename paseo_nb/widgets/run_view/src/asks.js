@@ -76,7 +76,7 @@ class Ask {
         h("kbd", { "aria-hidden": "true" }, i + 1),
       );
     });
-    if (!this.options.some((one) => String(one.kind).startsWith("reject")))
+    if (!this.options.some((one) => str(one.kind).startsWith("reject")))
       buttons.push(h("button.btn.danger", { type: "button", "data-kind": "reject_once", onclick: () => this.reason(null) }, "Deny…", h("kbd", { "aria-hidden": "true" }, buttons.length + 1)));
     const why = whyNot(this.store.head.can, "edit_input");
     if (!this.note.textContent && why && this.ask.editable !== true) say(this.note, oneLine(why, 200));

@@ -66,7 +66,7 @@ export class Call {
     const tone = Object.hasOwn(TONES, str(row.tone)) ? TONES[row.tone] : "";
     const text = oneLine(row.result, 90);
     const known = list(row.diffs).filter((file) => num(file?.added) !== null);
-    const told = `${tone}/${text}/${row.running}`;
+    const told = `${tone}/${text}/${row.running === true}`;
     if (this.kept.told === told) return;
     this.kept.told = told;
     if (row.running === true)
@@ -119,7 +119,7 @@ export class Call {
 
   /** @param {string} name @param {any} value @param {(value: any) => HTMLElement} make */
   part(name, value, make) {
-    const state = name === "output" ? `${value}\0${this.row.running}\0${this.row.output_lines}\0${this.scene.opened.get(`${this.i}/all`)}` : value;
+    const state = name === "output" ? `${value}\0${this.row.running === true}\0${num(this.row.output_lines)}\0${this.scene.opened.get(`${this.i}/all`)}` : value;
     if (this.kept[name] === state) return;
     this.kept[name] = state;
     const old = this.body.querySelector(`:scope > [data-part=${name}]`);

@@ -7,7 +7,7 @@ import { Foot } from "./foot.js";
 import { Head } from "./head.js";
 import { List } from "./list.js";
 import { guess, noteBox, rowPart } from "./rows.js";
-import { list, oneLine, str } from "./text.js";
+import { list, num, oneLine, str } from "./text.js";
 import { count, plural } from "./units.js";
 
 const SAID_MS = 8000;
@@ -264,7 +264,7 @@ export class View {
     const kinds = (/** @type {string} */ k) => rows.filter((row) => row?.k === k);
     const calls = kinds("call");
     const failed = calls.filter((row) => row.failed === true).length;
-    const turns = Math.max(...kinds("prompt").map((row) => Number(row.turn) || 1), 1);
+    const turns = Math.max(...kinds("prompt").map((row) => num(row.turn) ?? 1), 1);
     told.push(plural(turns, "turn"));
     if (calls.length) told.push(plural(calls.length, "tool call"));
     if (failed) told.push(`${count(failed)} failed`);
