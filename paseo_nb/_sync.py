@@ -649,7 +649,7 @@ def apply(
     commit: bool = True,
     message: str | None = None,
 ) -> Applied:
-    """Put what a run changed onto a branch, as one commit; nothing is touched where that conflicts.
+    """Put what a run changed onto a branch, as one commit, where nothing conflicts.
 
     run: an id, or any beginning of one that fits a single run
     onto: a branch (default: what is checked out in the repository that it was started for)

@@ -6,8 +6,9 @@ from .verbs import VERBS
 
 GROUPS = {
     "Launch": "run start",
-    "One run": "attach send logs diff wait cancel stop resume archive unarchive inspect allow deny",
-    "All runs": "ls runs turns events tool_traces permissions model_calls sql",
+    "One run": "attach send logs wait cancel stop resume archive unarchive inspect allow deny",
+    "Its changes": "diff undo apply",
+    "All runs": "ls dashboard runs turns events tool_traces permissions model_calls sql",
     "Agents": "providers doctor install trust sessions import_session import_sessions",
 }
 _INTRO = """\
