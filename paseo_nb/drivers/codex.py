@@ -37,8 +37,8 @@ DIALECT = "codex"
 # - Any word passes for an effort: checked against its list of models first.
 # - `Model metadata … not found` is a warning of its own here, no part of the answer.
 NOTES = (
-    "asks for each command and edit; agent_mode SANDBOX/on-request is its own way of asking, plan"
-    " its plan mode"
+    "asks for each command and edit that its user's own rules do not allow; agent_mode"
+    " SANDBOX/on-request is its own way of asking, plan its plan mode"
 )
 
 # Capabilities

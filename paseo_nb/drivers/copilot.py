@@ -99,7 +99,10 @@ DIFFERENCES = Differences(
     failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
     record=Lines(find_record, read_record, place),
 )
-NOTES = "takes no MCP server over stdio"
+NOTES = (
+    "takes no MCP server over stdio; what its user's own settings allow it does unasked, which is"
+    " then said on the run"
+)
 
 # Capabilities
 CAPABILITIES = Capabilities(

@@ -211,7 +211,10 @@ DIFFERENCES = Differences(
     not_said=re.compile(r"<session_context>.*|\[Function Response: [^\]]*\]", re.DOTALL),
     replays_on_s=0.3,
 )
-NOTES = "runs commands without a terminal, as it tells no output of one"
+NOTES = (
+    "runs commands without a terminal, as it tells no output of one; what its user's own settings"
+    " allow it does unasked, which is then said on the run"
+)
 
 # Capabilities
 CAPABILITIES = Capabilities(

@@ -172,7 +172,10 @@ DIFFERENCES = Differences(
     summary=is_summary,
     record=Database(),
 )
-NOTES = 'has no sub-agents but with mode="auto" and no deny rule; a denial ends its turn'
+NOTES = (
+    'has no sub-agents but with mode="auto" and no deny rule; a denial ends its turn; what an agent'
+    " of its user's own configuration allows it does unasked, which is then said on the run"
+)
 
 # Capabilities
 CAPABILITIES = Capabilities(

@@ -55,6 +55,7 @@ class Asking:
         self.spec, self.recorder = spec, recorder
         self.mode: Mode = spec.mode
         self.pending: dict[str, Pending] = {}
+        self.asked_for: set[str] = set()  # ids of tool calls
         self.granted: set[str] = set()  # paths of changes that a person allowed
         self._held, self._changed = held, changed
 
@@ -91,6 +92,16 @@ class Asking:
         said = self._denied(f"p{seq}", [], decision, asked)
         return said.message
 
+    @property
+    def forbids(self) -> bool:
+        """Whether anything is forbidden for certain."""
+        return self.mode == "read" or any(rule.verdict == "deny" for rule in self.spec.rules)
+
+    def forbidden(self, call: dict[str, Any]) -> str | None:
+        """The rule that denies a call; None where none does."""
+        decision = self._decide(call)
+        return decision.rule if decision.verdict == "deny" else None
+
     def _decide(self, call: dict[str, Any]) -> Decision:
         return decide(self.mode, call, self.spec.write_roots, self.spec.cwd, self.spec.rules)
 
@@ -109,6 +120,7 @@ class Asking:
     async def ask(self, seq: int, tool_call: dict[str, Any], options: list[Any]) -> Answer:
         """The answer to one request, journaled."""
         ident = f"p{seq}"
+        self.asked_for.add(str(tool_call.get("toolCallId")))
         decision = self._decide(tool_call)
         if decision.verdict == "deny":
             return self._denied(ident, options, decision)

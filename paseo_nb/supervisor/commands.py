@@ -12,7 +12,7 @@ from ..drivers.holding import not_held
 from ..drivers.seat import AgentProblem
 from ..model import MODES, Mode
 from .control import Client, Command, Refusal
-from .link import EarlyExit
+from .not_started import EarlyExit
 from .recovery import undone
 from .turns import CONTINUE, Prompt
 

@@ -30,6 +30,7 @@ from ..drivers.transport import (
 )
 from ..journal import FULL, RunFolder, encode
 from .aside import Aside
+from .breaches import WATCHED, Breaches
 from .children import Children
 from .masking import MASK, Splits
 from .pem import Blocks
@@ -39,15 +40,6 @@ STDERR_FILE_BYTES = 1 << 20
 MUTE_S = 2.0  # how long an agent that closed its output may take to end by itself
 STDERR_TAIL_BYTES = 4096
 HELD_S = 0.5
-
-
-class EarlyExit(Exception):
-    """The agent ended before its session was ready."""
-
-    def __init__(self, code: int, stderr: bytes) -> None:
-        super().__init__(code)
-        self.code = code
-        self.stderr = stderr.decode("utf-8", "replace").strip()
 
 
 class AgentLink:
@@ -73,6 +65,7 @@ class AgentLink:
         self._loop = asyncio.get_running_loop()
         self._splits = Splits(recorder.mask, self.dialect.quiet)
         self._held_timer: asyncio.TimerHandle | None = None
+        self.breaches: Breaches | None = None
         self._splitter = Splitter(recorder.mask, folder.blobs, self._lines, self._blob)
         self._out: collections.deque[memoryview] = collections.deque()
         self._stderr_size = _size_of(folder.stderr)  # its bound holds for all of a run's agents
@@ -176,6 +169,7 @@ class AgentLink:
         seq = journal.seq
         parts: list[bytes] = []
         acting: list[tuple[str, Any, bytes, int]] = []
+        watch, watched = self.breaches is not None and self.breaches.due, list[bytes]()
         for number, line in enumerate(lines):
             if line[-1:] == b"\r":
                 line = line[:-1]
@@ -186,6 +180,8 @@ class AgentLink:
             if message is None:
                 message, came, line = self._mended(came, line)
             kind = "garbage" if message is None else dialect.kind_of(message, came)
+            if watch and kind in WATCHED:
+                watched.append(came)
             if kind in quiet:
                 text = dialect.text_of(message)
                 plain = number not in suspects and splits.passes(kind, text)
@@ -215,6 +211,8 @@ class AgentLink:
             self.retries = 0
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
+        for line in watched:
+            self.breaches.take(line)
 
     def _mended(self, came: bytes, line: bytes) -> tuple[Any, bytes, bytes]:
         """What can be made of a line that is no JSON: (what it is, as it came, for the disk)."""

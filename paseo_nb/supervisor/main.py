@@ -28,11 +28,13 @@ from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Mode, Problem, RunSpec
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
+from .breaches import Breaches
 from .children import Child, Children
 from .commands import Commands
 from .control import Control
-from .link import AgentLink, EarlyExit
+from .link import AgentLink
 from .masking import MIN_LENGTH, Masker, secrets_in
+from .not_started import EarlyExit
 from .recorder import Recorder
 from .recovery import read_past
 from .snapshots import Snapshots
@@ -246,6 +248,8 @@ class Supervisor:
         self.link = link = AgentLink(
             self, self.folder, self.recorder, self.children, self.environment, session_id
         )
+        if self.spec.dialect == "acp":
+            link.breaches = Breaches(self.asking)
         self.recorder.own("agent_started", argv=link.argv, pid=link.pid)
         connecting = asyncio.ensure_future(link.dialect.connect(session_id))
         connecting.add_done_callback(retrieved)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 
 from ..model import Problem, RunSpec
-from .link import EarlyExit
+
+
+class EarlyExit(Exception):
+    """The agent ended before its session was ready."""
+
+    def __init__(self, code: int, stderr: bytes) -> None:
+        super().__init__(code)
+        self.code = code
+        self.stderr = stderr.decode("utf-8", "replace").strip()
 
 
 def unmet(spec: RunSpec, problem: Problem) -> Problem:

@@ -16,8 +16,7 @@ import msgspec
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
 from ..model import TURN_STATES, Problem
-from .link import EarlyExit
-from .not_started import cannot_launch, early_exit, unmet
+from .not_started import EarlyExit, cannot_launch, early_exit, unmet
 from .recovery import Past, was_cut_off
 
 if TYPE_CHECKING:

@@ -578,3 +578,37 @@ def test_a_no_that_ends_the_turn(project: Project) -> None:
     assert not history.warnings
     assert project.own(run_id, "turn_end")[0]["by"] == "user"
     check_invariants(project, run_id)
+
+
+def done(ident: str, kind: str, status: str = "completed") -> list[dict[str, Any]]:
+    """Steps of a puppet: a call that it makes without asking."""
+    begun = {"sessionUpdate": "tool_call", "kind": kind, "title": f"a {kind}", "status": "pending"}
+    ended = {"sessionUpdate": "tool_call_update", "status": status}
+    return [
+        {
+            "method": "session/update",
+            "params": {"sessionId": "s", "update": {"toolCallId": ident, **update}},
+        }
+        for update in (begun, ended)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules", "steps", "told"),
+    [
+        ("read", [], done("a", "execute"), ["a execute"]),
+        ("read", [], [*done("a", "edit"), *done("b", "edit"), *done("c", "read")], ["a edit"]),
+        ("auto", [Rule("deny", "edit", None)], done("a", "edit"), ["a edit"]),
+        ("auto", [Rule("deny", "edit", None)], done("a", "execute"), []),
+        ("auto", [], done("a", "execute"), []),
+        ("read", [], done("a", "execute", "failed"), []),
+        ("read", [], [ask(), *done("c", "execute")], []),  # it asked, and says what it likes
+    ],
+)
+def test_what_an_agent_does_unasked_though_it_is_forbidden_is_said(
+    project: Project, mode: str, rules: list[Rule], steps: list[Any], told: list[str]
+) -> None:
+    run_id, _ = start(project, *steps, mode=mode, rules=rules)
+    project.ended(run_id)
+    said = [fact["message"] for fact in project.own(run_id, "warning")]
+    assert [one.split("'")[1] for one in said if "did not ask" in one] == told
