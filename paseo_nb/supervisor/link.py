@@ -169,7 +169,8 @@ class AgentLink:
         seq = journal.seq
         parts: list[bytes] = []
         acting: list[tuple[str, Any, bytes, int]] = []
-        watch, watched = self.breaches is not None and self.breaches.due, list[bytes]()
+        watched: list[bytes] = []
+        watch = self.breaches if self.breaches is not None and self.breaches.due else None
         for number, line in enumerate(lines):
             if line[-1:] == b"\r":
                 line = line[:-1]
@@ -180,7 +181,7 @@ class AgentLink:
             if message is None:
                 message, came, line = self._mended(came, line)
             kind = "garbage" if message is None else dialect.kind_of(message, came)
-            if watch and kind in WATCHED:
+            if watch is not None and kind in WATCHED:
                 watched.append(came)
             if kind in quiet:
                 text = dialect.text_of(message)
@@ -211,8 +212,9 @@ class AgentLink:
             self.retries = 0
         for kind, message, line, at in acting:
             dialect.handle(kind, message, line, at)
-        for line in watched:
-            self.breaches.take(line)
+        if watch is not None:
+            for line in watched:
+                watch.take(line)
 
     def _mended(self, came: bytes, line: bytes) -> tuple[Any, bytes, bytes]:
         """What can be made of a line that is no JSON: (what it is, as it came, for the disk)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
@@ -139,3 +140,35 @@ def ended(shape: str = "done", **head: Any) -> dict[str, Any]:
     else:
         rows.append(FINAL)
     return {"head": HEAD | more | head, "rows": rows, "asks": []}
+
+
+def long_run(rows: int) -> list[dict[str, Any]]:
+    """Rows of all kinds and heights."""
+    rng = random.Random(4)
+    words = ROWS[-1]["text"].split()
+    out: list[dict[str, Any]] = []
+    for number in range(rows):
+        kind = rng.random()
+        if kind < 0.35:
+            paragraphs = (
+                " ".join(rng.choices(words, k=rng.randint(5, 80))) for _ in range(rng.randint(1, 4))
+            )
+            out.append({"k": "text", "text": f"Row {number}. " + "\n\n".join(paragraphs)})
+        elif kind < 0.4:
+            out.append({"k": ""})
+        elif kind < 0.5:
+            out.append(
+                call(
+                    "edit",
+                    "Edit",
+                    f"src/f{number}.py",
+                    result="+6 −1",
+                    open=True,
+                    diffs=[DIFF],
+                )
+            )
+        else:
+            out.append(
+                call("read", "Read", f"src/g{number}.py", result="40 lines", output="x\n" * 40)
+            )
+    return out

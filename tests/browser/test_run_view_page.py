@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -47,38 +46,6 @@ def gap_to_tail(page: Page) -> float:
     return page.evaluate(
         "() => { const s = document.querySelector('.rv-scroll'); return s.scrollHeight - s.scrollTop - s.clientHeight }"
     )
-
-
-def long_run(rows: int) -> list[dict[str, Any]]:
-    """Rows of all kinds and heights."""
-    rng = random.Random(4)
-    words = tale.ROWS[-1]["text"].split()
-    out: list[dict[str, Any]] = []
-    for number in range(rows):
-        kind = rng.random()
-        if kind < 0.35:
-            paragraphs = (
-                " ".join(rng.choices(words, k=rng.randint(5, 80))) for _ in range(rng.randint(1, 4))
-            )
-            out.append({"k": "text", "text": f"Row {number}. " + "\n\n".join(paragraphs)})
-        elif kind < 0.4:
-            out.append({"k": ""})
-        elif kind < 0.5:
-            out.append(
-                tale.call(
-                    "edit",
-                    "Edit",
-                    f"src/f{number}.py",
-                    result="+6 −1",
-                    open=True,
-                    diffs=[tale.DIFF],
-                )
-            )
-        else:
-            out.append(
-                tale.call("read", "Read", f"src/g{number}.py", result="40 lines", output="x\n" * 40)
-            )
-    return out
 
 
 # -------------------------------------------------------------------- what is shown
@@ -260,7 +227,7 @@ def test_a_call_that_fails_opens_by_itself_unless_the_reader_closed_it(show: Ope
 
 
 def test_only_visible_rows_are_in_the_page_and_nothing_jumps(show: Open) -> None:
-    page = show({"head": tale.HEAD, "rows": long_run(6000), "asks": []})
+    page = show({"head": tale.HEAD, "rows": tale.long_run(6000), "asks": []})
     assert gap_to_tail(page) < 2
     result = page.evaluate(
         """async () => {
@@ -290,7 +257,7 @@ def test_only_visible_rows_are_in_the_page_and_nothing_jumps(show: Open) -> None
 
 
 def test_the_tail_is_followed_only_while_the_reader_is_there(show: Open) -> None:
-    page = show({"head": tale.HEAD, "rows": long_run(60), "asks": []})
+    page = show({"head": tale.HEAD, "rows": tale.long_run(60), "asks": []})
     assert gap_to_tail(page) < 2
     ops(page, ["r", 60, {"k": "text", "text": "The end of it. " * 40}])
     page.wait_for_timeout(200)
@@ -316,7 +283,7 @@ def test_the_tail_is_followed_only_while_the_reader_is_there(show: Open) -> None
 
 def test_what_is_unfolded_stays_in_place_and_stays_unfolded(show: Open) -> None:
     rows = [
-        *long_run(40),
+        *tale.long_run(40),
         *(tale.call("read", "Read", f"last{n}.py", output="text\n" * 30) for n in range(8)),
     ]
     page = show({"head": tale.HEAD, "rows": rows, "asks": []})
@@ -335,7 +302,7 @@ def test_what_is_unfolded_stays_in_place_and_stays_unfolded(show: Open) -> None:
 
 
 def test_a_row_with_the_focus_stays_in_the_page(show: Open) -> None:
-    page = show({"head": tale.HEAD, "rows": long_run(400), "asks": []})
+    page = show({"head": tale.HEAD, "rows": tale.long_run(400), "asks": []})
     page.locator(".u summary").last.focus()
     scroller(page).evaluate("e => { e.scrollTop = 0 }")
     page.wait_for_timeout(150)
@@ -345,38 +312,9 @@ def test_a_row_with_the_focus_stays_in_the_page(show: Open) -> None:
 def test_short_runs_have_their_natural_height_and_long_ones_a_scroll(show: Open) -> None:
     page = show({"head": tale.HEAD, "rows": tale.ROWS[:4], "asks": []})
     assert scroller(page).evaluate("e => e.scrollHeight <= e.clientHeight")
-    page = show({"head": tale.HEAD, "rows": long_run(200), "asks": []})
+    page = show({"head": tale.HEAD, "rows": tale.long_run(200), "asks": []})
     assert scroller(page).evaluate("e => e.clientHeight") <= 600
     assert (page.locator(".pn-run").bounding_box() or {})["height"] < 860
-
-
-LONG = """async (sel) => {
-  const s = document.querySelector(sel), long = [], frame = () => new Promise(requestAnimationFrame);
-  const watch = new PerformanceObserver(l => l.getEntries().forEach(e => long.push(Math.round(e.duration))));
-  watch.observe({type: 'longtask'});
-  for (let i = 0; i < 240; i++) { s.scrollTop += i % 120 < 60 ? -100 : 100; if (i % 80 === 0) s.scrollTop -= 20000; await frame(); }
-  await new Promise(done => setTimeout(done, 200));
-  watch.disconnect();
-  return long;
-}"""
-
-
-def test_scrolling_a_long_run_holds_nothing_up(show: Open) -> None:
-    """No more long tasks than a blank page has in the same run; a busy machine gets three tries."""
-    page = show({"head": tale.HEAD, "rows": long_run(7000), "asks": []})
-    page.evaluate(
-        "() => { const d = document.createElement('div'); d.id = 'blank'; d.style.cssText = 'height:600px;overflow:auto';"
-        " const e = document.createElement('div'); e.style.height = '500000px'; d.append(e); document.body.append(d); d.scrollTop = 4e5 }"
-    )
-    page.wait_for_timeout(300)
-    told: list[tuple[list[int], list[int]]] = []
-    for _ in range(3):
-        told.append((page.evaluate(LONG, "#blank"), page.evaluate(LONG, ".rv-scroll")))
-        if len(told[-1][1]) <= len(told[-1][0]):
-            return
-    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
-        pytest.xfail(f"the machine is busy: {os.getloadavg()[0]:.0f} at work; long tasks {told}")
-    raise AssertionError(told)
 
 
 # -------------------------------------------------------------------- questions
@@ -640,7 +578,7 @@ def test_a_lost_delta_is_noticed_and_everything_got_again(show: Open) -> None:
 
 
 def test_a_new_epoch_and_a_lost_part_are_got_again(show: Open) -> None:
-    state = {"head": tale.HEAD, "rows": long_run(1200), "asks": []}
+    state = {"head": tale.HEAD, "rows": tale.long_run(1200), "asks": []}
     page = show(state)
     page.evaluate(
         "() => { kernel.epoch = 'e2'; kernel.n = 0; kernel.rows.push({k: 'text', text: 'after the restart'});"
