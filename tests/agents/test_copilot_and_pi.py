@@ -190,8 +190,7 @@ def test_usage_of_each_turn_is_what_the_server_counted(
         assert usage.cache_read_tokens == calls * one.cached_tokens
         assert usage.output_tokens == calls * one.output_tokens
     frame = paseo.turns(run=run)
-    told = {"copilot": "agent", "pi": "session file"}[name]
-    assert set(frame["usage_source"]) == {told}
+    assert set(frame["usage_source"]) == {"session file"}
     assert set(frame["usage_scope"]) == {"turn"}
     assert paseo.runs(run=run)["input_tokens"][0] == 4 * one.input_tokens
     assert (run.cost_usd is not None) == (name == "pi"), "only Pi tells what it costs"

@@ -207,13 +207,13 @@ def test_hidden_turns_are_named_in_the_gap() -> None:
         assert "Turn 25 question 24" in text or live
 
 
-def test_a_title_is_the_agents_else_the_users_else_the_prompts() -> None:
+def test_a_title_is_the_users_else_the_agents_else_the_prompts() -> None:
     tale = Tale().prompt("the `prompt`\nsecond line")
     assert "◔ Running: the prompt\n" in shown(tale, "running", live=True)
+    tale.update("session_info_update", title="theirs")
+    assert "◔ Running: theirs\n" in shown(tale, "running", live=True)
     named = tales.spec(title="mine")
     assert "◔ Running: mine\n" in shown(tale, "running", live=True, spec=named)
-    tale.update("session_info_update", title="theirs")
-    assert "◔ Running: theirs\n" in shown(tale, "running", live=True, spec=named)
 
 
 def test_nothing_is_invented_where_nothing_was_reported() -> None:

@@ -119,7 +119,7 @@ def test_no_change_on_the_way_lets_a_policy_go(project: Project) -> None:
         ("auto", DENY, "allow"),
         ("ask", [], "allow"),
         ("read", [Rule("allow", "read")], "allow"),
-        ("edit", [Rule("deny", "read", "keys/**")], None),
+        ("edit", [Rule("deny", "read", "keys/**")], "ask"),
     ],
 )
 def test_opencode_is_told_to_ask(mode: Mode, rules: list[Rule], reads: str | None) -> None:

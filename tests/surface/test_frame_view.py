@@ -13,7 +13,7 @@ from IPython.core.formatters import DisplayFormatter
 from kernels import Kernel
 
 from paseo_nb.store import frames
-from paseo_nb.store.columns import RUNS, names
+from paseo_nb.store.columns import RUNS, TURNS, names
 from paseo_nb.widgets import frame_view
 
 
@@ -140,7 +140,7 @@ def test_in_a_kernel_without_load_ext_and_after_it(repo: Path) -> None:
         assert bundle["text/markdown"].startswith("| run\\_id | state |")
         assert bundle["text/plain"].startswith("run_id ")
         again = kernel.run("%load_ext paseo_nb\nx = paseo.turns()\nx[x.cost_usd > 0]").displays[-1]
-        assert "1 row, 26 columns" in again["text/plain"]
+        assert f"1 row, {len(TURNS)} columns" in again["text/plain"]
         listed = kernel.run("paseo.wait(made.id)").displays[-1]
         assert "<table" in listed["text/html"]
     finally:
