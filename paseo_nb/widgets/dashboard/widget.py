@@ -116,6 +116,8 @@ class Dashboard(anywidget.AnyWidget):
                 with contextlib.suppress(PaseoError, OSError):
                     await anyio.to_thread.run_sync(self.board.look)
                     self._tell()
+                if self.beside is not None:
+                    self.beside.refresh()
                 await anyio.sleep(TICK_S)
         finally:
             self._ticking = False
@@ -136,7 +138,7 @@ class Dashboard(anywidget.AnyWidget):
         self._told = {"all": {**now, "lines": lines}}
         self._say({**message, "now_us": now_us()})
         if self.beside is not None:
-            self.beside.refresh()
+            self.beside.due = True
 
     def _say(self, message: Json) -> None:
         if not self.over:
@@ -161,6 +163,7 @@ class Beside:
 
     def __init__(self, board: Board) -> None:
         self.board = board
+        self.due = False
         self._at = time.monotonic()
         self._handle: Any = _show(self._now(), "beside")
 
@@ -169,9 +172,9 @@ class Beside:
         return {**static, "text/html": beside("dashboard", static["text/html"])}
 
     def refresh(self) -> None:
-        """Show how it stands, if it is time."""
-        if time.monotonic() - self._at > BESIDE_S:
-            self._at = time.monotonic()
+        """Show how it stands, if something changed and it is time."""
+        if self.due and time.monotonic() - self._at > BESIDE_S:
+            self.due, self._at = False, time.monotonic()
             self._handle.update(self._now(), raw=True)
 
     def clear(self) -> None:
