@@ -276,7 +276,7 @@ def test_what_each_mode_lets_pass(
     run_id, command = start(project, *steps, mode=mode)
     for _ in range(by.count("user")):
         asked = waiting(project, run_id)
-        assert project.host.state(run_id) == "waiting"
+        project.until(lambda: project.host.state(run_id) == "waiting", 2 * SLACK)
         project.command(run_id, "answer", permission=asked.id, allow=False, message="not now")
         project.until(
             lambda ident=asked.id: (
