@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -49,17 +48,14 @@ def test_demo_is_there_without_anything(project: Path) -> None:
     assert resolve("demo", project).model == "fixer"
 
 
-def test_demo_answers_quickly_whatever_lies_in_its_folder(project: Path) -> None:
+def test_demo_answers_whatever_lies_in_its_folder(project: Path) -> None:
     for name in ("paseo_nb", "asyncio", "msgspec", "runpy", "json"):  # a copy of paseo_nb, or worse
         (project / name).mkdir()
         (project / name / "__init__.py").write_text("raise SystemExit('shadowed')")
     command = resolve("demo/echo", project).command
     bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(project)}
-    initialize(command, project, bare)
-    before = time.monotonic()
     told = initialize(command, project, bare)
     assert told["protocolVersion"] == 1
-    assert time.monotonic() - before < 2.0
 
 
 def test_demo_plays_a_script(project: Path) -> None:
