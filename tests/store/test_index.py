@@ -533,11 +533,14 @@ from paseo_nb.store.query import rows
 home = Path(sys.argv[1])
 rows(home, "SELECT 1")
 with shared_lock(home, 1):
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         rows(home, "SELECT count(*) FROM events")
         print("child", flush=True)
-        time.sleep(100)
+        while os.getppid() == parent:
+            time.sleep(0.1)
+        os._exit(0)
     time.sleep(1.5)
 print("free", flush=True)
 time.sleep(100)
