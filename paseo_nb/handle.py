@@ -47,7 +47,7 @@ class AsyncRun(RunView):
         from .widgets.live import show_run
 
         if not show_run(self):
-            raise NotImplementedError
+            raise NotImplementedError  # IPython's word for: show it the other way
 
     def _environment(self) -> dict[str, str]:
         return environment_again(self.spec, preparing.project_of(self.host))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser.lab import FLAGS, chromium
+from browser.node import run
 from playwright.sync_api import Page, Route, sync_playwright
 from render.payloads import PAYLOADS
 
@@ -283,20 +281,8 @@ def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
     for name in ("dashboard", "run_view"):
         shutil.copytree(WIDGETS / name, tmp_path / name, ignore=ignored)
     shutil.copy(WIDGETS / "tokens.css", tmp_path)
-    env = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}
-    for folder, command in (
-        ("run_view", "npm ci --ignore-scripts --no-audit --no-fund"),
-        ("dashboard", "node build.mjs"),
-    ):
-        done = subprocess.run(
-            command.split(),
-            cwd=tmp_path / folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
+    run(tmp_path / "run_view", "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    run(tmp_path / "dashboard", "node", "build.mjs")
     for name in ("dashboard.js", "dashboard.css"):
         made = (tmp_path / "dashboard" / name).read_bytes()
         assert made == (HERE / name).read_bytes(), (

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from browser.node import run
 from browser.run_view_page import WIDGET
 
 pytestmark = pytest.mark.browser
 LIMIT = 300_000
 
 
-def run(folder: Path, *command: str) -> None:
-    """A command in a copy of the sources, in the developer's own home (npm's cache and registry)."""
-    env = {**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, (
-        f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    )
-
-
 def test_the_built_files_are_those_of_the_sources(tmp_path: Path) -> None:
-    assert shutil.which("npm"), "npm is missing: install Node 20 or newer"
     folder = tmp_path / "widgets" / "run_view"
     shutil.copytree(WIDGET, folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     shutil.copy(WIDGET.parent / "tokens.css", folder.parent)
