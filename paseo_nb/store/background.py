@@ -21,7 +21,7 @@ from ..locks import lock_held
 from . import disk
 from .disk import age_s
 
-GAP_S = 5.0
+GAP_S = 10.0
 
 _lock = threading.Lock()
 _running: dict[Path, threading.Thread] = {}
@@ -32,7 +32,7 @@ _hurry = threading.Event()
 def advance_soon(home: Path) -> None:
     """Have the index of a project advanced, soon, in the background; returns at once.
 
-    An advance makes queries wait a moment, so there is one in 5 s at most, whoever makes it: what
+    An advance makes queries wait a moment, so there is one in 10 s at most, whoever makes it: what
     is not indexed yet is answered from the journals. Nothing is raised: what cannot be indexed now
     (a foreign tool holds the file, a full disk) is tried again the next time.
     """
@@ -66,7 +66,7 @@ def close() -> None:
 
 def advance_apart(home: Path) -> None:
     """Have runs that ended and still have a live marker indexed by a process of its own, which
-    outlives this one; not within 5 s of an advance.
+    outlives this one; not within 10 s of an advance.
 
     Takes a few ms. Nothing is raised: what cannot be indexed now is tried the next time.
     """

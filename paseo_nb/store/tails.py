@@ -34,7 +34,7 @@ StateOf = Callable[[str, str], str]
 _BATCH_BYTES = 1 << 20
 _PIECES = 16
 DUE_BYTES = 4 << 20
-DUE_S = 5.0
+DUE_S = 10.0
 
 
 class Tail:
@@ -95,7 +95,7 @@ class Tail:
             self._indexable_since = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the index should take over: 4 MB, or 5 s after a turn's or the run's end."""
+        """Whether the index should take over: 4 MB, or 10 s after a turn's or the run's end."""
         since = self._indexable_since
         return since is not None and (
             self.offset - self.start >= DUE_BYTES or time.monotonic() - since >= DUE_S
