@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _portal, people, verbs
@@ -13,6 +13,7 @@ from .applying import Applied
 from .attaching import Attachments
 from .handle import AsyncRun
 from .model import Event, When
+from .patterns.results import Committee, Epic, Loop, Result
 from .preparing import Cell
 from .runview import RunDiff, RunView, Watch
 
@@ -22,21 +23,26 @@ if TYPE_CHECKING:
 __all__ = [
     "Run",
     "RunList",
+    "advisor",
     "allow",
     "apply",
     "archive",
     "attach",
     "cancel",
+    "committee",
     "dashboard",
     "deny",
     "diff",
     "doctor",
+    "epic",
     "events",
+    "handoff",
     "import_session",
     "import_sessions",
     "inspect",
     "install",
     "logs",
+    "loop",
     "ls",
     "model_calls",
     "permissions",
@@ -75,6 +81,8 @@ class RunList(list["Run"]):
 def _plain(value: Any) -> Any:
     if isinstance(value, AsyncRun):
         return Run(value)
+    if isinstance(value, Result):
+        return value.with_runs(_plain)
     if isinstance(value, verbs.RunList):
         return RunList(Run(one) for one in value)
     if isinstance(value, list):
@@ -133,6 +141,13 @@ class Run(RunView):
         without processes is brought back by the agent's own session first.
         """
         _portal.call(self._run.send, prompt, when=when, attach=attach)
+        return self
+
+    def send_once(
+        self, ident: str, prompt: str, *, when: When = "queue", attach: Attachments | None = None
+    ) -> Run:
+        """The same under an id of the caller's: sent again with it, it counts once."""
+        _portal.call(self._run.send_once, ident, prompt, when=when, attach=attach)
         return self
 
     def cancel(
@@ -886,3 +901,281 @@ def sql(query: str) -> pd.DataFrame:
     query: one statement that reads, in DuckDB's SQL; the tables are the frames
     """
     return _portal.call(verbs.sql, query)
+
+
+def handoff(
+    run: str,
+    *,
+    to: str | None = None,
+    task: str | None = None,
+    acceptance: str | None = None,
+    note: bool = False,
+    worktree: str | None = None,
+    base: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    title: str | None = None,
+    attach: Attachments | None = None,
+    budget: float | None = None,
+    timeout: float | None = None,
+    wait: bool = False,
+) -> Run:
+    """Have another agent take over what a run was at; its run, at once.
+
+    It gets a briefing that needs no context: task, plan, last words, changed files, what failed.
+
+    run: an id, or any beginning of one that fits a single run
+    to: the agent that takes over, `provider/model` or a profile
+    task: what it shall do (default: what the run was asked for)
+    acceptance: how one sees that it is done
+    note: ask the first agent for a note, too: decisions, open ends (a turn of its own)
+    worktree: where it works (default: where the run worked)
+    base: what a new worktree's branch starts from
+    mode: what passes without a question, as in `start`
+    effort: the reasoning effort
+    title: a title for its run
+    attach: what to give along, as in `start`
+    budget: US dollars that it may cost at most
+    timeout: seconds that its turn may take
+    wait: wait until its turn is done
+    """
+    return _plain(
+        _portal.call(
+            verbs.handoff,
+            run,
+            to=to,
+            task=task,
+            acceptance=acceptance,
+            note=note,
+            worktree=worktree,
+            base=base,
+            mode=mode,
+            effort=effort,
+            title=title,
+            attach=attach,
+            budget=budget,
+            timeout=timeout,
+            wait=wait,
+        )
+    )
+
+
+def advisor(
+    question: str,
+    *,
+    run: str | None = None,
+    agent: str | None = None,
+    repo: str | None = None,
+    effort: str | None = None,
+    attach: Attachments | None = None,
+    budget: float | None = None,
+    timeout: float | None = None,
+) -> Run:
+    """Ask another agent for its opinion, read-only; its run, whose text is the advice.
+
+    question: what you want to know
+    run: the run that it is about, which goes along in short (an id, or a beginning of one)
+    agent: who advises (default: the profile @advisor, else an agent of another family of models
+        than the run's, signed in here)
+    repo: the folder to look at (default: the run's, else the current repository)
+    effort: the reasoning effort
+    attach: what to give along, as in `start`
+    budget: US dollars that it may cost at most
+    timeout: seconds that it may take
+    """
+    return _plain(
+        _portal.call(
+            verbs.advisor,
+            question,
+            run=run,
+            agent=agent,
+            repo=repo,
+            effort=effort,
+            attach=attach,
+            budget=budget,
+            timeout=timeout,
+        )
+    )
+
+
+def loop(
+    task: str,
+    *,
+    agent: str | None = None,
+    checks: Sequence[str] | None = None,
+    verify: str | None = None,
+    verifier: str | None = None,
+    until: Callable[[Run], Any] | None = None,
+    worktree: str | None = None,
+    base: str | None = None,
+    repo: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    allow: Sequence[str] | None = None,
+    deny: Sequence[str] | None = None,
+    iterations: int = 5,
+    time_limit: float | None = None,
+    budget: float | None = None,
+    pause: float = 0.0,
+    again: bool = False,
+    on_permission: OnPermission = "wait",
+) -> Loop:
+    """Have agents try, one after the other, until checks and a verifier say that it is done.
+
+    Each attempt is a new run in the same folder, and is told why those before were not enough. The
+    same call goes on where it was cut off (a killed kernel, ■); one that has ended begins anew.
+
+    task: what is to be done
+    agent: who works, `provider/model` or a profile (default: the configured one)
+    checks: shell commands that must succeed, run in the folder after each attempt, in order
+    verify: what another agent looks for, read-only, after the checks
+    verifier: who verifies (default: as agent)
+    until: in Python, a function that is given the worker's run and returns True, or why not
+    worktree: a branch name: all of it happens in that worktree
+    base: what a new worktree's branch starts from
+    repo: the repository to work in
+    mode: what passes without a question, as in `start`
+    effort: the reasoning effort
+    allow: what passes beyond the mode, as in `start`
+    deny: what is refused whatever the mode
+    iterations: attempts at most
+    time_limit: seconds of work in all, kept inside attempts and checks, too
+    budget: US dollars in all; an agent that tells no cost is refused with it
+    pause: seconds between two attempts
+    again: begin anew, though one like this was cut off
+    on_permission: what to do when an agent asks: wait for an answer, or raise
+    """
+    return _plain(
+        _portal.call(
+            verbs.loop,
+            task,
+            agent=agent,
+            checks=checks,
+            verify=verify,
+            verifier=verifier,
+            until=until,
+            worktree=worktree,
+            base=base,
+            repo=repo,
+            mode=mode,
+            effort=effort,
+            allow=allow,
+            deny=deny,
+            iterations=iterations,
+            time_limit=time_limit,
+            budget=budget,
+            pause=pause,
+            again=again,
+            on_permission=on_permission,
+        )
+    )
+
+
+def committee(
+    problem: str,
+    *,
+    agents: Sequence[str] | None = None,
+    implement: str | None = None,
+    worktree: str | None = None,
+    base: str | None = None,
+    repo: str | None = None,
+    mode: str | None = None,
+    rounds: int = 3,
+    effort: str | None = None,
+    time_limit: float | None = None,
+    budget: float | None = None,
+    again: bool = False,
+    on_permission: OnPermission = "wait",
+) -> Committee:
+    """Have two contrasting agents analyse a problem, challenge each other, and agree on a plan.
+
+    Members only read. With `implement` an agent carries the plan out, and both review its change
+    until they approve it. The same call goes on where it was cut off.
+
+    problem: what it is about
+    agents: the two members (default: two signed-in agents of different families)
+    implement: who carries the plan out
+    worktree: a branch name: where it is carried out
+    base: what a new worktree's branch starts from
+    repo: the repository to work in
+    mode: what passes without a question for who carries it out, as in `start`
+    rounds: how often a plan is made anew, and a change reviewed, at most
+    effort: the reasoning effort
+    time_limit: seconds of work in all
+    budget: US dollars in all; an agent that tells no cost is refused with it
+    again: begin anew, though one like this was cut off
+    on_permission: what to do when an agent asks: wait for an answer, or raise
+    """
+    return _plain(
+        _portal.call(
+            verbs.committee,
+            problem,
+            agents=agents,
+            implement=implement,
+            worktree=worktree,
+            base=base,
+            repo=repo,
+            mode=mode,
+            rounds=rounds,
+            effort=effort,
+            time_limit=time_limit,
+            budget=budget,
+            again=again,
+            on_permission=on_permission,
+        )
+    )
+
+
+def epic(
+    spec: str,
+    *,
+    agent: str | None = None,
+    planner: str | None = None,
+    verifier: str | None = None,
+    worktree: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    attempts: int = 3,
+    autopilot: bool = False,
+    approve: bool = False,
+    time_limit: float | None = None,
+    budget: float | None = None,
+    on_permission: OnPermission = "wait",
+) -> Epic:
+    """A larger piece of work: a plan of phases to read and change, then one agent for each.
+
+    The first call makes the plan file and stops, for you to read it: the checks in it are commands
+    that will run. `epic(path)` carries it out, up to a gate, and goes on from wherever it stands.
+
+    spec: what is wanted, or the path of a plan (`….md`)
+    agent: who does the phases (default: the configured one; a phase may name another)
+    planner: who makes the plan (default: as agent)
+    verifier: who looks whether a phase is done (default: as agent)
+    worktree: a branch name: where all phases work (default: one by the plan's name)
+    mode: what passes without a question, as in `start`
+    effort: the reasoning effort
+    attempts: how often a phase is tried at most, each call
+    autopilot: carry the plan out as it was made, without stopping to be read
+    approve: let the next gate pass
+    time_limit: seconds of work in all
+    budget: US dollars in all; an agent that tells no cost is refused with it
+    on_permission: what to do when an agent asks: wait for an answer, or raise
+    """
+    return _plain(
+        _portal.call(
+            verbs.epic,
+            spec,
+            agent=agent,
+            planner=planner,
+            verifier=verifier,
+            worktree=worktree,
+            mode=mode,
+            effort=effort,
+            attempts=attempts,
+            autopilot=autopilot,
+            approve=approve,
+            time_limit=time_limit,
+            budget=budget,
+            on_permission=on_permission,
+        )
+    )

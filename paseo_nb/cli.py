@@ -19,6 +19,7 @@ from . import __version__, _sync, config  # pyright: ignore[reportPrivateUsage]
 from .errors import PaseoError, UsageProblem
 from .model import BUSY_STATES, short_id
 from .options import HelpShown, call_arguments, known_verb, parser_for
+from .patterns.results import Epic, Loop
 from .runview import RunDiff, RunView, raise_for
 from .store import background
 from .store.columns import SHOWN
@@ -87,7 +88,7 @@ def _verb(words: list[str], as_json: bool) -> int:
         keywords["columns"] = SHOWN[verb.name].split()
     result = getattr(_sync, verb.name)(*positional, **keywords)
     print(to_json(result) if as_json else to_text(result))
-    return 0
+    return 3 if isinstance(result, (Loop, Epic)) and not result and result.state != "planned" else 0
 
 
 def _tidy() -> None:
@@ -169,7 +170,11 @@ def to_json(result: Any) -> str:
         value = [run_facts(one) if isinstance(one, RunView) else one for one in rows]
     else:
         value = result
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    return msgspec.json.encode(value, enc_hook=_plain).decode()
+
+
+def _plain(value: Any) -> str:
+    return value.id if isinstance(value, RunView) else str(value)
 
 
 def to_text(result: Any) -> str:

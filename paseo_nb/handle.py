@@ -73,6 +73,12 @@ class AsyncRun(RunView):
         "steer" (into the running turn, where the agent can; else queued, and said so). A run
         without processes is brought back by the agent's own session first.
         """
+        return await self.send_once(uuid.uuid4().hex, prompt, when=when, attach=attach)
+
+    async def send_once(
+        self, ident: str, prompt: str, *, when: When = "queue", attach: Attachments | None = None
+    ) -> AsyncRun:
+        """The same under an id of the caller's: sent again with it, it counts once."""
         prompt = preparing.checked_prompt(prompt)
         self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
@@ -83,7 +89,6 @@ class AsyncRun(RunView):
             known = registry.providers(preparing.project_of(self.host))
             if self.spec.provider in known:
                 preparing.check_images(known[self.spec.provider], blocks)
-        ident = uuid.uuid4().hex
         await self.host.command(
             self.id,
             "send",

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from .errors import UsageProblem
 from .verbs import VERBS, Verb, told
 
-HIDDEN = {"cell"}
+HIDDEN = {"cell", "until"}
 SHORT = {"all": "-a", "tail": "-n"}
 
 
@@ -87,7 +87,10 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
     elif note.startswith("OnPermission"):
         more["choices"] = ("wait", "raise")
     elif note.startswith("float"):
-        more |= {"type": seconds if name.endswith("timeout") else float, "metavar": "NUMBER"}
+        more |= {
+            "type": seconds if name.endswith(("timeout", "time_limit")) else float,
+            "metavar": "NUMBER",
+        }
     elif note.startswith("int"):
         more |= {"type": int, "metavar": "N"}
     else:

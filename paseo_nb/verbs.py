@@ -2,19 +2,19 @@
 
 Each is a typed `async def`; its signature is its options in all four places, the first line of its
 docstring its help. `VERBS` is the table that the synchronous names, the magic's lines and the
-terminal's commands are made from. Longer than other files, as it is that one table.
+terminal's commands are made from. Longer than other files, as it is that one table; the verbs of
+the patterns are in `pattern_verbs`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import inspect as _inspect
 import os
 import re
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,9 +31,13 @@ from .handle import AsyncRun, launch
 from .hints import command, ipython
 from .host.local import LocalHost
 from .model import BUSY_STATES, When, new_run_id
-from .preparing import Cell, Wish, find_run
-from .runview import RunDiff, RunView
+from .preparing import Cell, Wish
+from .runview import RunDiff
 from .store.columns import NOTE
+from .verb_table import VERBS as VERBS
+from .verb_table import Verb as Verb
+from .verb_table import current_host, options_as, run_of, verb
+from .verb_table import told as told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,67 +46,6 @@ if TYPE_CHECKING:
 
 
 _PERMISSION = re.compile(r"p\d+")
-
-
-class Verb(msgspec.Struct):
-    """One row of the table."""
-
-    name: str
-    function: Callable[..., Awaitable[Any]]
-    summary: str
-    magic: bool = True
-
-
-VERBS: dict[str, Verb] = {}
-
-
-def verb(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Put a function into the table."""
-    summary = inspect_doc(function).split("\n")[0]
-    VERBS[function.__name__] = Verb(function.__name__, function, summary)
-    return function
-
-
-def inspect_doc(function: Callable[..., Any]) -> str:
-    """A function's docstring, indentation taken off."""
-    return _inspect.getdoc(function) or ""
-
-
-_ENTRY = re.compile(r"^(\w+): (.*(?:\n[ \t]+.*)*)$", re.M)
-
-
-def told(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """What a verb's docstring says: its text, and of each option what it means."""
-    doc = inspect_doc(function)
-    meanings = {match[1]: " ".join(match[2].split()) for match in _ENTRY.finditer(doc)}
-    return re.sub(r"\n{3,}", "\n\n", _ENTRY.sub("", doc)).strip(), meanings
-
-
-def options_as(other: Callable[..., Any]) -> Callable[[Any], Any]:
-    """The decorated function takes what `other` takes: its docstring says what that means."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        entries = "".join(match[0] + "\n" for match in _ENTRY.finditer(inspect_doc(other)))
-        first, blank, rest = inspect_doc(function).partition("\n\n")
-        function.__doc__ = first + blank + entries + rest
-        return function
-
-    return add
-
-
-def current_host() -> LocalHost:
-    """The host of the project that the current folder belongs to."""
-    return LocalHost(config.home())
-
-
-def _run(run: str | AsyncRun | Any) -> AsyncRun:
-    """A handle from an id, a prefix of one, or any handle."""
-    if isinstance(run, str):
-        host = current_host()
-        return AsyncRun(host, find_run(host, run))
-    if not isinstance(run, RunView):
-        raise UsageProblem(f"a run is its id or a handle, not {run!r}")
-    return AsyncRun(run.host, run.id)
 
 
 # ---------------------------------------------------------------- launching
@@ -366,7 +309,7 @@ async def attach(run: str) -> AsyncRun:
 
     run: an id, or any beginning of one that fits a single run
     """
-    return _run(run)
+    return run_of(run)
 
 
 @verb
@@ -389,7 +332,7 @@ async def send(
     attach: what to give along with the prompt, as in `start`
     wait: also wait for the answer
     """
-    handle = await _run(run).send(prompt, when=when, attach=attach)
+    handle = await run_of(run).send(prompt, when=when, attach=attach)
     return await handle.wait() if wait else handle
 
 
@@ -402,7 +345,7 @@ async def logs(run: str, *, tail: int | None = None) -> str:
     """
     from .widgets.logs import plain_transcript
 
-    return plain_transcript(_run(run).history(), tail)
+    return plain_transcript(run_of(run).history(), tail)
 
 
 @verb
@@ -417,7 +360,7 @@ async def wait(
     timeout: seconds in all (in a terminal also 90s, 5m, 1h)
     on_permission: what to do when an agent asks: wait for an answer, or raise
     """
-    handles = [_run(run) for run in runs]
+    handles = [run_of(run) for run in runs]
     if not handles:
         raise UsageProblem(f"no run id given; {command('ls')} lists the runs")
     problems: list[PaseoError] = []
@@ -442,7 +385,7 @@ async def cancel(run: str) -> AsyncRun:
 
     run: an id, or any beginning of one that fits a single run
     """
-    return await _run(run).cancel()
+    return await run_of(run).cancel()
 
 
 @verb
@@ -452,7 +395,7 @@ async def stop(run: str, *, force: bool = False) -> AsyncRun:
     run: an id, or any beginning of one that fits a single run
     force: kill processes that do not answer; the run is then interrupted
     """
-    return await _run(run).stop(force=force)
+    return await run_of(run).stop(force=force)
 
 
 @verb
@@ -463,7 +406,7 @@ async def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> 
     prompt: what to tell the agent (default: that it was interrupted, if it was)
     wait: also wait until the turn is done
     """
-    handle = await _run(run).resume(prompt)
+    handle = await run_of(run).resume(prompt)
     return await handle.wait() if wait else handle
 
 
@@ -477,7 +420,7 @@ async def archive(run: str, *, children: bool = False, keep_worktree: bool = Fal
     children: also the runs that it started
     keep_worktree: leave its worktree where it is
     """
-    return await _run(run).archive(children=children, keep_worktree=keep_worktree)
+    return await run_of(run).archive(children=children, keep_worktree=keep_worktree)
 
 
 @verb
@@ -486,7 +429,7 @@ async def unarchive(run: str) -> AsyncRun:
 
     run: an id, or any beginning of one that fits a single run
     """
-    return await _run(run).unarchive()
+    return await run_of(run).unarchive()
 
 
 @verb
@@ -495,7 +438,7 @@ async def inspect(run: str) -> dict[str, Any]:
 
     run: an id, or any beginning of one that fits a single run
     """
-    return await _run(run).inspect()
+    return await run_of(run).inspect()
 
 
 @verb
@@ -516,7 +459,7 @@ async def allow(
     input: the tool's whole input as it shall be used in place of the agent's own, an object or its
         JSON; an agent that cannot take it (all but claude) is told no, and to do it in that form
     """
-    return await _run(run).allow(permission, always=always, option=option, input=input)
+    return await run_of(run).allow(permission, always=always, option=option, input=input)
 
 
 @verb
@@ -536,7 +479,7 @@ async def deny(
     """
     if permission is not None and message is None and not _PERMISSION.fullmatch(permission):
         permission, message = None, permission
-    return await _run(run).deny(permission, message, cancel=cancel)
+    return await run_of(run).deny(permission, message, cancel=cancel)
 
 
 @verb
@@ -546,7 +489,7 @@ async def diff(run: str, turn: int | None = None) -> RunDiff:
     run: an id, or any beginning of one that fits a single run
     turn: only this turn, counted from 1
     """
-    return await _run(run).diff(turn)
+    return await run_of(run).diff(turn)
 
 
 @verb
@@ -557,7 +500,7 @@ async def undo(run: str, turn: int | None = None, *, force: bool = False) -> Run
     turn: from which turn on (default: the last one)
     force: also files that were changed since
     """
-    return await _run(run).undo(turn, force=force)
+    return await run_of(run).undo(turn, force=force)
 
 
 @verb
@@ -577,7 +520,7 @@ async def apply(
     commit: false leaves the change staged
     message: the commit's message (default: made from the run)
     """
-    handle = _run(run)
+    handle = run_of(run)
     return await handle.apply(onto, dry_run=dry_run, commit=commit, message=message)
 
 
@@ -870,7 +813,7 @@ def _frame(name: str, rows: str):
 def _ids(run: Any) -> Any:
     if run is None or isinstance(run, (list, tuple)):
         return None if run is None else [_ids(one) for one in run]  # pyright: ignore
-    return find_run(current_host(), run) if isinstance(run, str) else run.id
+    return run_of(run).id
 
 
 runs = _frame("runs", "run")
@@ -896,3 +839,10 @@ if (shell := ipython()) is not None:
     from .widgets import frame_view
 
     frame_view.register(shell)
+
+
+from .pattern_verbs import advisor as advisor  # noqa: E402
+from .pattern_verbs import committee as committee  # noqa: E402
+from .pattern_verbs import epic as epic  # noqa: E402
+from .pattern_verbs import handoff as handoff  # noqa: E402
+from .pattern_verbs import loop as loop  # noqa: E402

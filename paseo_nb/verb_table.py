@@ -1,0 +1,78 @@
+"""The table of verbs, and what every verb needs: the project's host and the run that is meant."""
+
+from __future__ import annotations
+
+import inspect as _inspect
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from . import config
+from .errors import UsageProblem
+from .handle import AsyncRun
+from .host.local import LocalHost
+from .preparing import find_run
+from .runview import RunView
+
+
+class Verb(msgspec.Struct):
+    """One row of the table."""
+
+    name: str
+    function: Callable[..., Awaitable[Any]]
+    summary: str
+    magic: bool = True
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Put a function into the table."""
+    summary = inspect_doc(function).split("\n")[0]
+    VERBS[function.__name__] = Verb(function.__name__, function, summary)
+    return function
+
+
+def inspect_doc(function: Callable[..., Any]) -> str:
+    """A function's docstring, indentation taken off."""
+    return _inspect.getdoc(function) or ""
+
+
+_ENTRY = re.compile(r"^(\w+): (.*(?:\n[ \t]+.*)*)$", re.M)
+
+
+def told(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """What a verb's docstring says: its text, and of each option what it means."""
+    doc = inspect_doc(function)
+    meanings = {match[1]: " ".join(match[2].split()) for match in _ENTRY.finditer(doc)}
+    return re.sub(r"\n{3,}", "\n\n", _ENTRY.sub("", doc)).strip(), meanings
+
+
+def options_as(other: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The decorated function takes what `other` takes: its docstring says what that means."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        entries = "".join(match[0] + "\n" for match in _ENTRY.finditer(inspect_doc(other)))
+        first, blank, rest = inspect_doc(function).partition("\n\n")
+        function.__doc__ = first + blank + entries + rest
+        return function
+
+    return add
+
+
+def current_host() -> LocalHost:
+    """The host of the project that the current folder belongs to."""
+    return LocalHost(config.home())
+
+
+def run_of(run: str | AsyncRun | Any) -> AsyncRun:
+    """A handle from an id, a prefix of one, or any handle."""
+    if isinstance(run, str):
+        host = current_host()
+        return AsyncRun(host, find_run(host, run))
+    if not isinstance(run, RunView):
+        raise UsageProblem(f"a run is its id or a handle, not {run!r}")
+    return AsyncRun(run.host, run.id)
