@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from ..journal import RunFolder, read_journal
 from .children import Children
 
 TRIES = 3
-JUDGE_S = 10.0
+JUDGE_CPU_S = 10
+JUDGE_S = 60.0  # a busy machine takes longer for the same
 _BOOT = (
     "import os,sys;sys.path+=sys.argv.pop(1).split(os.pathsep);"
     "from paseo_nb.supervisor.answers import main;main()"
@@ -80,12 +82,13 @@ async def judged(
         try:
             told, wrong = json.loads(answer.read())
         except ValueError:
-            return None, "it could not be checked"
+            return None, f"it could not be checked in {JUDGE_CPU_S} s"
         return told, wrong
 
 
 def main() -> None:
     """The process that judges: [schema, text, value] in, [value, what is wrong] out."""
+    resource.setrlimit(resource.RLIMIT_CPU, (JUDGE_CPU_S, JUDGE_CPU_S))
     schema, text, value = json.loads(sys.stdin.buffer.read().decode("utf-8", "replace"))
     try:
         told = Judge(schema).judge(text, value)
