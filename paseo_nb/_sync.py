@@ -52,6 +52,7 @@ __all__ = [
     "runs",
     "send",
     "sessions",
+    "skills",
     "sql",
     "start",
     "stop",
@@ -1179,3 +1180,16 @@ def epic(
             on_permission=on_permission,
         )
     )
+
+
+def skills(action: str | None = None, *, for_: Sequence[str] | None = None) -> pd.DataFrame:
+    """Put our skills where other agents look for them, take them away, or show how it is.
+
+    action: install, uninstall or show (default: show)
+    for_: the agents, as claude,codex (default: all; codex, copilot, gemini, opencode and pi share
+        one place)
+
+    Columns: skill, agents (who reads that place), path, done. A file that was there before, or that
+    you changed, is left.
+    """
+    return _portal.call(verbs.skills, action, for_=for_)

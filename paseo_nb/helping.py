@@ -9,7 +9,7 @@ GROUPS = {
     "One run": "attach send logs wait cancel stop resume archive unarchive inspect allow deny",
     "Its changes": "diff undo apply",
     "All runs": "ls dashboard runs turns events tool_traces permissions model_calls sql",
-    "Patterns": "handoff loop advisor committee epic",
+    "Patterns": "handoff loop advisor committee epic skills",
     "Agents": "providers doctor install trust sessions import_session import_sessions",
 }
 _INTRO = """\

@@ -72,7 +72,7 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
         parser.add_argument(name, nargs=nargs, metavar=name.upper(), default=None, help=meaning)
         return
     flags = [SHORT[name]] if name in SHORT else []
-    flags.append("--" + name.replace("_", "-"))
+    flags.append("--" + name.rstrip("_").replace("_", "-"))
     more: dict[str, Any] = {"dest": name, "default": parameter.default, "help": meaning}
     if required:
         more["default"] = None
@@ -81,7 +81,10 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
     elif note.startswith("Mapping"):
         more |= {"action": _Pairs, "metavar": "NAME=VALUE"}
     elif note.startswith(("Sequence", "Attachments")):
-        more |= {"action": _Several if name == "columns" else "append", "metavar": "VALUE"}
+        more |= {
+            "action": _Several if name in ("columns", "for_") else "append",
+            "metavar": "VALUE",
+        }
     elif note.startswith("When"):
         more["choices"] = ("queue", "steer", "interrupt")
     elif note.startswith("OnPermission"):

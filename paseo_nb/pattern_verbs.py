@@ -6,21 +6,33 @@ import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
+import msgspec
 
 from . import preparing
 from .answering import OnPermission
 from .attaching import Attachments
 from .errors import UsageProblem
 from .handle import AsyncRun
-from .patterns import advising, committees, epics, families, handing_over, looping
+from .patterns import (
+    advising,
+    committees,
+    epics,
+    families,
+    handing_over,
+    looping,
+    skills_files,
+)
 from .patterns.prompts_of import filled
 from .patterns.results import Committee, Epic, Loop, sequence_of
 from .patterns.working import Limits, Work, working
 from .preparing import checked_prompt
 from .verb_table import current_host, run_of, verb
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 async def _start(agent: str | None, prompt: str, **options: Any) -> AsyncRun:
@@ -323,3 +335,26 @@ async def epic(
         if text is not None and not existed and not autopilot:
             return epics.only_planned(work, path, plan)
         return await epics.gone_on(work, path, plan, ways)
+
+
+@verb
+async def skills(action: str | None = None, *, for_: Sequence[str] | None = None) -> pd.DataFrame:
+    """Put our skills where other agents look for them, take them away, or show how it is.
+
+    action: install, uninstall or show (default: show)
+    for_: the agents, as claude,codex (default: all; codex, copilot, gemini, opencode and pi share
+        one place)
+
+    Columns: skill, agents (who reads that place), path, done. A file that was there before, or that
+    you changed, is left.
+    """
+    import pandas as pd
+
+    do = {None: skills_files.shown, "show": skills_files.shown}
+    do |= {"install": skills_files.installed, "uninstall": skills_files.uninstalled}
+    if action not in do:
+        raise UsageProblem(f"skills {action}: use install, uninstall or show")
+    named = [name for one in sequence_of(for_) for name in one.split(",") if name]
+    found = await anyio.to_thread.run_sync(do[action], named)
+    columns = list(skills_files.Skill.__struct_fields__)
+    return pd.DataFrame([msgspec.structs.astuple(one) for one in found], columns=columns)

@@ -846,3 +846,4 @@ from .pattern_verbs import committee as committee  # noqa: E402
 from .pattern_verbs import epic as epic  # noqa: E402
 from .pattern_verbs import handoff as handoff  # noqa: E402
 from .pattern_verbs import loop as loop  # noqa: E402
+from .pattern_verbs import skills as skills  # noqa: E402
