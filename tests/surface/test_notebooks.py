@@ -20,6 +20,11 @@ SAYS = {
     "01_quickstart": ("13 tests pass", "seconds=1"),
     "02_several_at_once": ("3 of 3 runs, 3 done", "1 to review, 2 done", "Ran 13 tests"),
     "03_permissions_and_steering": ("git push: denied", "callback", "idle · 6 turns"),
+    "05_patterns": (
+        "Loop succeeded after 1 iteration",
+        "The committee agrees",
+        "limit of iterations",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -190,6 +191,48 @@ def bareperm(prompt: Prompt) -> list[Step]:
     return [ask]
 
 
+def expert(prompt: Prompt) -> list[Step]:
+    """An opinion in the form that is asked for: the value of a JSON Schema, where one is given."""
+    schema = _schema(prompt.text) if "JSON Schema" in prompt.text else None
+    if schema is None:
+        opinion = "Scripted demo: it looks well to me, and I would test it first."
+        return [
+            {"tool": {"title": "Look around", "kind": "read", "text": "files"}},
+            {"say": opinion},
+        ]
+    value = json.dumps(_value(schema, "answer"), indent=1)
+    return [{"say": f"Scripted demo: the answer in the form asked for.\n```json\n{value}\n```"}]
+
+
+def _schema(text: str) -> Any:
+    """The last JSON object that the text holds, from the beginning of a line."""
+    for match in reversed(list(re.finditer(r"^\{", text, re.MULTILINE))):
+        try:
+            return json.JSONDecoder().raw_decode(text, match.start())[0]
+        except ValueError:
+            continue
+    return None
+
+
+def _value(schema: Any, name: str) -> Any:
+    """The shortest value that fits: yes to every question, one entry where some are wanted."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    if kind == "object":
+        told: dict[str, Any] = schema.get("properties", {})
+        return {key: _value(one, key) for key, one in told.items()}
+    if kind == "array":
+        return [_value(schema.get("items", {}), name)] * int(schema.get("minItems", 0))
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 0)
+    if kind == "boolean":
+        return True
+    if name in ("objections", "findings", "differences", "reason"):
+        return ""
+    return f"Scripted demo: {name}"
+
+
 SCENARIOS = [
     Scenario("writer", "writes NOTES.md or the file named in the prompt", writer),
     Scenario("reader", "reads README.md or the files named in the prompt", reader),
@@ -202,5 +245,6 @@ SCENARIOS = [
     Scenario("modes", "changes its mode, effort, title and commands by itself", modes, False),
     Scenario("usage", "many model calls with thoughts and usage; calls=4", usage, False),
     Scenario("image", "names the content blocks and MCP servers it received", image, False),
+    Scenario("expert", "an opinion, as the JSON Schema's value where one is asked for", expert),
     Scenario("bareperm", "a permission request that names only the call's id", bareperm, False),
 ]
