@@ -191,10 +191,11 @@ class Run(RunView):
     ) -> Run:
         """Allow what waits: the oldest question, or the one named.
 
-        always: not only this once, as far as the agent offers that. option: the id of one of its
-        own options instead. input: the tool's whole input as it shall be used in place of the
-        agent's own; an agent whose protocol cannot take it (all but claude) is told no, and to do
-        it in that form: in mid-turn where it can hear, else by the next prompt. UsageProblem.
+        always: not only this once, but for the rest of the run: the same command, edits in its
+        folder, the same tool. option: the id of one of the agent's options instead. input: the
+        tool's whole input as it shall be used in place of the agent's own; an agent whose protocol
+        cannot take it (all but claude) is told no, and to do it in that form: in mid-turn where it
+        can hear, else by the next prompt. UsageProblem.
         """
         _portal.call(
             self._run.allow, permission, always=always, option=option, input=input, message=message
@@ -615,7 +616,8 @@ def allow(
 
     run: an id, or any beginning of one that fits a single run
     permission: the question's id (default: the oldest one that waits)
-    always: not only this once, as far as the agent offers that
+    always: not only this once, but for the rest of the run: the same command, edits in its folder,
+        the same tool
     option: the id of one of the answers that the agent offers (default: allow once)
     input: the tool's whole input as it shall be used in place of the agent's own, an object or its
         JSON; an agent that cannot take it (all but claude) is told no, and to do it in that form

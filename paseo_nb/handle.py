@@ -233,10 +233,11 @@ class AsyncRun(RunView):
     ) -> AsyncRun:
         """Allow what waits: the oldest question, or the one named.
 
-        always: not only this once, as far as the agent offers that. option: the id of one of its
-        own options instead. input: the tool's whole input as it shall be used in place of the
-        agent's own; an agent whose protocol cannot take it (all but claude) is told no, and to do
-        it in that form: in mid-turn where it can hear, else by the next prompt. UsageProblem.
+        always: not only this once, but for the rest of the run: the same command, edits in its
+        folder, the same tool. option: the id of one of the agent's options instead. input: the
+        tool's whole input as it shall be used in place of the agent's own; an agent whose protocol
+        cannot take it (all but claude) is told no, and to do it in that form: in mid-turn where it
+        can hear, else by the next prompt. UsageProblem.
         """
         answer = Allow(always=always, option=option, input=input, message=message)
         return await self.answer(answer, permission)

@@ -19,6 +19,7 @@ import msgspec
 
 from .drivers.acp_reading import SUMMARY, as_dict, as_int, as_list, as_str, content_text, decode
 from .drivers.differing import Called
+from .drivers.options import options_of
 from .drivers.reading import reading_for
 from .model import (
     TOKENS,
@@ -362,9 +363,10 @@ class History:
             title=as_str(tool.get("title")) or (known.title if known else None),
             kind=as_str(tool.get("kind")) or (known.kind if known else None),
             input=tool.get("rawInput") or (known.input if known else None),
-            options=[as_dict(option) for option in as_list(data.get("options"))],
+            options=[],
             asked_us=line.t,
         )
+        permission.options = options_of(as_list(data.get("options")), permission.kind)
         self.permissions[permission.id] = permission
         item = self._add(line, "agent", "permission", "", title=permission.title, ref=permission)
         self._permission_items[permission.id] = item

@@ -195,7 +195,8 @@ class Permission(msgspec.Struct):
 
 
 class Allow(msgspec.Struct, frozen=True, kw_only=True):
-    """A yes to a permission request: once, or with `always` for as long as the agent offers.
+    """A yes to a permission request: once, or with `always` for the rest of the run: to the
+    same command, to edits in the run's folder, to the same tool.
 
     option: the id of one of its options instead. input: the tool's whole input as it shall be used
     in place of the agent's own; an agent whose protocol cannot take it (all but claude) is told no,

@@ -21,7 +21,7 @@ from .claude_fitting import NEW, command_line, content_of, mcp_server, model_nam
 from .claude_meter import Meter
 from .claude_results import problem_of, spent_usd
 from .claude_system import EFFORTS, MODES
-from .claude_tools import ALWAYS, call_of, hooked, permission, suggestions
+from .claude_tools import call_of, hooked, permission
 from .claude_turn import GONE, HINTS, LONG, Turn, failed, not_begun, outcome_of
 from .claude_wire import (
     PERMISSION,
@@ -201,8 +201,6 @@ class ClaudeDialect:
         given = await self.seat.permission(seq, call, options)
         if given.allow:
             reply: Json = {"behavior": "allow", "updatedInput": given.input or request.get("input")}
-            if given.option_id == ALWAYS:
-                reply["updatedPermissions"] = suggestions(request)
         else:
             said = given.message or "The user does not want this: do without it."
             reply = {"behavior": "deny", "message": said}

@@ -58,7 +58,11 @@ CHANGING = "|".join(
     ]
 )
 ANSWER_TOOL = "StructuredOutput"  # by which the model hands over what a schema asks for
-ALLOW, ALWAYS, REJECT = "allow", "allow_always", "reject"
+OPTIONS: list[Json] = [
+    {"optionId": "allow", "name": "Allow", "kind": "allow_once"},
+    {"optionId": "allow_always", "name": "Allow always", "kind": "allow_always"},
+    {"optionId": "reject", "name": "Reject", "kind": "reject_once"},
+]
 _PATHS = ("file_path", "notebook_path", "path")
 
 
@@ -129,17 +133,11 @@ def permission(request: Json) -> tuple[Json, list[Json]]:
     """A `can_use_tool` request as ACP's tool call and options."""
     name = as_str(request.get("tool_name")) or "tool"
     given = as_dict(request.get("input"))
-    call = {"toolCallId": as_str(request.get("tool_use_id")), **describe(name, given)}
+    ident = as_str(request.get("tool_use_id"))
+    call = {"toolCallId": ident, "toolName": name, **describe(name, given)}
     if as_str(request.get("agent_id")):
         call["_meta"] = {"agent_id": request["agent_id"]}
-    options = [{"optionId": ALLOW, "name": "Allow", "kind": "allow_once"}]
-    wide = suggestions(request)
-    if wide:
-        named = "; ".join(filter(None, map(_suggestion, wide)))
-        name = f"Always allow: {named}" if named else "Always allow"
-        options.append({"optionId": ALWAYS, "name": name, "kind": "allow_always"})
-    options.append({"optionId": REJECT, "name": "Reject", "kind": "reject_once"})
-    return call, options
+    return call, OPTIONS
 
 
 def hooked(rules: Sequence[Rule]) -> str:
@@ -158,32 +156,6 @@ def call_of(request: Json) -> Json | None:
         "toolCallId": as_str(request.get("tool_use_id")),
         **describe(name, as_dict(told.get("tool_input"))),
     }
-
-
-def suggestions(request: Json) -> list[Json]:
-    """What "always" would change in Claude Code's own rules, as it suggests it."""
-    return [as_dict(one) for one in as_list(request.get("permission_suggestions")) if one]
-
-
-def _suggestion(change: Json) -> str | None:
-    """A suggested change of rules in a few words, with how long it holds."""
-    kind, where = change.get("type"), as_str(change.get("destination"))
-    lasts = " (this session)" if where == "session" else f" (kept in {where})" if where else ""
-    if kind == "addRules":
-        rules = [as_dict(rule) for rule in as_list(change.get("rules"))]
-        said = [
-            f"{rule.get('toolName')}({rule['ruleContent']})"
-            if rule.get("ruleContent")
-            else str(rule.get("toolName"))
-            for rule in rules
-        ]
-        return ", ".join(said) + lasts if said else None
-    if kind == "setMode":
-        return f"mode {change.get('mode')}{lasts}"
-    if kind == "addDirectories":
-        folders = ", ".join(str(folder) for folder in as_list(change.get("directories")))
-        return f"folder {folders}{lasts}"
-    return as_str(kind)
 
 
 def result_content(content: Any) -> list[Json]:

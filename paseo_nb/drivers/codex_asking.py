@@ -3,8 +3,6 @@ about, with options, and the chosen option as Codex's answer. Pure functions, fo
 
 from __future__ import annotations
 
-import shlex
-
 from .acp_reading import Json, as_dict, as_list, as_str
 from .codex_items import command_kind, plain_command
 
@@ -13,8 +11,8 @@ FILES = "item/fileChange/requestApproval"
 ACCESS = "item/permissions/requestApproval"
 FORM = "mcpServer/elicitation/request"
 QUESTION = "item/tool/requestUserInput"
+ALWAYS = "acceptForSession"  # of a person; Codex itself is told `accept`, see `lasting`
 ASKING = frozenset({COMMAND, FILES, ACCESS, FORM, QUESTION})
-AMENDED = "acceptWithExecpolicyAmendment"
 
 
 def asked_for(method: str, params: Json) -> Json:
@@ -44,7 +42,7 @@ def asked_for(method: str, params: Json) -> Json:
         name = f"{params.get('serverName')}.{tool}" if tool else str(params.get("serverName"))
         told.update(
             kind="other",
-            toolName=name,
+            toolName=name if tool else None,
             title=as_str(params.get("message")) or name,
             rawInput=meta.get("tool_params") or params.get("requestedSchema") or {},
         )
@@ -79,13 +77,7 @@ def options_for(method: str, params: Json) -> list[Json]:
         chosen = [_option(label, label, "allow_once") for label in labels if label]
         return [*chosen, _option("decline", "No answer", "reject_once")]
     options = [_option("accept", "Allow once", "allow_once")]
-    if method != FORM or as_list(as_dict(params.get("_meta")).get("persist")):
-        options.append(_option("acceptForSession", "Allow in this session", "allow_always"))
-    rule = as_list(params.get("proposedExecpolicyAmendment"))
-    if rule:
-        begins = shlex.join(map(str, rule))
-        name = f"Allow from now on, for good: commands that begin with {begins}"
-        options.append(_option(AMENDED, name, "allow_always"))
+    options.append(_option(ALWAYS, "Allow always", "allow_always"))
     options.append(_option("decline", "Deny", "reject_once"))
     if method != ACCESS:
         options.append(_option("cancel", "Deny and end the turn", "reject_once"))
@@ -109,17 +101,9 @@ def answer_for(method: str, params: Json, option_id: str | None) -> Json:
         answer: Json = {"action": "accept" if yes else chosen, "content": None, "_meta": None}
         if yes:
             answer["content"] = {}
-        if chosen == "acceptForSession":
-            answer["_meta"] = {"persist": "session"}
         return answer
     if method == ACCESS:
         wanted = as_dict(params.get("permissions"))
         granted = {name: value for name, value in wanted.items() if value} if yes else {}
-        return {
-            "permissions": granted,
-            "scope": "session" if chosen == "acceptForSession" else "turn",
-        }
-    if chosen == AMENDED:
-        rule = as_list(params.get("proposedExecpolicyAmendment"))
-        return {"decision": {AMENDED: {"execpolicy_amendment": rule}}}
+        return {"permissions": granted, "scope": "turn"}
     return {"decision": chosen}

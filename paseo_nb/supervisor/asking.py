@@ -14,6 +14,7 @@ from ..drivers.acp_reading import as_dict, as_str
 from ..drivers.seat import Answer
 from ..model import Mode, Rule, RunSpec
 from .control import Refusal
+from .lasting import lasts, once, sameness
 from .policy import Decision, decide, inside, named_paths, pick_option, real_path, says_yes
 from .recorder import Recorder
 from .rules import matching
@@ -25,6 +26,7 @@ class Pending(msgspec.Struct):
     id: str
     options: list[Any]
     decision: Decision
+    same: str | None
     answered: asyncio.Future[Answer]
 
 
@@ -57,6 +59,7 @@ class Asking:
         self.pending: dict[str, Pending] = {}
         self.asked_for: set[str] = set()  # ids of tool calls
         self.granted: set[str] = set()  # paths of changes that a person allowed
+        self.lasting: dict[str, tuple[bool, str]] = {}  # what is the same: yes or no, given to whom
         self._held, self._changed = held, changed
 
     # ------------------------------------------------------------ what is asked of us
@@ -126,15 +129,20 @@ class Asking:
             return self._denied(ident, options, decision)
         if decision.verdict == "allow":
             return self._answer(ident, options, True, "policy", rule=decision.rule)
+        same = sameness(tool_call, self.spec.write_roots or [self.spec.cwd], self.spec.cwd)
+        if same in self.lasting:
+            allow, earlier = self.lasting[same]
+            rule = f"always, as answered to {earlier}"
+            answer = self._answer(ident, options, allow, "policy", rule=rule)
+            self._grant(tool_call, answer)
+            return answer
         loop = asyncio.get_running_loop()
-        waiting = Pending(ident, options, decision, loop.create_future())
+        waiting = Pending(ident, options, decision, same, loop.create_future())
         self.pending[ident] = waiting
         self._changed()
         try:
             answer = await self._wait(waiting, tool_call)
-            if says_yes(options, answer.option_id):
-                named = named_paths(tool_call)
-                self.granted |= {real_path(os.path.join(self.spec.cwd, path)) for path in named}
+            self._grant(tool_call, answer)
             return answer
         except asyncio.CancelledError:  # the agent takes its question back
             if not waiting.answered.done():
@@ -145,6 +153,11 @@ class Asking:
         finally:
             self.pending.pop(ident, None)
             self._changed()
+
+    def _grant(self, tool_call: dict[str, Any], answer: Answer) -> None:
+        if answer.allow:
+            named = named_paths(tool_call)
+            self.granted |= {real_path(os.path.join(self.spec.cwd, path)) for path in named}
 
     async def _wait(self, waiting: Pending, tool_call: dict[str, Any]) -> Answer:
         left = self.spec.limits.permission_timeout_s
@@ -185,6 +198,13 @@ class Asking:
             raise Refusal("no_option", f"no option {option_id!r}; it offers {offered}")
         if option_id is None and allow and pick_option(waiting.options, True) is None:
             raise Refusal("no_option", f"none of its options says yes; choose one of {offered}")
+        if lasts(waiting.options, option_id) and (waiting.same is None or args.get("input")):
+            why = (
+                "it is not told what it would do"
+                if waiting.same is None
+                else "its input is changed"
+            )
+            raise Refusal("no_option", f"{why}, so an answer can hold for this once only")
         allow = allow if option_id is None else says_yes(waiting.options, option_id)
         edited, message = as_dict(args.get("input")) or None, as_str(args.get("message"))
         changed = edited is not None and allow and not takes_input
@@ -213,6 +233,7 @@ class Asking:
             message=given.message,
             edited=given.edited,
             cancel=given.cancel,
+            same=waiting.same,
         )
         waiting.answered.set_result(answer)
 
@@ -251,11 +272,15 @@ class Asking:
         edited: dict[str, Any] | None = None,
         cancel: bool = False,
         asked: dict[str, Any] | None = None,
+        same: str | None = None,
     ) -> Answer:
         # With a cancel no option: every protocol has a word for a turn that is cancelled.
         chosen = None if cancel else pick_option(options, allow, option_id)
         if option_id is not None:
             allow = says_yes(options, option_id)
+        holds = same is not None and chosen is not None and lasts(options, option_id)
+        if same is not None and holds:
+            self.lasting[same] = allow, ident
         self.recorder.own(
             "permission_answer",
             permission=ident,
@@ -266,8 +291,9 @@ class Asking:
             message=message,
             **({} if edited is None else {"input": edited}),
             **({} if asked is None else {"tool_call": asked}),
+            **({"holds_for": same} if holds else {}),
         )
-        return Answer(chosen, allow and chosen is not None, message, edited)
+        return Answer(once(options, chosen), allow and chosen is not None, message, edited)
 
 
 def in_that_form(edited: dict[str, Any], message: str | None) -> str:

@@ -86,6 +86,7 @@ class Supervisor:
         self.asking = Asking(self.spec, self.recorder, self._held, self._asking_changed)
         if past.mode in MODES:
             self.asking.mode = past.mode
+        self.asking.lasting = past.lasting
         self.snapshots = Snapshots(self, past.snapshot)
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)

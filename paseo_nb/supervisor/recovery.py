@@ -47,6 +47,9 @@ class Past(msgspec.Struct):
     state: str = "starting"
     snapshot: tuple[str, str] | None = None  # commit, tree
     mode: str | None = None
+    lasting: dict[str, tuple[bool, str]] = msgspec.field(
+        default_factory=dict[str, tuple[bool, str]]
+    )
     chosen: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     tokens: int = 0
     spent: Spent = msgspec.field(default_factory=Spent)
@@ -99,6 +102,9 @@ def read_past(folder: RunFolder, reading: Reading) -> Past:
                 verb, args = past.owed.pop(str(facts.get("id")), ("", {}))
                 if facts.get("ok") and verb == "set_mode":
                     past.mode = as_str(args.get("mode"))
+            case "permission_answer" if as_str(facts.get("holds_for")):
+                yes = facts.get("outcome") == "allowed"
+                past.lasting[str(facts["holds_for"])] = yes, str(facts.get("permission"))
             case "option":
                 past.chosen[str(facts.get("what"))] = str(facts.get("value"))
             case _:

@@ -69,9 +69,7 @@ async def by_the_sdk(stage: Stage, program: Path) -> list[dict[str, Any]]:
     async def may(name: str, given: Any, context: sdk.ToolPermissionContext) -> Any:
         asked.append(name)
         if len(asked) == 1:
-            return sdk.PermissionResultAllow(
-                updated_input=given, updated_permissions=context.suggestions
-            )
+            return sdk.PermissionResultAllow(updated_input=given)
         return sdk.PermissionResultDeny(message="not that one", interrupt=len(asked) == 3)
 
     async def look(given: Any, tool_use_id: str | None, context: Any) -> Any:
@@ -111,9 +109,7 @@ def test_what_we_write_has_the_shape_of_what_the_sdk_writes(
         return project.until(lambda: (stage.history(run_id).open_permissions() or [None])[0]
                              if len(stage.history(run_id).permissions) == number else None, 20)  # fmt: skip
 
-    first = question(1)
-    always = next(o["optionId"] for o in first.options if o["kind"] == "allow_always")
-    project.command(run_id, "answer", permission=first.id, option_id=always)
+    project.command(run_id, "answer", permission=question(1).id, allow=True)
     project.command(
         run_id, "answer", permission=question(2).id, allow=False, message="not that one"
     )

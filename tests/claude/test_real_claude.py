@@ -158,15 +158,22 @@ def test_permissions(repo: Path, server: ModelServer) -> None:
     seen = {asked.id, second.id, third.id}
     fourth = until(lambda: [p for p in run.pending() if p.id not in seen])[0]
     always = next(o for o in fourth.options if o["kind"] == "allow_always")
-    assert "touch d.txt" in always["name"]
+    assert always["name"] == "Allow this very command for the rest of the run"
     run.allow(option=always["optionId"])
     run.wait(60)
     made = sorted(p.name for p in repo.glob("*.txt"))
     assert made == ["a.txt", "d.txt", "edited.txt", "notes.txt"]
     results = [c.error for c in run.history().tool_calls.values() if c.outcome == "failed"]
     assert results == ["not that one, please"]
-    rules = json.loads((repo / ".claude/settings.local.json").read_text())
-    assert any("touch d.txt" in rule for rule in rules["permissions"]["allow"])
+    assert not (repo / ".claude").exists(), "what was answered is ours to remember"
+    server.enqueue(behaviours.command("touch d.txt"), "done")
+    run.send("again").wait(60)
+    assert run.permissions().iloc[-1]["rule"] == f"always, as answered to {fourth.id}"
+    run.set_mode("read")
+    (repo / "d.txt").unlink()
+    server.enqueue(behaviours.command("touch d.txt"), "done")
+    run.send("again").wait(60)
+    assert not (repo / "d.txt").exists()
 
 
 def test_mode_read_holds_whatever_its_own_settings_allow(repo: Path, server: ModelServer) -> None:

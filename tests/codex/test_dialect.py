@@ -179,12 +179,7 @@ def test_a_no_that_ends_the_turn(project: Project) -> None:
 @pytest.mark.parametrize(
     ("option", "decision", "outcome"),
     [
-        ("acceptForSession", "acceptForSession", "end_turn"),
-        (
-            "acceptWithExecpolicyAmendment",
-            {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["make"]}},
-            "end_turn",
-        ),
+        ("acceptForSession", "accept", "end_turn"),
         ("cancel", "cancel", "cancelled"),
     ],
 )

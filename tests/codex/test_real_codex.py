@@ -349,11 +349,14 @@ def test_every_message_fits_the_schema(world: World, tmp_path: Path) -> None:
     ended(3)
     assert "not there" in world.server.requests[-1].conversation.user_texts
     project.send(run_id, "write")
-    answer("execute", option_id="acceptWithExecpolicyAmendment")
+    answer("execute", option_id="acceptForSession")
     ended(4)
     project.send(run_id, "write")
-    answer("execute", False, option_id="cancel") if story().open_permissions() else None
-    ended(5)
+    said = list(ended(5).permissions.values())[-1]
+    assert (said.by, said.rule) == (
+        "policy",
+        f"always, as answered to {[*story().permissions][-2]}",
+    )
     project.command(run_id, "set_model", value="gpt-6-sol")
     project.command(run_id, "set_effort", value="high")
     project.command(run_id, "set_agent_mode", value="danger-full-access/on-request")

@@ -47,7 +47,7 @@ def test_the_recorded_exchange(project: Project) -> None:
     assert permission.tool_call_id == "call_144"
     assert permission.title == "printf 'hello from the fake model\\n' > hello.txt"
     assert [option["optionId"] for option in permission.options] == [
-        "accept", "acceptForSession", "acceptWithExecpolicyAmendment", "decline", "cancel",
+        "accept", "acceptForSession", "decline", "cancel",
     ]  # fmt: skip
     project.command(codex.run_id, "answer", permission=permission.id, allow=True)
     first = codex.ended(1).turns[0]

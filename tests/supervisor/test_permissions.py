@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import SLACK, Project, check_invariants
+from kit import SLACK, Project, check_invariants, kill_9
 
 from paseo_nb.errors import UsageProblem
 from paseo_nb.history import History
 from paseo_nb.model import Limits, Permission, Rule
+from paseo_nb.supervisor.lasting import sameness
 from paseo_nb.supervisor.policy import decide
 from paseo_nb.wire import socket_path
 
@@ -364,7 +365,7 @@ def test_answers_by_option_wrong_ones_and_second_ones(project: Project) -> None:
         {"optionId": 5},
     ]
     run_id, command = start(
-        project, ask(), ask(), ask(options=strange), ask(options=[]), mode="ask"
+        project, ask(**MAKE), ask(), ask(options=strange), ask(options=[]), mode="ask"
     )
     asked = waiting(project, run_id)
     with pytest.raises(UsageProblem, match="no permission 'p99999'"):
@@ -389,7 +390,7 @@ def test_answers_by_option_wrong_ones_and_second_ones(project: Project) -> None:
     )
     project.command(run_id, "answer", permission=fourth.id, allow=False)
     history = project.ended(run_id)
-    assert answers(project, command) == ["always", "no", "maybe", "cancelled"]
+    assert answers(project, command) == ["once", "no", "maybe", "cancelled"]
     assert rules(history) == [
         ("allowed", "widget"),
         ("denied", "user"),
@@ -484,18 +485,80 @@ def test_somebody_who_can_answer_holds_the_clock(project: Project) -> None:
 ENDS_CANCELLED = {"id": "$id", "result": {"stopReason": "cancelled"}}
 
 
-def test_a_yes_that_holds_on(project: Project) -> None:
-    run_id, command = start(project, ask(), ask(options=[OPTIONS[0], OPTIONS[2]]), mode="ask")
+MAKE: dict[str, Any] = {"rawInput": {"command": "make all", "description": "build"}}
+
+
+def test_a_yes_that_holds_on_is_ours_and_not_the_agents(project: Project) -> None:
+    said_otherwise = {"rawInput": {"command": "make all", "description": "once more"}}
+    steps = [ask(**MAKE), ask(**said_otherwise), ask(rawInput={"command": "make all; rm x"})]
+    command = project.puppet({"session/prompt": [[*steps, DONE], [ask(**MAKE), DONE]]})
+    limits = Limits(permission_timeout_s=60, idle_s=60)
+    run_id = project.start(command=command, mode="ask", limits=limits)
     first = waiting(project, run_id)
+    assert [option["name"] for option in first.options] == [
+        "Yes", "Allow this very command for the rest of the run", "No",
+    ]  # fmt: skip
     project.command(run_id, "answer", permission=first.id, allow=True, always=True)
-    second = project.until(
-        lambda: waiting(project, run_id).id != first.id and waiting(project, run_id), 10
-    )
-    with pytest.raises(UsageProblem, match="more than this once; it offers once, no"):
-        project.command(run_id, "answer", permission=second.id, allow=True, always=True)
-    project.command(run_id, "answer", permission=second.id, allow=True)
+    project.until(lambda: len(project.history(run_id).permissions) == 3, 20)
+    third = waiting(project, run_id)
+    project.command(run_id, "answer", permission=third.id, allow=False)
+    history = project.ended(run_id)
+    assert answers(project, command) == ["once", "once", "no"], "the agent is told of this once"
+    told = list(history.permissions.values())
+    assert [(one.by, one.option_id) for one in told] == [
+        ("user", "always"), ("policy", "once"), ("user", "no"),
+    ]  # fmt: skip
+    assert told[1].rule == f"always, as answered to {first.id}"
+    kill_9(*project.processes(run_id).values())
+    project.until(lambda: not project.alive(run_id) and not project.left(run_id), 25)
+    project.send(run_id, "again")
+    project.until(lambda: len(project.history(run_id).permissions) == 6, 20)
+    assert answers(project, command)[3:5] == ["once", "once"], "it holds over its processes"
+    project.command(run_id, "answer", permission=waiting(project, run_id).id, allow=False)
+    project.ended(run_id, turns=2)
+    project.command(run_id, "set_mode", mode="read")
+    project.send(run_id, "again")
+    assert project.ended(run_id, turns=3).permissions
+    assert answers(project, command)[-1] == "no", "but not where the mode forbids it"
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [({"kind": "execute", "title": "Run tests"}, "not told what it would do"), ({}, "offers once")],
+)
+def test_a_yes_that_cannot_hold_on(project: Project, call: Any, why: str) -> None:
+    asked = ask(**call) if call else ask(options=[OPTIONS[0], OPTIONS[2]], **MAKE)
+    run_id, command = start(project, asked, mode="ask")
+    ident = waiting(project, run_id).id
+    with pytest.raises(UsageProblem, match=why):
+        project.command(run_id, "answer", permission=ident, allow=True, always=True)
+    project.command(run_id, "answer", permission=ident, allow=True)
     project.ended(run_id)
-    assert answers(project, command) == ["always", "once"]
+    assert answers(project, command) == ["once"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"kind": "edit", "rawInput": {"path": "a"}}, {"kind": "edit", "rawInput": {"path": "b"}},
+         True),
+        ({"kind": "edit", "rawInput": {"path": "a"}}, {"kind": "delete", "rawInput": {"path": "a"}},
+         False),
+        ({"kind": "edit", "rawInput": {"path": "a"}}, {"kind": "edit", "rawInput": {"path": "../b"}},
+         False),
+        ({"kind": "edit", "rawInput": {"path": "/x"}}, {"kind": "edit", "rawInput": {"path": "/y"}},
+         False),
+        ({"toolName": "t", "rawInput": {"n": 1}}, {"toolName": "t", "rawInput": {"n": 2}}, True),
+        ({"title": "t", "rawInput": {"n": 1}}, {"title": "t", "rawInput": {"n": 2}}, False),
+        ({"rawInput": {"command": "a", "sandbox": True}}, {"rawInput": {"command": "a"}}, False),
+    ],
+)  # fmt: skip
+def test_what_an_answer_that_holds_on_holds_for(
+    tree: Path, one: Any, other: Any, same: bool
+) -> None:
+    told = [sameness(call, [str(tree)], str(tree)) for call in (one, other)]
+    assert None not in told
+    assert (told[0] == told[1]) is same
 
 
 def test_another_input_is_a_no_and_the_next_prompt_where_the_agent_cannot_take_it(
