@@ -300,7 +300,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         run_id=run_id,
         created_us=now_us(),
         provider=resolved.provider,
-        command=resolved.launched(budget_usd=limits.cost_usd),
+        command=resolved.launched(None, limits.cost_usd, prepared.mode, prepared.rules),
         cwd=str(cwd),
         dialect=resolved.dialect,
         extends=resolved.extends,

@@ -13,7 +13,7 @@ from typing import Any
 from .. import __version__
 from ..model import Problem
 from .acp_choosing import Offer
-from .acp_ending import Ending
+from .acp_ending import Ending, explained
 from .acp_fitting import check_mcp, fit, note_unreachable
 from .acp_reading import (
     MODEL_CALL,
@@ -25,10 +25,11 @@ from .acp_reading import (
     as_str,
     content_text,
     model_call,
-    problem_of,
 )
 from .acp_services import Services
+from .acp_updates import told_together, update_in
 from .differing import differences_of
+from .holding import not_held
 from .jsonrpc import METHOD_NOT_FOUND, Calls, RequestError
 from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
@@ -40,7 +41,6 @@ QUIET = {
     for kind in ("agent_message_chunk", "agent_thought_chunk", "user_message_chunk", SUMMARY)
     for prefix in ("", "replay/")
 }
-AUTH_REQUIRED = -32000
 
 
 class AcpDialect(Calls):
@@ -135,13 +135,15 @@ class AcpDialect(Calls):
             if update is not None and update.toolCallId is not None:
                 self._note_call(update.toolCallId, update.status, line)
         elif kind == "usage_update":
-            cost = as_dict(_update_in(line).get("cost"))
+            cost = as_dict(update_in(line).get("cost"))
             amount = cost.get("amount")
             if isinstance(amount, (int, float)) and cost.get("currency", "USD") == "USD":
                 self.seat.metered(float(amount), None)
         elif kind == "config_option_update":
-            options = as_list(_update_in(line).get("configOptions"))
+            options = as_list(update_in(line).get("configOptions"))
             self.offer.options = options or self.offer.options
+        elif kind == "current_mode_update":
+            self.offer.modes["currentModeId"] = update_in(line).get("currentModeId")
 
     def _note_call(self, call_id: str, status: str | None, line: bytes) -> None:
         """Keep what a permission request may leave out; most calls never ask, so it is read only
@@ -152,7 +154,7 @@ class AcpDialect(Calls):
         told = self._tool_calls.setdefault(call_id, [])
         told.append(line)
         if len(told) > 8:
-            told[:] = [_told(told)]
+            told[:] = [told_together(told)]
 
     def _request(self, ident: Any, method: str, params: Json, seq: int) -> None:
         if method == "session/request_permission":
@@ -165,7 +167,7 @@ class AcpDialect(Calls):
     async def _permission(self, ident: Any, params: Json, seq: int) -> None:
         asked = as_dict(params.get("toolCall"))
         call_id = as_str(asked.get("toolCallId"))
-        tool_call = _told([*self._tool_calls.get(call_id or "", ()), asked])
+        tool_call = told_together([*self._tool_calls.get(call_id or "", ()), asked])
         command = self.differences.command
         if command and tool_call.get("kind") == "execute" and not tool_call.get("rawInput"):
             tool_call["rawInput"] = {"command": command(tool_call)}
@@ -197,7 +199,9 @@ class AcpDialect(Calls):
                 Problem("start_timeout", f"the agent did not get ready in {self.start_s:g} s")
             ) from None
         except RequestError as error:
-            raise AgentProblem(self._explain(error)) from error
+            raise AgentProblem(
+                explained(error, self.seat.spec.provider, self._auth_methods)
+            ) from error
         spec = self.seat.spec
         for what, value in (
             ("model", spec.model if spec.model_by == "session" else None),
@@ -207,7 +211,7 @@ class AcpDialect(Calls):
             if value:
                 await self._choose_again(what, value, session_id)
         if spec.model_by == "argv":
-            self.ending.compare_models(spec.model, self.offer.current_model())
+            self.ending.compare_models(spec.model, self.offer.current("model"))
 
     async def _choose_again(self, what: str, value: str, session_id: str | None) -> None:
         """A choice of the run's spec. What a session of ours cannot take any more (a model that
@@ -306,19 +310,6 @@ class AcpDialect(Calls):
         if self.differences.mend_session is not None:
             self.differences.mend_session(session_id, self.seat.environment)
 
-    def _explain(self, error: RequestError) -> Problem:
-        problem = problem_of({"code": error.code, "message": str(error), "data": error.data})
-        if error.code == AUTH_REQUIRED:
-            ways = ", ".join(
-                str(as_dict(way).get("name") or as_dict(way).get("id"))
-                for way in self._auth_methods
-            )
-            problem.hint = (
-                f"Sign in to {self.seat.spec.provider} in a terminal, then try again."
-                + (f" It offers: {ways}." if ways else "")
-            )
-        return problem
-
     async def prompt(self, blocks: list[Json]) -> TurnResult:
         """See `seat.Dialect.prompt`."""
         self._tool_calls.clear()
@@ -326,6 +317,7 @@ class AcpDialect(Calls):
         self._last_chunk = None
         try:
             fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
+            await self._hold()
         except AgentProblem as error:
             return TurnResult("error", None, error.problem)
         session = self.session_id
@@ -335,9 +327,26 @@ class AcpDialect(Calls):
         except RequestError as error:
             if self._cancel_asked:
                 return TurnResult("cancelled", None)
-            return TurnResult("error", None, self._explain(error))
-        text = content_text(_update_in(self._last_chunk or b"").get("content"))
+            return TurnResult(
+                "error", None, explained(error, self.seat.spec.provider, self._auth_methods)
+            )
+        text = content_text(update_in(self._last_chunk or b"").get("content"))
         return await self.ending.judge(result, session, text, self._cancel_asked)
+
+    async def _hold(self) -> None:
+        """Leave an agent mode in which it acts unasked, which its user's own settings may have
+        chosen, where the run's policy forbids anything."""
+        spec, mode, modes = (
+            self.seat.spec,
+            self.offer.current("agent_mode"),
+            self.seat.spec.asking_modes,
+        )
+        if not not_held(spec.provider, None, modes, self.seat.mode, spec.rules, mode):
+            return
+        instead = self.offer.asking(modes or (), spec.provider)
+        said = f"{spec.provider} acts unasked in its agent mode {mode!r}: it works in {instead!r}"
+        self.seat.own("warning", message=said)
+        await self.set_option("agent_mode", instead)
 
     async def steer(self, blocks: list[Json]) -> bool:
         """See `seat.Dialect.steer`: plain ACP has no word for it, our own agent has one."""
@@ -365,16 +374,20 @@ class AcpDialect(Calls):
         result = await self._choose(choice.method, choice.params)
         options = as_list(result.get("configOptions"))
         self.offer.options = options or self.offer.options
+        if choice.method == "session/set_mode":
+            self.offer.modes["currentModeId"] = choice.value
         asked = {} if choice.value == value else {"asked": value}
         self.seat.own("option", what=what, value=choice.value, **asked)
         if what == "model" and options:
-            self.ending.compare_models(choice.value, self.offer.current_model())
+            self.ending.compare_models(choice.value, self.offer.current("model"))
 
     async def _choose(self, method: str, params: Json) -> Json:
         try:
             return await self.request(method, {"sessionId": self.session_id, **params}, 60.0)
         except RequestError as error:
-            raise AgentProblem(self._explain(error)) from error
+            raise AgentProblem(
+                explained(error, self.seat.spec.provider, self._auth_methods)
+            ) from error
         except TimeoutError:
             raise AgentProblem(Problem("timeout", f"no answer to {method} in 60 s")) from None
 
@@ -384,17 +397,3 @@ class AcpDialect(Calls):
         if self._looking is not None:
             self._looking.cancel()
         self.shut()
-
-
-def _update_in(line: bytes) -> Json:
-    """The update of a `session/update` line."""
-    return as_dict(as_dict(as_dict(decode(line)).get("params")).get("update"))
-
-
-def _told(parts: list[bytes | Json]) -> Json:
-    """What several updates of one call tell together: the later ones where they say something."""
-    known: Json = {}
-    for part in parts:
-        update = _update_in(part) if isinstance(part, bytes) else part
-        known.update({k: v for k, v in update.items() if v not in (None, [], {})})
-    return known

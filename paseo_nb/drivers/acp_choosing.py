@@ -5,12 +5,14 @@ Pure functions over what the session told; `acp` sends the message.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from ..model import Problem
 from .acp_reading import Json, as_dict, as_list, as_str
+from .holding import asks_in
 from .names import resolve_name
 from .seat import AgentProblem
 
@@ -74,10 +76,20 @@ class Offer(msgspec.Struct):
             return [str(as_dict(m).get("modelId")) for m in offered]
         return []
 
-    def current_model(self) -> str | None:
-        """The model that the session says it uses."""
-        option = find_option("model", self.options) or {}
-        return as_str(option.get("currentValue")) or as_str(self.models.get("currentModelId"))
+    def current(self, what: Literal["model", "agent_mode"]) -> str | None:
+        """What the session says it uses."""
+        option = find_option(what, self.options) or {}
+        told = {"model": self.models.get("currentModelId"),
+                "agent_mode": self.modes.get("currentModeId")}  # fmt: skip
+        return as_str(option.get("currentValue")) or as_str(told[what])
+
+    def asking(self, asking_modes: Sequence[str], provider: str) -> str:
+        """The agent mode in which it asks before it acts. AgentProblem where none is offered."""
+        for mode in self.values("agent_mode"):
+            if asks_in(mode, asking_modes):
+                return mode
+        said = f"{provider} offers no agent mode in which it asks before it acts"
+        raise AgentProblem(Problem("not_held", said, "Choose another agent, or mode='auto'."))
 
 
 def find_option(what: str, options: list[Any]) -> Json | None:

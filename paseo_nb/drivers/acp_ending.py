@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from ..model import Outcome, Problem, Usage
-from .acp_reading import AcpReading, Json, as_str
+from .acp_reading import AcpReading, Json, as_dict, as_str, problem_of
 from .differing import Account, Differences
 from .failing import model_problem
+from .jsonrpc import RequestError
 from .names import same_name
 from .seat import Seat, TurnResult
 
+AUTH_REQUIRED = -32000
 OUTCOMES: dict[str, Outcome] = {
     "end_turn": "end_turn",
     "cancelled": "cancelled",
@@ -110,3 +113,14 @@ class Ending:
         if asked and answered and not same_name(asked, answered):
             said = f"asked for the model {asked}, the agent answers with {answered}"
             self.seat.own("warning", message=said, asked=asked, answered=answered)
+
+
+def explained(error: RequestError, provider: str, auth_methods: list[Any]) -> Problem:
+    """A request's error in the user's words."""
+    problem = problem_of({"code": error.code, "message": str(error), "data": error.data})
+    if error.code == AUTH_REQUIRED:
+        told = [as_dict(way) for way in auth_methods]
+        ways = ", ".join(str(way.get("name") or way.get("id")) for way in told)
+        problem.hint = f"Sign in to {provider} in a terminal, then try again."
+        problem.hint += f" It offers: {ways}." if ways else ""
+    return problem

@@ -48,6 +48,17 @@ SWITCHES = {
 }
 
 
+# It asks for what changes anything, or (where a rule denies some looking) for everything: by a
+# policy of the administrators' tier, which stands above what its user's settings (`tools.allowed`,
+# trusted MCP servers, `defaultApprovalMode`) and policies allow, and also above what they deny. It
+# leaves it out where the machine's administrator has put policies into /etc/gemini-cli/policies.
+def _asks(name: str) -> list[str]:
+    return ["--admin-policy", str(Path(__file__).with_name(name))]
+
+
+ASKING_ARGS, ASKING_ALL_ARGS = _asks("gemini_asks.toml"), _asks("gemini_asks_all.toml")
+
+
 # Differences from plain ACP: where files are offered it reads a new one by `fs/read` before it
 # writes it, and takes "not found" for a failure (its check wants an Error, the answer is none), so
 # they are not offered; an approved write gave only a
@@ -212,8 +223,9 @@ DIFFERENCES = Differences(
     replays_on_s=0.3,
 )
 NOTES = (
-    "runs commands without a terminal, as it tells no output of one; what its user's own settings"
-    " allow it does unasked, which is then said on the run"
+    "runs commands without a terminal, as it tells no output of one; in a run that asks, it asks"
+    " for what its user's own settings and policies allow, or deny; not where the machine's"
+    " administrator has set policies: what it does unasked is then said on the run"
 )
 
 # Capabilities
@@ -222,6 +234,7 @@ CAPABILITIES = Capabilities(
     mcp=("stdio", "http", "sse"),
     returns="load",
     asks=True,
+    asks_to_look=True,
     asking_modes=("default", "plan"),
     permissions=("allow_once", "allow_always", "reject_once"),
     effort=False,
@@ -242,6 +255,8 @@ MEASURED = "0.61.0"
 PROVIDER = Provider(
     name=NAME,
     command=COMMAND,
+    asking_args=ASKING_ARGS,
+    asking_all_args=ASKING_ALL_ARGS,
     switches=SWITCHES,
     model_by="argv",
     model_args=MODEL_ARGS,

@@ -33,13 +33,18 @@ def not_held(
         )
     if agent_mode is None or asking_modes is None:
         return None
-    wanted = parts(last_part(agent_mode))
-    if any(parts(last_part(one)) == wanted for one in asking_modes):
+    if asks_in(agent_mode, asking_modes):
         return None
     return (
         f"agent_mode={agent_mode!r} lets {provider} act unasked, so {what} would not hold: choose"
         f" one of the two; in the agent modes {', '.join(asking_modes)} it asks"
     )
+
+
+def asks_in(agent_mode: str, asking_modes: Sequence[str]) -> bool:
+    """Whether an agent asks in a mode of its own, in any spelling."""
+    wanted = parts(last_part(agent_mode))
+    return any(parts(last_part(one)) == wanted for one in asking_modes)
 
 
 def doubt(

@@ -41,23 +41,28 @@ SWITCHES = {
 }
 
 # Permissions default to "allow": it asks for what OPENCODE_PERMISSION says, which stands above its
-# own configuration, but for what that says of one agent: so each kind is said of its agents too, by
-# OPENCODE_CONFIG_CONTENT, which is put over the user's own. Looking passes, as with other agents,
-# unless a rule denies some of it. It never tells what a sub-agent asks, and waits for ever: there
-# are none in a run that asks.
-_ASK = {"*": "ask", "task": "deny"}
+# own configuration, but for what that says of one agent: so it is said of its agents too, by
+# OPENCODE_CONFIG_CONTENT, which is put over the user's own; `mode`, an older word for `agent`,
+# stands above that. The last key that fits decides, and a key that stands there already keeps its
+# place: so each is written as a pattern that nobody has. An agent of the user's own, which
+# `default_agent` may name, is left where the policy forbids anything (`acp.AcpDialect`). Looking
+# passes, as with other agents, unless a rule denies some of it. It never tells what a sub-agent
+# asks, and waits for ever: there are none in a run that asks.
 _LOOKING = ("read", "glob", "grep", "list", "lsp", "skill", "todowrite", "todoread")
-_DOING = ("edit", "bash", "webfetch", "websearch", "codesearch", "external_directory")
 ASKING_MODES = ("build", "plan")
 
 
 def _asking(looking: str) -> dict[str, str]:
-    whole = {**_ASK, **dict.fromkeys(_LOOKING, looking)}
-    each = {**whole, **dict.fromkeys(_DOING, "ask")}
-    agents = {name: {"permission": each} for name in ASKING_MODES}
+    rules = {**dict.fromkeys(_LOOKING, looking), "task": "deny"}
+
+    def agents(n: int) -> dict[str, Json]:
+        spelt = {kind[:-n] + n * "?": rule for kind, rule in rules.items()}
+        permission = {"*" * (n + 1): "ask", **spelt}
+        return {name: {"permission": permission} for name in ASKING_MODES}
+
     return {
-        "OPENCODE_PERMISSION": json.dumps(whole),
-        "OPENCODE_CONFIG_CONTENT": json.dumps({"agent": agents}),
+        "OPENCODE_PERMISSION": json.dumps({"*": "ask", **rules}),
+        "OPENCODE_CONFIG_CONTENT": json.dumps({"agent": agents(1), "mode": agents(2)}),
     }
 
 
@@ -173,8 +178,8 @@ DIFFERENCES = Differences(
     record=Database(),
 )
 NOTES = (
-    'has no sub-agents but with mode="auto" and no deny rule; a denial ends its turn; what an agent'
-    " of its user's own configuration allows it does unasked, which is then said on the run"
+    'has no sub-agents but with mode="auto" and no deny rule; a denial ends its turn; an agent of'
+    " its user's own makes room for `build` where the policy forbids anything"
 )
 
 # Capabilities

@@ -67,7 +67,7 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     `{scratch}` is a folder of the run's own, which goes with the pair.
     `asking` are variables by which it is made to ask for permission; `asking_all` the same where a
     rule denies some looking, too. It gets them, whatever the environment has, unless the run lets
-    everything pass.
+    everything pass. `asking_args`, `asking_all_args`: arguments to the same end.
     For the doctor: `version_of` tells the version (else `needs` does); one of the variables `keys`
     or of the files `signed_in` (path, a regular expression found in it then) lets it work;
     `sign_in` is what to do where there is none; `sessions` is where it keeps them. A path may begin
@@ -86,6 +86,8 @@ class Provider(msgspec.Struct, kw_only=True, omit_defaults=True):
     switches: dict[str, str] = {}
     asking: dict[str, str] = {}
     asking_all: dict[str, str] = {}
+    asking_args: list[str] = []
+    asking_all_args: list[str] = []
     dialect: str = "acp"
     model_by: ModelBy = "session"
     model_args: list[str] = []

@@ -15,7 +15,7 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -64,17 +64,27 @@ class Resolved(msgspec.Struct, kw_only=True):
     asking_modes: tuple[str, ...] | None = None
     asking: dict[str, str] = {}
     asking_all: dict[str, str] = {}
+    asking_args: list[str] = []
+    asking_all_args: list[str] = []
     mcp_set: dict[str, Any] = {}
 
-    def launched(self, session_id: str | None = None, budget_usd: float | None = None) -> list[str]:
+    def launched(
+        self,
+        session_id: str | None = None,
+        budget_usd: float | None = None,
+        mode: Mode = "auto",
+        rules: Sequence[Rule] = (),
+    ) -> list[str]:
         """The command line of a run that goes on with a session, or begins one, whose id we choose
-        where the agent lets us. budget_usd: what it may cost, where the agent can see to that."""
+        where the agent lets us. budget_usd: what it may cost, where the agent can see to that.
+        mode, rules: what the agent is made to ask for."""
         arguments = self.new_session if session_id is None else self.old_session
         ident = session_id or str(uuid.uuid4())
         command = [*self.command, *(part.replace("{session_id}", ident) for part in arguments)]
         if budget_usd is not None:
             command += [part.replace("{usd}", f"{budget_usd:f}") for part in self.budget_args]
-        return command
+        asking = {"none": [], "some": self.asking_args, "all": self.asking_all_args}
+        return [*command, *asking[_asked(mode, rules)]]
 
     def made_to_ask(self, mode: Mode, rules: Sequence[Rule]) -> dict[str, str]:
         """The variables by which it asks, so that a run's policy holds; none in a run that lets
@@ -94,10 +104,15 @@ def asking_again(spec: RunSpec) -> dict[str, str]:
 
 
 def _asking(of: Resolved | Provider, mode: Mode, rules: Sequence[Rule]) -> dict[str, str]:
+    return {"none": {}, "some": of.asking, "all": of.asking_all}[_asked(mode, rules)]
+
+
+def _asked(mode: Mode, rules: Sequence[Rule]) -> Literal["none", "some", "all"]:
+    """How much a run's policy needs to be asked about."""
     denied = {rule.kind for rule in rules if rule.verdict == "deny"}
     if mode == "auto" and not denied:
-        return {}
-    return of.asking_all if denied & LOOKING else of.asking
+        return "none"
+    return "all" if denied & LOOKING else "some"
 
 
 def built_in() -> dict[str, Provider]:
@@ -241,6 +256,8 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         asking_modes=provider.capabilities.asking_modes,
         asking=provider.asking,
         asking_all=provider.asking_all,
+        asking_args=provider.asking_args,
+        asking_all_args=provider.asking_all_args,
         mcp_set=mcp_set,
     )
 

@@ -1,40 +1,76 @@
-"""What a real agent does unasked, as its user's own settings allow it, is said on the run."""
+"""What a real agent's user has allowed it in settings of its own, a run's policy forbids all the
+same: it is asked for, and denied."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.world import world_of
+from tests.conformance.world import World, world_of
 from tests.modelserver import behaviours
 
 pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(180)]
-ALLOWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gemini": (".gemini/settings.json", {"tools": {"allowed": ["run_shell_command"]}}),
-    "opencode": (
-        ".config/opencode/opencode.json",
-        {
-            "default_agent": "mine",
-            "agent": {"mine": {"mode": "primary", "permission": {"bash": "allow"}}},
-        },
+
+
+def _gemini(**more: Any) -> Callable[[Path], None]:
+    def allow(home: Path) -> None:
+        _more(home / ".gemini/settings.json", more)
+
+    return allow
+
+
+def _gemini_policy(home: Path) -> None:
+    folder = home / ".gemini/policies"
+    folder.mkdir()
+    rule = 'toolName = "*"\ndecision = "allow"\npriority = 999\n'
+    (folder / "mine.toml").write_text(f"[[rule]]\n{rule}")
+
+
+def _more(config: Path, more: dict[str, Any]) -> None:
+    config.write_text(json.dumps({**json.loads(config.read_text()), **more}))
+
+
+def _opencode(**more: Any) -> Callable[[Path], None]:
+    def allow(home: Path) -> None:
+        _more(home / ".config/opencode/opencode.json", more)
+
+    return allow
+
+
+FREE = {"permission": {"*": "allow", "bash": "allow", "ba*": "allow", "edit": "allow"}}
+ALLOWS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "gemini, tools": ("gemini", _gemini(tools={"allowed": ["run_shell_command", "write_file"]})),
+    "gemini, its mode": ("gemini", _gemini(general={"defaultApprovalMode": "auto_edit"})),
+    "gemini, policies": ("gemini", _gemini_policy),
+    "opencode, permissions": ("opencode", _opencode(**FREE)),
+    "opencode, its agent": ("opencode", _opencode(agent={"build": FREE})),
+    "opencode, its mode": ("opencode", _opencode(mode={"build": FREE})),
+    "opencode, another agent": (
+        "opencode",
+        _opencode(default_agent="mine", agent={"mine": {"mode": "primary", **FREE}}),
     ),
 }
 
 
-@pytest.mark.parametrize("name", ALLOWS)
-def test_its_users_settings_win_and_that_is_told(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("what", ALLOWS)
+def test_mode_read_holds(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, allow = ALLOWS[what]
     with world_of(name, tmp_path, monkeypatch) as w:
-        path, more = ALLOWS[name]
-        config = tmp_path / "agent-home" / path
-        config.write_text(json.dumps({**json.loads(config.read_text()), **more}))
-        w.plan(alpha=[behaviours.command("touch touched.txt"), "Done."])
-        run = w.start("alpha: do it", mode="read")
-        run.wait(60, check=False)
-        told = [said for said in run.inspect()["warnings"] if "did not ask" in said]
-        assert bool(told) == (w.repo / "touched.txt").exists()
-        assert told, "else its settings no longer win: then say so in the driver's notes"
+        allow(tmp_path / "agent-home")
+        _runs_nothing(w)
+
+
+def _runs_nothing(w: World) -> None:
+    acts = [behaviours.command("touch touched.txt"), behaviours.write("new.txt", "new\n")]
+    w.plan(alpha=[acts[0], "Done."], beta=[acts[1], "Done."])
+    run = w.start("alpha: do it", mode="read")
+    run.wait(60, check=False)
+    run.send("beta: do it").wait(60, check=False)
+    assert not (w.repo / "touched.txt").exists()
+    assert not (w.repo / "new.txt").exists()
+    assert not [said for said in run.inspect()["warnings"] if "did not ask" in said]
+    assert set(run.permissions()["rule"]) == {"mode read forbids execute", "mode read forbids edit"}

@@ -82,7 +82,6 @@ _TABLE: dict[str, dict[str, Difference]] = {
     },
     "gemini": {
         "denial_reason": _NO_REASON,
-        "rule_denies_reading": _LOOKS,
         "change_effort": _not_offered("effort"),
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,

@@ -16,7 +16,7 @@ from kit import Project
 import paseo_nb as paseo
 from paseo_nb.drivers import codex, copilot, gemini, opencode, registry
 from paseo_nb.drivers.holding import not_held
-from paseo_nb.model import Mode, Rule
+from paseo_nb.model import Limits, Mode, Rule
 
 DENY = [Rule("deny", "execute", "git push *")]
 
@@ -134,3 +134,28 @@ def test_opencode_is_told_to_ask(mode: Mode, rules: list[Rule], reads: str | Non
         return
     says = msgspec.json.decode(told["OPENCODE_PERMISSION"])
     assert (says["*"], says["task"], says.get("read")) == ("ask", "deny", reads)
+
+
+def test_an_agent_mode_that_its_own_settings_chose_is_left_where_the_policy_forbids(
+    project: Project,
+) -> None:
+    modes = {"currentModeId": "mine", "availableModes": [{"id": "mine"}, {"id": "default"}]}
+    command = project.puppet(
+        {
+            "session/new": [{"id": "$id", "result": {"sessionId": "s", "modes": modes}}],
+            "session/prompt": [[{"id": "$id", "result": {"stopReason": "end_turn"}}]],
+        }
+    )
+    held = {"asking_modes": ["default"], "limits": Limits(idle_s=60)}
+    run_id = project.start(command=command, mode="ask", **held)
+    project.ended(run_id)
+    project.command(run_id, "set_mode", mode="read")
+    project.send(run_id, "again")
+    [said] = project.ended(run_id, turns=2).warnings
+    assert "unasked in its agent mode 'mine': it works in 'default'" in said
+    asked = [m["method"] for m in project.got(command) if "method" in m]
+    assert asked[-3:] == ["session/prompt", "session/set_mode", "session/prompt"]
+    project.send(run_id, "again")
+    project.ended(run_id, turns=3)
+    assert [m["method"] for m in project.got(command) if "method" in m][-1:] == ["session/prompt"]
+    assert len(project.history(run_id).warnings) == 1
