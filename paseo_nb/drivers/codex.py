@@ -37,8 +37,9 @@ DIALECT = "codex"
 # - Any word passes for an effort: checked against its list of models first.
 # - `Model metadata … not found` is a warning of its own here, no part of the answer.
 NOTES = (
-    "asks for each command and edit that its user's own rules do not allow; agent_mode"
-    " SANDBOX/on-request is its own way of asking, plan its plan mode"
+    "asks for each command and edit; but what its user's own rules (~/.codex/rules) allow it does"
+    ' unasked, also with mode="read", and no setting of a run turns them off: that is then said on'
+    " the run; agent_mode SANDBOX/on-request is its own way of asking, plan its plan mode"
 )
 
 # Capabilities

@@ -23,6 +23,7 @@ INSTALL = "paseo-nb install copilot"
 COMMAND = ["copilot", "--acp"]
 MODEL_ARGS = ["--model", "{model}"]
 SWITCHES = {"COPILOT_AUTO_UPDATE": "false"}
+ENV = {"COPILOT_ALLOW_ALL": ""}  # set, it would let everything pass: that is mode="auto"'s to do
 
 
 # Differences from plain ACP: a failed model request ends the turn as `end_turn`; its retries,
@@ -100,8 +101,8 @@ DIFFERENCES = Differences(
     record=Lines(find_record, read_record, place),
 )
 NOTES = (
-    "takes no MCP server over stdio; what its user's own settings allow it does unasked, which is"
-    " then said on the run"
+    "takes no MCP server over stdio; should its user's own settings allow anything, it does that"
+    " unasked, which is then said on the run"
 )
 
 # Capabilities
@@ -132,6 +133,7 @@ PROVIDER = Provider(
     name=NAME,
     command=COMMAND,
     switches=SWITCHES,
+    env=ENV,
     model_by="argv",
     model_args=MODEL_ARGS,
     install=INSTALL,

@@ -1,8 +1,8 @@
 """What an agent did though the policy forbids it: it never asked, as its own settings let it pass.
 
-Agents over ACP ask for what their settings do not allow already. That cannot be known before they
-act, but it is seen afterwards: a call that ended well, that the policy would have denied, and that
-was never asked for. It is said on the run.
+Agents over ACP, and Codex, ask for what their settings do not allow already. Where that cannot be
+known before they act, it is seen afterwards: a call that ended well, that the policy would have
+denied, and that was never asked for. It is said on the run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..drivers.acp_reading import as_dict, as_str, decode
+from ..drivers.codex_items import tool_call
 from .asking import Asking
 from .policy import CHANGING, LOOKING
 
@@ -35,8 +36,8 @@ class Breaches:
 
     def take(self, line: bytes) -> None:
         """One line that tells of a tool call."""
-        told = as_dict(decode(msgspec.Raw(line)))
-        update = as_dict(as_dict(told.get("params")).get("update"))
+        params = as_dict(as_dict(decode(msgspec.Raw(line))).get("params"))
+        update = as_dict(params.get("update")) or tool_call(as_dict(params.get("item")))
         ident = as_str(update.get("toolCallId"))
         if ident is None:
             return

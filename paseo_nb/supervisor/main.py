@@ -249,7 +249,7 @@ class Supervisor:
         self.link = link = AgentLink(
             self, self.folder, self.recorder, self.children, self.environment, session_id
         )
-        if self.spec.dialect == "acp":
+        if self.spec.dialect in ("acp", "codex"):
             link.breaches = Breaches(self.asking)
         self.recorder.own("agent_started", argv=link.argv, pid=link.pid)
         connecting = asyncio.ensure_future(link.dialect.connect(session_id))

@@ -4,6 +4,7 @@ same: it is asked for, and denied."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,17 @@ def _opencode(**more: Any) -> Callable[[Path], None]:
 
 
 FREE = {"permission": {"*": "allow", "bash": "allow", "ba*": "allow", "edit": "allow"}}
+
+
+def _copilot(home: Path) -> None:
+    os.environ["COPILOT_ALLOW_ALL"] = "true"
+
+
 ALLOWS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "gemini, tools": ("gemini", _gemini(tools={"allowed": ["run_shell_command", "write_file"]})),
     "gemini, its mode": ("gemini", _gemini(general={"defaultApprovalMode": "auto_edit"})),
     "gemini, policies": ("gemini", _gemini_policy),
+    "copilot, a variable": ("copilot", _copilot),
     "opencode, permissions": ("opencode", _opencode(**FREE)),
     "opencode, its agent": ("opencode", _opencode(agent={"build": FREE})),
     "opencode, its mode": ("opencode", _opencode(mode={"build": FREE})),
@@ -60,6 +68,7 @@ ALLOWS: dict[str, tuple[str, Callable[[Path], None]]] = {
 def test_mode_read_holds(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, allow = ALLOWS[what]
     with world_of(name, tmp_path, monkeypatch) as w:
+        monkeypatch.delenv("COPILOT_ALLOW_ALL", raising=False)  # and again when the test is over
         allow(tmp_path / "agent-home")
         _runs_nothing(w)
 
@@ -74,3 +83,19 @@ def _runs_nothing(w: World) -> None:
     assert not (w.repo / "new.txt").exists()
     assert not [said for said in run.inspect()["warnings"] if "did not ask" in said]
     assert set(run.permissions()["rule"]) == {"mode read forbids execute", "mode read forbids edit"}
+
+
+def test_what_codex_is_allowed_by_rules_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No setting of a run turns its user's rules off: where one does, prevent it and say so."""
+    with world_of("codex", tmp_path, monkeypatch) as w:
+        rules = tmp_path / "agent-home/.codex/rules"
+        rules.mkdir()
+        (rules / "default.rules").write_text('prefix_rule(pattern=["touch"], decision="allow")\n')
+        w.plan(alpha=[behaviours.command("touch touched.txt"), "Done."])
+        run = w.start("alpha: do it", mode="read")
+        run.wait(60, check=False)
+        [said] = [said for said in run.inspect()["warnings"] if "did not ask" in said]
+        assert "mode read forbids execute" in said
+        assert (w.repo / "touched.txt").exists()
