@@ -291,6 +291,7 @@ class History:
             if late and data.get("sessionUpdate") != "tool_call":
                 return
             call = self._new_call(line, key, call_id)
+            call.told_at_once = as_str(data.get("status")) not in DONE_STATUSES
         meta = as_dict(data.get("_meta"))
         call.tool_name = (
             as_str(data.get("toolName"))

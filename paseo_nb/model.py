@@ -153,8 +153,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 
 class ToolCall(msgspec.Struct):
-    """One tool use, from request to result. `outcome`: None while it goes on, else completed,
-    failed, cancelled (the turn ended before it did) or interrupted."""
+    """One tool use. `outcome`: None while it goes on, else completed, failed, cancelled (the turn
+    ended before it did) or interrupted. told_at_once: before it was over: `started_us` is true."""
 
     tool_call_id: str
     turn: int
@@ -171,6 +171,7 @@ class ToolCall(msgspec.Struct):
     status: str = "pending"
     outcome: str | None = None
     error: str | None = None
+    told_at_once: bool = True
 
 
 class Permission(msgspec.Struct):
@@ -195,12 +196,10 @@ class Permission(msgspec.Struct):
 
 
 class Allow(msgspec.Struct, frozen=True, kw_only=True):
-    """A yes to a permission request: once, or with `always` for the rest of the run: to the
-    same command, to edits in the run's folder, to the same tool.
+    """A yes to a permission request: once, or with `always` for the rest of the run.
 
-    option: the id of one of its options instead. input: the tool's whole input as it shall be used
-    in place of the agent's own; an agent whose protocol cannot take it (all but claude) is told no,
-    and to do it in that form. message: a word on it, which is kept.
+    option: the id of one of its options instead. input: the tool's whole input as it shall be used;
+    where the agent cannot take it (all but claude) it is a no, and said. message: is kept.
     """
 
     always: bool = False

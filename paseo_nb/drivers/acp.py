@@ -18,6 +18,7 @@ from .acp_fitting import check_mcp, fit, note_unreachable
 from .acp_reading import (
     MODEL_CALL,
     PRESENT,
+    RETRY,
     SUMMARY,
     Json,
     as_dict,
@@ -46,7 +47,7 @@ QUIET = {
 class AcpDialect(Calls):
     """One ACP connection. Everything that arrives is already in the journal."""
 
-    quiet, retries = QUIET, frozenset({"_paseo_nb/retry"})
+    quiet, retries = QUIET, frozenset({"retry"})
     takes_schema = takes_input = takes_reasons = False
     sight = staticmethod(envelope)
     sight_of_blob = staticmethod(envelope_of_blob)
@@ -91,7 +92,7 @@ class AcpDialect(Calls):
                 kind = SUMMARY
             return f"replay/{kind}" if self._replaying and kind not in PRESENT else kind
         if message.method is not None:
-            return message.method[:120]
+            return "retry" if message.method == RETRY else message.method[:120]
         method = self.asked(message.id)
         failed = bytes(message.error) != b"null"
         if method == "session/load" and not self.differences.replays_on_s:

@@ -51,7 +51,7 @@ STATE = "session_state_changed"
 class ClaudeDialect:
     """One Claude Code process. Everything that arrives is already in the journal."""
 
-    quiet, retries = QUIET, frozenset({"system/api_retry"})
+    quiet, retries = QUIET, frozenset({"retry"})
     takes_schema = takes_input = takes_reasons = True
     sight = staticmethod(sight)
     sight_of_blob = staticmethod(sight_of_blob)

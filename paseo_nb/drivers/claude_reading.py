@@ -117,6 +117,8 @@ class ClaudeReading:
             return self._result(line, message)
         if kind == "initialize:result":
             return introduced(as_dict(as_dict(message.get("response")).get("response")))
+        if kind == "retry":
+            return system("api_retry", message)
         if kind.startswith("system/"):
             return system(kind.removeprefix("system/"), message)
         if kind == "rate_limit_event":

@@ -165,7 +165,8 @@ def kind_of(message: Sight) -> str:
             subtype = message.request.subtype if message.request is not None else None
             return PERMISSION if subtype == "can_use_tool" else f"control_request/{subtype}"
         case "system":
-            return f"system/{message.subtype}"
+            retry = message.subtype == "api_retry"
+            return "retry" if retry else f"system/{message.subtype}"
         case _:
             return message.type or "unknown"
 

@@ -40,7 +40,7 @@ LISTED_S, ENDED_S = 5.0, 3.0
 class CodexDialect(Calls):
     """One app-server connection, with one thread."""
 
-    quiet, retries = QUIET, frozenset({"error"})
+    quiet, retries = QUIET, frozenset({"retry"})
     takes_reasons = True
     takes_input = False
     sight = staticmethod(sight)

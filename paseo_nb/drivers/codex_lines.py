@@ -45,6 +45,7 @@ class Params(msgspec.Struct, gc=False):
     item: Named | None = None
     turn: Named | None = None
     thread: Named | None = None
+    willRetry: bool | None = None
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -91,6 +92,8 @@ def notice_kind(method: str, params: Params, our_turn: str | None) -> str:
     item, turn = params.item, params.turn
     if method in ("item/started", "item/completed") and item is not None and item.type in TOOLS:
         return "tool_call" if method == "item/started" else "tool_call_update"
+    if method == "error" and params.willRetry:
+        return "retry"
     if method == "turn/completed" and turn is not None and turn.id == our_turn:
         return f"session/prompt:{'error' if turn.status == 'failed' else 'result'}"
     return kind

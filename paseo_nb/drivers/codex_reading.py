@@ -234,7 +234,7 @@ class CodexReading:
 
     def _noticed(self, kind: str, message: Json, params: Json) -> list[Fact]:
         """What a notification tells that is no part of the answer."""
-        if kind == "error" and params.get("willRetry"):
+        if kind in ("retry", "error") and params.get("willRetry"):
             return [("retry", retry(as_dict(params.get("error"))))]
         if kind in _WARNINGS:
             return self._warn(as_str(params.get(_WARNINGS[kind])))

@@ -133,7 +133,7 @@ EVENTS = [
     _time("time", "When it was written down"),
     TURN,
     _text("dir", "in: the agent said it; out: it was told; own: paseo_nb's own fact"),
-    _text("kind", "ACP's update kind, the method of a message, or the kind of our fact"),
+    _text("kind", "ACP's update kind, the method of a message, `retry`, or the kind of our fact"),
     _text("text", "Its plain text, where it has any"),
     _text("tool_call_id", "The tool call it is about"),
     _json("raw", "The message itself, secrets masked"),
@@ -150,14 +150,14 @@ TOOL_TRACES = [
     _text("title", "What the agent calls it"),
     _json("input", "The arguments"),
     _json("output", "The result, else the content shown for it"),
-    _time("started_at", "When it began"),
+    _time("started_at", "When it began; NULL: the agent told of it when it was over"),
     _time("finished_at", "When it ended"),
     Column("latency_ms", "DOUBLE", "ms", "From request to result, by the monotonic clock"),
     *USAGE,
     _text("error", "What went wrong"),
     _text("outcome", "completed, failed, cancelled, interrupted; NULL: it goes on"),
 ]
-"""One row per tool call. Filters `since=` and `until=` look at `started_at`."""
+"""One row per tool call. Filters `since=` and `until=` look at `started_at`, else `finished_at`."""
 
 PERMISSIONS = [
     RUN_ID,
@@ -243,7 +243,7 @@ TIME_OF = {
     "runs": "created_at",
     "turns": "started_at",
     "events": "time",
-    "tool_traces": "started_at",
+    "tool_traces": "coalesce(started_at, finished_at)",
     "permissions": "asked_at",
     "model_calls": "started_at",
 }

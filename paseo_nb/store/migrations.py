@@ -82,6 +82,12 @@ def m008_snapshots(con: Any) -> None:
     read_again(con)
 
 
+@migration
+def m009_calls_told_late(con: Any) -> None:
+    """Calls that were told of when they were over have no beginning."""
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

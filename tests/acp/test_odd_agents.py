@@ -21,6 +21,7 @@ from kit import SLACK, Project, check_invariants
 
 from paseo_nb.history import History
 from paseo_nb.model import Limits
+from paseo_nb.store import frames
 
 DONE = {"id": "$id", "result": {"stopReason": "end_turn"}}
 QUICK = Limits(start_s=2, idle_s=60, permission_timeout_s=0.05)
@@ -412,3 +413,18 @@ def test_what_opencode_keeps_of_a_context_it_shortens_is_no_answer(project: Proj
     assert [item.text for item in history.items if item.title == "compaction"] == ["What was said."]
     kinds = [line.kind for line in project.lines(run_id) if line.kind.endswith("_chunk")]
     assert kinds == ["agent_message_chunk", "summary_chunk", "summary_chunk"]
+
+
+def test_a_call_that_is_told_of_when_it_is_over_has_no_beginning(project: Project) -> None:
+    def told(ident: str, kind: str, status: str) -> dict[str, Any]:
+        update = {"sessionUpdate": kind, "toolCallId": ident, "kind": "edit", "status": status}
+        return {"method": "session/update", "params": {"sessionId": "s", "update": update}}
+
+    late = told("late", "tool_call_update", "completed")
+    both = [told("soon", "tool_call", "pending"), told("soon", "tool_call_update", "completed")]
+    play(project, late, *both, DONE)
+    rows = frames.tool_traces(project.root / ".paseo_nb").set_index("tool_call_id")
+    assert rows[["started_at", "latency_ms"]].isna().loc["late"].all()
+    assert rows[["started_at", "latency_ms"]].notna().loc["soon"].all()
+    assert rows["finished_at"].notna().all()
+    assert len(frames.tool_traces(project.root / ".paseo_nb", since="2026-01-01")) == 2
