@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         unarchive,
         undo,
         wait,
+        worktrees,
     )
     from .drivers.registry import register_provider
     from .errors import (
@@ -91,7 +92,7 @@ _WHERE = {
             "import_session", "import_sessions", "inspect", "install", "logs", "loop", "ls",
             "model_calls", "permissions", "providers", "resume", "run", "runs", "send", "sessions",
             "skills", "sql", "start", "stop", "tool_traces", "trust", "turns", "unarchive", "undo",
-            "wait",
+            "wait", "worktrees",
         ),
         "._sync",
     ),
@@ -176,6 +177,7 @@ __all__ = [
     "unarchive",
     "undo",
     "wait",
+    "worktrees",
 ]
 
 

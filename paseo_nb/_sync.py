@@ -62,6 +62,7 @@ __all__ = [
     "unarchive",
     "undo",
     "wait",
+    "worktrees",
 ]
 
 
@@ -738,6 +739,18 @@ def trust(path: str) -> str:
     path: the file
     """
     return _portal.call(verbs.trust, path)
+
+
+def worktrees(
+    *, run: Any = None, all: bool = False, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The `worktrees` frame: whose they are, how they stand, what they hold (docs/frames.md).
+
+    run: only those of this run (an id, a beginning of one, or a handle), or of these
+    all: also those of archived runs, which are gone and come back with `unarchive`
+    columns: only these columns, in this order
+    """
+    return _portal.call(verbs.worktrees, run=run, all=all, columns=columns)
 
 
 def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:

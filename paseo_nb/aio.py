@@ -47,6 +47,7 @@ from .verbs import (
     unarchive,
     undo,
     wait,
+    worktrees,
 )
 
 __all__ = [
@@ -96,4 +97,5 @@ __all__ = [
     "unarchive",
     "undo",
     "wait",
+    "worktrees",
 ]

@@ -84,7 +84,7 @@ def _verb(words: list[str], as_json: bool) -> int:
     positional, keywords = call_arguments(verb, values)
     if verb.name in FOLLOWS and not as_json:
         return _follow(verb.name, positional, keywords)
-    if verb.name in SHOWN and keywords["columns"] is None and not as_json:
+    if verb.name in SHOWN and keywords.get("columns", ()) is None and not as_json:
         keywords["columns"] = SHOWN[verb.name].split()
     result = getattr(_sync, verb.name)(*positional, **keywords)
     print(to_json(result) if as_json else to_text(result))

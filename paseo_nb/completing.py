@@ -226,6 +226,6 @@ def _files(fragment: str) -> Iterable[Offer]:
 
 
 def _columns(verb: str) -> Iterable[Offer]:
-    from .store.columns import FRAMES
+    from .store.columns import FRAMES, LOOKED_AT
 
-    return [(column.name, "column") for column in FRAMES.get(verb, ())]
+    return [(column.name, "column") for column in {**FRAMES, **LOOKED_AT}.get(verb, ())]

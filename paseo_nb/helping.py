@@ -10,6 +10,7 @@ GROUPS = {
     "Its changes": "diff undo apply",
     "All runs": "ls dashboard runs turns events tool_traces permissions model_calls sql",
     "Patterns": "handoff loop advisor committee epic skills",
+    "On the disk": "worktrees disk prune",
     "Agents": "providers doctor install trust sessions import_session import_sessions",
 }
 _INTRO = """\

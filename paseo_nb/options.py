@@ -77,7 +77,8 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
     if required:
         more["default"] = None
     if note.startswith("bool"):
-        more["action"] = "store_true"
+        by_default = parameter.default is True
+        more["action"] = argparse.BooleanOptionalAction if by_default else "store_true"
     elif note.startswith("Mapping"):
         more |= {"action": _Pairs, "metavar": "NAME=VALUE"}
     elif note.startswith(("Sequence", "Attachments")):

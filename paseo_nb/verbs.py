@@ -652,6 +652,35 @@ async def trust(path: str) -> str:
     return f"trusted as it is now: {file}"
 
 
+# ---------------------------------------------------------------- what lies on the disk
+
+
+@verb
+async def worktrees(
+    *,
+    run: Any = None,
+    all: bool = False,  # noqa: A002
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The `worktrees` frame: whose they are, how they stand, what they hold (docs/frames.md).
+
+    run: only those of this run (an id, a beginning of one, or a handle), or of these
+    all: also those of archived runs, which are gone and come back with `unarchive`
+    columns: only these columns, in this order
+    """
+    from . import keeping
+    from .store.columns import WORKTREES
+    from .store.filters import chosen
+    from .store.frames import listed
+
+    only, named = _ids(run), chosen(columns, WORKTREES, "worktrees")
+    wanted = {only} if isinstance(only, str) else None if only is None else set(only)
+    rows = await anyio.to_thread.run_sync(
+        lambda: keeping.worktree_rows(current_host(), wanted, archived=all)
+    )
+    return cast("pd.DataFrame", listed("worktrees", rows)[named])
+
+
 # ---------------------------------------------------------------- what was done before
 
 

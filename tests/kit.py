@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,16 @@ from paseo_nb.journal import RunFolder, lock_held, read_journal
 from paseo_nb.model import Limits, Line, RunSpec, new_run_id, now_us
 from paseo_nb.supervisor import cleanup
 
+SHELL_AGENT = [sys.executable, str(Path(__file__).with_name("shell_agent.py"))]
 SLACK = 5.0  # a deadline in a test is five times what it should take
+
+
+def git(repo: Path, *args: str) -> str:
+    """What git tells there, by a user whose name it knows."""
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    done = subprocess.run(["git", *who, *args], cwd=repo, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Project:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Type = Literal["VARCHAR", "BIGINT", "DOUBLE", "JSON", "TIMESTAMPTZ"]
+Type = Literal["VARCHAR", "BIGINT", "BOOLEAN", "DOUBLE", "JSON", "TIMESTAMPTZ"]
 
 
 class Column(NamedTuple):
@@ -216,6 +216,24 @@ TRANSCRIPT = [
 ]
 """One row per message, thought, plan, tool call and permission of one run (`run.transcript()`)."""
 
+WORKTREES = [
+    _text("worktree", "Its name, under `.paseo_nb/worktrees`"),
+    _text("run_id", "The newest run that worked in it; NULL: none that is here"),
+    _text("state", "That run's state, true now; archived: what it held is kept, and it is gone"),
+    _text("branch", "The branch it is on; NULL: its HEAD is detached"),
+    _text("base", "The commit that its run started from"),
+    _text("head", "The commit it stands on; of an archived one, that it stood on"),
+    _text("onto", "What it is compared with: the branch of the repository's main folder"),
+    _count("ahead", "Commits that it has and `onto` has not", "commits"),
+    _count("behind", "Commits that `onto` has and it has not", "commits"),
+    _count("dirty", "Files changed or untracked in it, not committed", "files"),
+    _count("size_bytes", "What its files take on the disk, ignored ones too", "bytes"),
+    _text("path", "Where it lies"),
+    _text("repo", "The repository that it belongs to"),
+    _text("problem", "Why something of it could not be told"),
+]
+"""One row per worktree of the project, as it stands now (`paseo.worktrees()`)."""
+
 FRAMES: dict[str, list[Column]] = {
     "runs": RUNS,
     "turns": TURNS,
@@ -226,6 +244,9 @@ FRAMES: dict[str, list[Column]] = {
 }
 """The tables of the index, which are the frames and the views of `paseo.sql` too."""
 
+LOOKED_AT: dict[str, list[Column]] = {"worktrees": WORKTREES}
+"""Frames that are no tables of the index: what they tell is looked at when they are asked for."""
+
 SHOWN = {
     "runs": "run_id state provider model_asked title created_at turns cost_usd total_tokens branch",
     "turns": "run_id turn outcome prompt text started_at duration_ms total_tokens cost_usd",
@@ -233,6 +254,7 @@ SHOWN = {
     "tool_traces": "run_id turn tool_name title outcome started_at latency_ms error",
     "permissions": "run_id permission_id title outcome answered_by rule asked_at wait_ms",
     "model_calls": "run_id turn model input_tokens output_tokens cache_read_tokens error",
+    "worktrees": "worktree run_id state branch ahead behind dirty size_bytes problem",
 }
 """What is shown of a frame where nobody named columns, the most telling first."""
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from . import columns
-from .columns import FRAMES, TIME_OF, TRANSCRIPT, Column
+from .columns import FRAMES, LOOKED_AT, TIME_OF, TRANSCRIPT, Column
 
 _ONE_ROW = {
     "runs": "One row per run.",
@@ -15,6 +15,7 @@ _ONE_ROW = {
     "tool_traces": "One row per tool call, from request to result.",
     "permissions": "One row per question of an agent, with its answer.",
     "model_calls": "One row per request to a model, where the agent tells of it.",
+    "worktrees": "One row per worktree of the project, as it stands now: `paseo.worktrees()`.",
 }
 
 _HEAD = """# Frames
@@ -45,6 +46,7 @@ def page() -> str:
         " `run.transcript()`. `run.tool_calls()` is `tool_traces` of that run."
     )
     parts.append(_section("transcript", story, TRANSCRIPT))
+    parts += [_section(name, _ONE_ROW[name], listed) for name, listed in LOOKED_AT.items()]
     return "\n".join(parts)
 
 

@@ -18,10 +18,10 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from ..history import History
 from .arrow import pa
-from .columns import FRAMES, NOTE, TIME_OF, TOOL_TRACES
+from .columns import FRAMES, LOOKED_AT, NOTE, TIME_OF, TOOL_TRACES
 from .filters import Moment, Runs, chosen, moment, row_limit, run_ids
 from .query import Params, query
-from .rows import SCHEMAS, TRANSCRIPT_SCHEMA, item_row, table, tool_row
+from .rows import SCHEMAS, TRANSCRIPT_SCHEMA, item_row, schema, table, tool_row
 from .tails import StateOf
 
 MANY_ROWS = 1_000_000
@@ -136,6 +136,14 @@ def tool_calls(history: History) -> pd.DataFrame:
         rows.append(tool_row("", call, None if call.outcome == "interrupted" else spent))
     columns = [column.name for column in TOOL_TRACES if column.name != "run_id"]
     return to_frame(table(SCHEMAS["tool_traces"], rows).select(columns), "tool_traces")
+
+
+# ------------------------------------------------------------ what was looked at
+
+
+def listed(name: str, rows: Sequence[Any]) -> pd.DataFrame:
+    """The frame of `columns.LOOKED_AT` of that name, from rows in the order of its columns."""
+    return to_frame(table(schema(LOOKED_AT[name]), rows), name)
 
 
 # ------------------------------------------------------------ how

@@ -17,6 +17,7 @@ Row = tuple[Any, ...]
 ARROW: dict[str, Any] = {
     "VARCHAR": pa.string(),
     "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
     "DOUBLE": pa.float64(),
     "JSON": pa.json_(),  # DuckDB takes it as JSON without checking each value again
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from ..model import short_id
-from ..store.columns import FRAMES, NOTE, SHOWN, names
+from ..store.columns import FRAMES, LOOKED_AT, NOTE, SHOWN, names
 from .frame_text import cell_text
 from .render import style
 from .render.as_html import toned
@@ -22,7 +22,7 @@ from .render.messages_md import code_span, escaped
 from .render.states import sign
 from .render.tables import aligned, fit_columns
 from .render.text import one_line, prose
-from .render.units import duration, money, tokens
+from .render.units import duration, money, size, tokens
 
 LONGEST = 80
 _IDS = {"run_id", "parent_run_id"}
@@ -50,12 +50,12 @@ def choose(frame: Frame) -> Shown:
 
     have = [str(name) for name in frame.columns]
     table = str(frame.attrs.get(NOTE, ""))
-    declared = names(FRAMES.get(table, []))
+    declared = names({**FRAMES, **LOOKED_AT}.get(table, []))
     at = list(range(len(have)))
     left: list[str] = []
     if declared and set(declared) <= set(have):
-        lead = [name for name in SHOWN[table].split() if not frame[name].isna().all()]
-        lead = lead or SHOWN[table].split()
+        shown = SHOWN.get(table, " ".join(declared)).split()
+        lead = [name for name in shown if not frame[name].isna().all()] or shown
         kept = [*lead, *(name for name in have if name not in declared)]
         at = [have.index(name) for name in kept]
         left = [name for name in have if name not in kept and not frame[name].isna().all()]
@@ -182,6 +182,8 @@ def _units(name: str) -> Callable[[Any], str]:
         return lambda value: tokens(round(value)) if value >= 0 else cell_text(value)
     if name.endswith("_ms"):
         return lambda value: duration(value / 1000) if value >= 0 else cell_text(value)
+    if name.endswith("bytes"):
+        return lambda value: size(round(value)) if value >= 0 else cell_text(value)
     return cell_text
 
 

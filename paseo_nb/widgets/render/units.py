@@ -86,6 +86,18 @@ def money(usd: float | None) -> str:
     return "<$0.0001" if amount < 0.0001 else f"{sign}${amount:.4f}".rstrip("0")
 
 
+def size(count: int) -> str:
+    """`950 B`, `1.2 kB`, `88.4 MB`, `1.3 GB`."""
+    if count < 1000:
+        return f"{count} B"
+    amount, units = count / 1000, ["kB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount /= 1000
+        del units[0]
+    text = f"{amount:.1f}" if amount < 99.95 else f"{amount:.0f}"
+    return f"{text.removesuffix('.0')} {units[0]}"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 line`, `1,204 lines`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

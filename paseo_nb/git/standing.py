@@ -1,0 +1,90 @@
+"""How a worktree stands: its branch beside that of the repository's main folder, what is not
+committed in it, and what it takes on the disk. Looks only; nothing is refreshed or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from .commands import Repository
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """branch: None where HEAD is detached; head: None where there is no commit; onto: the branch
+    (or commit) of the repository's main folder; ahead, behind: commits beside it, None where it has
+    none; dirty: files that are changed, staged or untracked."""
+
+    branch: str | None
+    head: str | None
+    onto: str | None
+    ahead: int | None
+    behind: int | None
+    dirty: int
+
+
+def standing(path: Path) -> Standing:
+    """How the worktree that `path` lies in stands. GitProblem where git cannot tell."""
+    here = Repository(path)
+    branch = here.line("symbolic-ref", "--short", "-q", "HEAD", fine=(0, 1)) or None
+    head, main = here.commit("HEAD"), here.commit("main-worktree/HEAD")
+    ahead = behind = None
+    if head is not None and main is not None:
+        counts = here.line("rev-list", "--left-right", "--count", f"{main}...{head}").split()
+        behind, ahead = int(counts[0]), int(counts[1])
+    told = here.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    dirty = len(told.split(b"\0")) - 1
+    return Standing(branch, head, _main_branch(here) or main, ahead, behind, dirty)
+
+
+def _main_branch(here: Repository) -> str | None:
+    """What the main folder is on; None where its HEAD is detached, or cannot be read."""
+    try:
+        told = (here.common_dir / "HEAD").read_text()
+    except OSError:
+        return None
+    return told.strip().removeprefix("ref: refs/heads/") if told.startswith("ref: ") else None
+
+
+def found_below(folder: Path) -> list[Path]:
+    """The worktrees that lie below a folder, at any depth, not those within one."""
+    found: list[Path] = []
+    for entry in _folders(folder):
+        path = Path(entry.path)
+        found += [path] if (path / ".git").exists() else found_below(path)
+    return sorted(found)
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def disk_bytes(*paths: str | os.PathLike[str]) -> int:
+    """What files and folders take on the disk, links not followed; what is gone meanwhile counts
+    nothing."""
+    return sum(_bytes(path) for path in paths)
+
+
+def _bytes(path: str | os.PathLike[str]) -> int:
+    try:
+        taken = os.lstat(path).st_blocks * 512
+    except OSError:
+        return 0
+    return taken + sum(_below(path)) if os.path.isdir(path) else taken
+
+
+def _below(folder: str | os.PathLike[str]) -> Iterator[int]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _below(entry.path)
+    except OSError:
+        return

@@ -1,0 +1,83 @@
+"""What a project keeps on the disk, as it is found there now: its worktrees and how they stand.
+
+Looks only. Called by the verbs; the rows are those of `store.columns.LOOKED_AT`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .drivers.acp_reading import as_dict, as_str
+from .errors import GitProblem, UsageProblem
+from .git.standing import disk_bytes, found_below, standing
+from .host.local import LocalHost
+from .model import RunSpec
+from .runview import RunView
+
+Row = tuple[Any, ...]
+
+
+def specs_of(host: LocalHost) -> list[RunSpec]:
+    """The specs of the project's runs, oldest first, as far as they can be read."""
+    found: list[RunSpec] = []
+    for run_id in host.list():
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            found.append(host.folder(run_id).read_spec())
+    return found
+
+
+def worktree_rows(host: LocalHost, only: Collection[str] | None, *, archived: bool) -> list[Row]:
+    """A row of `worktrees` for each that is there, the newest run's last; with `archived` also for
+    those that went with their runs. only: of these runs."""
+    specs = [spec for spec in specs_of(host) if spec.worktree]
+    newest = {Path(spec.cwd): spec for spec in specs}
+    folder = host.home / "worktrees"
+    rows: list[tuple[str, Row]] = []
+    for path in found_below(folder):
+        users = [spec for spec in specs if Path(spec.cwd) == path]
+        if only is None or any(spec.run_id in only for spec in users):
+            name, spec = str(path.relative_to(folder)), newest.get(path)
+            rows.append((spec.run_id if spec else "", _row(host, name, path, spec)))
+    for path, spec in newest.items():
+        if archived and not path.exists() and (only is None or spec.run_id in only):
+            rows.append((spec.run_id, _gone(host, path, spec)))
+    return [row for _, row in sorted(rows, key=lambda one: one[0])]
+
+
+def _row(host: LocalHost, name: str, path: Path, spec: RunSpec | None) -> Row:
+    problem: str | None = None
+    facts: Row = (None,) * 6
+    try:
+        facts = msgspec.structs.astuple(standing(path))
+    except GitProblem as error:
+        problem = str(error)
+    branch, head, *counts = facts
+    run_id = spec.run_id if spec is not None else None
+    return (
+        name, run_id, _state(host, run_id), branch, spec.git_base if spec is not None else None,
+        head, *counts, disk_bytes(path), str(path), spec.repo if spec is not None else None,
+        problem,
+    )  # fmt: skip
+
+
+def _gone(host: LocalHost, path: Path, spec: RunSpec) -> Row:
+    run = RunView(host, spec.run_id)
+    shelved = as_dict(run.history().put_away.get("shelved"))
+    problem = None if shelved else "its folder is gone, and nothing was kept of it but its turns"
+    return (
+        spec.worktree, spec.run_id, _state(host, spec.run_id),
+        as_str(shelved.get("branch")) or spec.branch, spec.git_base, as_str(shelved.get("head")),
+        None, None, None, None, None, str(path), spec.repo, problem,
+    )  # fmt: skip
+
+
+def _state(host: LocalHost, run_id: str | None) -> str | None:
+    try:
+        return None if run_id is None else RunView(host, run_id).state
+    except UsageProblem:
+        return None
