@@ -2,8 +2,9 @@
 
 One writer (whoever holds the run lock) appends lines `seq, t, mono, turn, dir, kind, raw`; any
 number of readers keep a file offset. Nothing here knows what a message means: that is a dialect's.
-A reader consumes up to the last line feed only; a writer first cuts a torn tail. `t` is µs since
-the epoch, `mono` µs of the monotonic clock; order is `seq` alone.
+A reader consumes up to the last line feed only; a writer first cuts a torn tail. A run that is put
+away has its journal packed (`packing`): readers see no difference, a writer unpacks it. `t` is µs
+since the epoch, `mono` µs of the monotonic clock; order is `seq` alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import msgspec
 from .locks import lock_held as lock_held
 from .locks import take_lock as take_lock
 from .model import Direction, Line, RunSpec
+from .packing import PackedFile, opened, opening, unpack
 
 RESERVE_BYTES = 64 * 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -127,22 +129,22 @@ def read_lines(
     At most about `limit_bytes` (one line may exceed it). A missing file reads as empty.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = opened(path)
     except FileNotFoundError:
         return b"", offset
     try:
-        want = limit_bytes or max(os.fstat(fd).st_size - offset, 0)
-        data = os.pread(fd, want, offset)
+        want = limit_bytes or max(file.size - offset, 0)
+        data = file.pread(want, offset)
         end = data.rfind(b"\n")
         while end < 0 and len(data) == want and want:
-            more = os.pread(fd, _READ_BYTES, offset + len(data))
+            more = file.pread(_READ_BYTES, offset + len(data))
             if not more:
                 break
             want += len(more)
             data += more
             end = data.rfind(b"\n")
     finally:
-        os.close(fd)
+        file.close()
     return data[: end + 1], offset + end + 1
 
 
@@ -168,41 +170,64 @@ def first_line(path: Path) -> Line | None:
     return decode_line(data.split(b"\n", 1)[0]) if data else None
 
 
+def size_of(path: Path) -> int:
+    """The bytes of a journal, as they are before it is packed; 0 where there is none."""
+    try:
+        with opening(path) as file:
+            return file.size
+    except FileNotFoundError:
+        return 0
+
+
 def last_own(path: Path, *kinds: str) -> Line | None:
     """The last line of our own of one of these kinds, found from the file's end."""
+    for data in _from_the_end(path):
+        found = _last_own_in(data, kinds)
+        if found is not None:
+            return found
+    return None
+
+
+def _last_own_in(data: mmap.mmap | bytes, kinds: Iterable[str]) -> Line | None:
     best: Line | None = None
     best_at = -1
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for kind in kinds:
-                needle = b'"dir":"own","kind":"%s"' % kind.encode()
-                end = data.rfind(b"\n") + 1
-                while (at := data.rfind(needle, max(best_at, 0), end)) >= 0:
-                    start = data.rfind(b"\n", 0, at) + 1
-                    line = decode_line(data[start : data.find(b"\n", at)])
-                    if line.dir == "own" and line.kind == kind:  # else: an agent's look-alike
-                        best, best_at = line, at
-                        break
-                    end = start
-    except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
-        return None
+    for kind in kinds:
+        needle = b'"dir":"own","kind":"%s"' % kind.encode()
+        end = data.rfind(b"\n") + 1
+        while (at := data.rfind(needle, max(best_at, 0), end)) >= 0:
+            start = data.rfind(b"\n", 0, at) + 1
+            line = decode_line(data[start : data.find(b"\n", at)])
+            if line.dir == "own" and line.kind == kind:  # else: an agent's look-alike
+                best, best_at = line, at
+                break
+            end = start
     return best
 
 
 def last_line(path: Path) -> Line | None:
     """The last whole line that is not damaged."""
+    for data in _from_the_end(path):
+        end = data.rfind(b"\n")
+        while end > 0:
+            begin = data.rfind(b"\n", 0, end)
+            line = decode_line(data[begin + 1 : end])
+            if line.seq >= 0:
+                return line
+            end = begin
+    return None
+
+
+def _from_the_end(path: Path) -> Iterator[mmap.mmap | bytes]:
+    """The journal in pieces of whole lines, the last first: all of it where it is not packed."""
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            end = data.rfind(b"\n")
-            while end > 0:
-                begin = data.rfind(b"\n", 0, end)
-                line = decode_line(data[begin + 1 : end])
-                if line.seq >= 0:
-                    return line
-                end = begin
-            return None
-    except (FileNotFoundError, ValueError):
-        return None
+        with opening(path) as file:
+            if isinstance(file, PackedFile):
+                yield from file.from_the_end()
+            elif file.size:  # an empty file cannot be mapped
+                with mmap.mmap(file.fd, 0, access=mmap.ACCESS_READ) as data:
+                    yield data
+    except (FileNotFoundError, ValueError):  # ValueError: it was cut to nothing meanwhile
+        return
 
 
 # ---------------------------------------------------------------- writing
@@ -225,6 +250,7 @@ class Journal:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        unpack(folder.journal)
         self.fd = os.open(
             folder.journal, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
         )

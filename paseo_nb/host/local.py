@@ -35,6 +35,7 @@ from ..journal import (
     write_file_once,
 )
 from ..model import BUSY_STATES, Line, RunSpec, short_id
+from ..packing import pack
 from ..supervisor import cleanup
 from .base import Launch
 from .launch import Entry, launch
@@ -187,6 +188,10 @@ class LocalHost:
                     journal.own(kind, **facts)
                 finally:
                     journal.close()
+                if kind == "archived":
+                    journal.free_reserve()
+                    with contextlib.suppress(OSError):  # then it stays as it is
+                        pack(folder.journal)
         except OSError as error:
             raise storage_problem(error, self.home) from error
 

@@ -16,6 +16,7 @@ import msgspec
 from ..host.states import STARTING_S, true_state
 from ..journal import RunFolder, decode_line
 from ..model import RunSpec
+from ..packing import PackedFile, PlainFile, opening
 
 _BLOCK = 1 << 20
 _TURN = b'"dir":"own","kind":"turn_'
@@ -86,56 +87,50 @@ def identity(path: Path) -> tuple[str, int]:
     """What tells this journal from another at the same place (inode, first line), and its size.
     ("", 0) where there is none or it has no whole line."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with opening(path) as file:
+            size, inode = file.size, file.inode
+            first, newline, _ = file.pread(4096, 0).partition(b"\n")
     except FileNotFoundError:
         return "", 0
-    try:
-        info = os.fstat(fd)
-        first, newline, _ = os.pread(fd, 4096, 0).partition(b"\n")
-    finally:
-        os.close(fd)
-    if not newline and info.st_size < 4096:
+    if not newline and size < 4096:
         return "", 0
-    return f"{info.st_ino}-{hashlib.sha256(first).hexdigest()[:16]}", info.st_size
+    return f"{inode}-{hashlib.sha256(first).hexdigest()[:16]}", size
 
 
 def index_end(path: Path, start: int, size: int, ended: bool) -> int:
     """How far from `start` (a point between turns) the journal may be indexed: to its last turn
     end; to its last whole line where the run has ended and left no turn open."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with opening(path) as file:
+            end = _last_line_end(file, start, size)
+            turn_open = False
+            for after, kind in _turn_lines(file, start, end):
+                if kind == "turn_end":
+                    return end if ended and not turn_open else after
+                turn_open = True
+            return end if ended and not turn_open else start
     except FileNotFoundError:
         return start
-    try:
-        end = _last_line_end(fd, start, size)
-        turn_open = False
-        for after, kind in _turn_lines(fd, start, end):
-            if kind == "turn_end":
-                return end if ended and not turn_open else after
-            turn_open = True
-        return end if ended and not turn_open else start
-    finally:
-        os.close(fd)
 
 
-def _last_line_end(fd: int, start: int, size: int) -> int:
+def _last_line_end(file: PlainFile | PackedFile, start: int, size: int) -> int:
     high = size
     while high > start:
         low = max(start, high - _BLOCK)
-        at = os.pread(fd, high - low, low).rfind(b"\n")
+        at = file.pread(high - low, low).rfind(b"\n")
         if at >= 0:
             return low + at + 1
         high = low
     return start
 
 
-def _turn_lines(fd: int, start: int, end: int) -> Iterator[tuple[int, str]]:
+def _turn_lines(file: PlainFile | PackedFile, start: int, end: int) -> Iterator[tuple[int, str]]:
     """Our `turn_start` and `turn_end` lines, last first: the offset after each, and its kind."""
     rest = b""
     high = end
     while high > start:
         low = max(start, high - _BLOCK)
-        block = os.pread(fd, high - low, low) + rest
+        block = file.pread(high - low, low) + rest
         head = 0 if low == start else block.find(b"\n") + 1  # a line that began in an earlier block
         at = len(block) if head or low == start else -1
         while at >= 0 and (at := block.rfind(_TURN, head, at)) >= 0:

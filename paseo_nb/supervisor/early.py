@@ -19,8 +19,11 @@ from . import cleanup
 def is_first(run_dir: str) -> bool:
     """Whether no pair has had this run before, so that nothing can be left of one: the journal is
     not there. It is made, under the run lock, before an agent can be."""
+    journal = os.path.join(run_dir, "journal.jsonl")
+    if os.path.exists(journal + ".gz"):  # put away, by a front end
+        return False
     try:
-        os.close(os.open(os.path.join(run_dir, "journal.jsonl"), os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(journal, os.O_CREAT | os.O_EXCL, 0o600))
     except OSError:
         return False
     return True

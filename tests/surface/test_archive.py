@@ -67,7 +67,13 @@ def test_everything_comes_back(repo: Path) -> None:
     run = start(WORK, worktree="feature/x")
     before, diff = there(run.path), run.diff().patch
     refs = git(repo, "for-each-ref", "refs/heads")
+    told = run.events(columns=["seq", "kind"]).to_dict("records")
     run.archive()
+    files = sorted(os.listdir(run.host.folder(run.id).path))
+    assert "journal.jsonl.gz" in files, "it is packed"
+    assert not {"journal.jsonl", "reserve"} & set(files)
+    assert run.events(columns=["seq", "kind"]).to_dict("records")[: len(told)] == told
+    assert paseo.ls(all=True)[0].state == "archived"
     assert run.state == "archived"
     assert not run.path.exists()
     assert not run.path.parent.exists(), "nor the folder `feature`"

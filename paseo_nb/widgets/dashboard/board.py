@@ -20,6 +20,7 @@ from ...git.values import DiffSummary
 from ...handle import AsyncRun
 from ...history import History
 from ...host.local import LocalHost
+from ...journal import size_of
 from ...model import BUSY_STATES, now_us, short_id
 from ..render.states import sign
 from ..render.story import Teller
@@ -109,9 +110,8 @@ class Board:
             self._asked.pop(gone, None)
         changed = False
         for run_id in live:
-            try:
-                size = self.host.folder(run_id).journal.stat().st_size
-            except OSError:
+            size = size_of(self.host.folder(run_id).journal)
+            if not size:
                 continue
             before, looked = self._seen.get(run_id, (None, 0.0))
             busy = self.lines.get(run_id, {}).get("busy", True)
