@@ -33,6 +33,7 @@ __all__ = [
     "dashboard",
     "deny",
     "diff",
+    "disk",
     "doctor",
     "epic",
     "events",
@@ -47,6 +48,7 @@ __all__ = [
     "model_calls",
     "permissions",
     "providers",
+    "prune",
     "resume",
     "run",
     "runs",
@@ -751,6 +753,27 @@ def worktrees(
     columns: only these columns, in this order
     """
     return _portal.call(verbs.worktrees, run=run, all=all, columns=columns)
+
+
+def disk() -> pd.DataFrame:
+    """What the project's runs take on the disk, by kind: worktrees, journals, blobs, refs, ….
+
+    `prune` tells what of it may go.
+    """
+    return _portal.call(verbs.disk)
+
+
+def prune(*, dry_run: bool = True, older: Any = "30d") -> pd.DataFrame:
+    """Remove what is put away and of no use any more; first only tells what would go.
+
+    Archived runs (folder, journal and refs) whose work is applied, is on their branch, or is none;
+    worktrees that no run works in, where all is committed; blobs that no run names. Journals of
+    archived runs that are not packed yet are. What must stay is listed with the reason.
+
+    dry_run: only tell (--no-dry-run removes)
+    older: of archived runs only those put away before this moment: 30d (ago), a date, or a time
+    """
+    return _portal.call(verbs.prune, dry_run=dry_run, older=older)
 
 
 def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:

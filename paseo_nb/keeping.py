@@ -1,4 +1,5 @@
-"""What a project keeps on the disk, as it is found there now: its worktrees and how they stand.
+"""What a project keeps on the disk, as it is found there now: its worktrees and how they stand, and
+how much each kind of thing takes.
 
 Looks only. Called by the verbs; the rows are those of `store.columns.LOOKED_AT`.
 """
@@ -6,6 +7,7 @@ Looks only. Called by the verbs; the rows are those of `store.columns.LOOKED_AT`
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ import msgspec
 
 from .drivers.acp_reading import as_dict, as_str
 from .errors import GitProblem, UsageProblem
-from .git.standing import disk_bytes, found_below, standing
+from .git.standing import disk_bytes, found_below, kept_by_refs, standing
 from .host.local import LocalHost
 from .model import RunSpec
+from .packing import packed_path
 from .runview import RunView
 
 Row = tuple[Any, ...]
@@ -81,3 +84,28 @@ def _state(host: LocalHost, run_id: str | None) -> str | None:
         return None if run_id is None else RunView(host, run_id).state
     except UsageProblem:
         return None
+
+
+def disk_rows(host: LocalHost) -> list[Row]:
+    """The rows of `disk`."""
+    home = host.home
+    folders = [host.folder(run_id) for run_id in host.list()]
+    packed = [path for folder in folders if os.path.exists(path := packed_path(folder.journal))]
+    plain = [folder.journal for folder in folders if folder.journal.exists()]
+    journals, others = disk_bytes(*plain), disk_bytes(home / "runs")
+    blobs = os.listdir(home / "blobs") if (home / "blobs").is_dir() else []
+    trees = found_below(home / "worktrees")
+    index = [path for path in home.glob("paseo.duckdb*") if path.is_file()]
+    found: list[tuple[str, int, int, Path]] = [
+        ("worktrees", len(trees), disk_bytes(*trees), home / "worktrees"),
+        ("journals", len(plain), journals, home / "runs"),
+        ("packed journals", len(packed), disk_bytes(*packed), home / "runs"),
+        ("run files", len(folders), others - journals - disk_bytes(*packed), home / "runs"),
+        ("blobs", len(blobs), disk_bytes(home / "blobs"), home / "blobs"),
+        ("index", len(index), disk_bytes(*index), home / "paseo.duckdb"),
+    ]
+    repos = dict.fromkeys(Path(spec.repo) for spec in specs_of(host) if spec.git_base and spec.repo)
+    for repo in repos:
+        with contextlib.suppress(GitProblem):  # one that is gone
+            found.append(("refs", *kept_by_refs(repo), repo))
+    return [(kind, count, size, str(path)) for kind, count, size, path in found]

@@ -681,6 +681,40 @@ async def worktrees(
     return cast("pd.DataFrame", listed("worktrees", rows)[named])
 
 
+@verb
+async def disk() -> pd.DataFrame:
+    """What the project's runs take on the disk, by kind: worktrees, journals, blobs, refs, ….
+
+    `prune` tells what of it may go.
+    """
+    from . import keeping
+    from .store.frames import listed
+
+    return listed("disk", await anyio.to_thread.run_sync(keeping.disk_rows, current_host()))
+
+
+@verb
+async def prune(*, dry_run: bool = True, older: Any = "30d") -> pd.DataFrame:
+    """Remove what is put away and of no use any more; first only tells what would go.
+
+    Archived runs (folder, journal and refs) whose work is applied, is on their branch, or is none;
+    worktrees that no run works in, where all is committed; blobs that no run names. Journals of
+    archived runs that are not packed yet are. What must stay is listed with the reason.
+
+    dry_run: only tell (--no-dry-run removes)
+    older: of archived runs only those put away before this moment: 30d (ago), a date, or a time
+    """
+    from . import pruning
+    from .store.filters import moment
+    from .store.frames import listed
+
+    host, before = current_host(), moment(older, "older")
+    found = await anyio.to_thread.run_sync(pruning.pieces, host, before)
+    if not dry_run:
+        found = await anyio.to_thread.run_sync(pruning.carry_out, host, found)
+    return listed("prune", pruning.rows(found))
+
+
 # ---------------------------------------------------------------- what was done before
 
 

@@ -39,6 +39,18 @@ def standing(path: Path) -> Standing:
     return Standing(branch, head, _main_branch(here) or main, ahead, behind, dirty)
 
 
+def kept_by_refs(path: Path) -> tuple[int, int]:
+    """How many refs of ours the repository has, and the bytes of its objects that only they keep.
+    GitProblem where git cannot tell (it can since 2.31)."""
+    here = Repository(path)
+    count = len(here.run("for-each-ref", "--format=.", "refs/paseo").splitlines())
+    if not count:
+        return 0, 0
+    others = ("--not", "--branches", "--tags", "--remotes", "HEAD")
+    told = here.line("rev-list", "--disk-usage", "--objects", "--glob=refs/paseo/*", *others)
+    return count, int(told)
+
+
 def _main_branch(here: Repository) -> str | None:
     """What the main folder is on; None where its HEAD is detached, or cannot be read."""
     try:

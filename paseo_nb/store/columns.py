@@ -234,6 +234,27 @@ WORKTREES = [
 ]
 """One row per worktree of the project, as it stands now (`paseo.worktrees()`)."""
 
+DISK = [
+    _text("kind", "worktrees, journals, packed journals, run files, blobs, index, refs"),
+    _count("items", "How many of them"),
+    _count("bytes", "What they take on the disk; of refs, what only they keep in git", "bytes"),
+    _text("path", "Where they lie"),
+]
+"""One row per kind of thing that the project keeps (`paseo.disk()`)."""
+
+PRUNE = [
+    _text("kind", "run (folder and refs), journal (to be packed), worktree, blob, leftover"),
+    _text("name", "Its name, or its run's id"),
+    _text("run_id", "The run that it is of"),
+    _count(
+        "bytes", "What it takes on the disk; of a journal, about what packing it frees", "bytes"
+    ),
+    Column("goes", "BOOLEAN", "", "Whether it goes, or has gone; what cannot is listed too"),
+    _text("why", "Why it may go, or must stay"),
+    _text("path", "Where it lies"),
+]
+"""One row per thing that `paseo.prune()` removes, or keeps although nobody uses it."""
+
 FRAMES: dict[str, list[Column]] = {
     "runs": RUNS,
     "turns": TURNS,
@@ -244,7 +265,11 @@ FRAMES: dict[str, list[Column]] = {
 }
 """The tables of the index, which are the frames and the views of `paseo.sql` too."""
 
-LOOKED_AT: dict[str, list[Column]] = {"worktrees": WORKTREES}
+LOOKED_AT: dict[str, list[Column]] = {
+    "worktrees": WORKTREES,
+    "disk": DISK,
+    "prune": PRUNE,
+}
 """Frames that are no tables of the index: what they tell is looked at when they are asked for."""
 
 SHOWN = {

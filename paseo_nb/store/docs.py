@@ -16,6 +16,8 @@ _ONE_ROW = {
     "permissions": "One row per question of an agent, with its answer.",
     "model_calls": "One row per request to a model, where the agent tells of it.",
     "worktrees": "One row per worktree of the project, as it stands now: `paseo.worktrees()`.",
+    "disk": "One row per kind of thing that a project keeps on the disk: `paseo.disk()`.",
+    "prune": "One row per thing that `paseo.prune()` removes, or keeps although nobody uses it.",
 }
 
 _HEAD = """# Frames
