@@ -73,7 +73,7 @@ async def apply_run(
 
 def _work_out(run: AsyncRun, onto: str | None) -> Merge:
     after = snapshot(run.path) if run.path.is_dir() else run.history().git_head
-    base = run.spec.git_base
+    base = run.base
     if after is None or base is None:
         raise GitProblem(f"the files of run {short_id(run.id)} were not kept")
     return work_out(run.repository, base, after, onto)

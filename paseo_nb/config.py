@@ -94,6 +94,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     widgets: Annotated[
         bool, Meta(description="Show runs as live widgets where a front end can; else HTML only.")
     ] = True
+    setup: Annotated[
+        bool,
+        Meta(description="Set up new worktrees as the repository's `paseo.json` has it (git.md)."),
+    ] = True
+    copy_files: Annotated[
+        str | None,
+        Meta(
+            description="Untracked files to copy into new worktrees, as `.env` or `config/*.local`;"
+            " joined by `:`."
+        ),
+    ] = None
     agents_path: Annotated[
         str | None,
         Meta(description="Further folders to find agent CLIs in, before `PATH`; joined by `:`."),

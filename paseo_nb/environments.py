@@ -74,7 +74,7 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
     known |= put_over(registry.asking_again(spec), {**os.environ, **known})
     if any(name.startswith(PREFIX) for name in spec.env_names):
         known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
-    merged = environment(known)
+    merged = environment({**known, **(spec.setup.env if spec.setup is not None else {})})
     missing = [name for name in spec.env_names if name not in merged]
     if missing:
         raise UsageProblem(

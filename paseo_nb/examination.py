@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import config, locks, wire
+from . import config, locks, setting_up, wire
 from .drivers import registry
 from .drivers.provider import Provider
 from .errors import NotTrusted, PaseoError, UsageProblem
@@ -211,6 +211,9 @@ def _settings(project: Path) -> Iterable[Check]:
             what = "; ".join(config.asks_for_trust(file.table))
             fix = f"read it, then: paseo-nb trust {file.path}"
             yield Check("settings", blocked, f"{file.path} is not trusted: it {what}", fix)
+    if (said := setting_up.untrusted(project)) is not None:
+        fix = f"read it, then: {setting_up.hint()}"
+        yield Check("settings", None, said, fix)
     for name, hint in config.unknown_variables().items():
         yield Check("settings", None, f"the variable {name} means nothing here", hint)
     if problem is not None and blocked is None:

@@ -110,6 +110,7 @@ class History:
         self._reported_cost = 0.0
         self._cost_before = 0.0
         self._turn_command: str | None = None
+        self._setup_item: Item | None = None
 
     # ------------------------------------------------------------ what readers ask
 
@@ -530,6 +531,20 @@ class History:
             turn.files_changed = as_int(data.get("files"))
             turn.lines_added = as_int(data.get("added"))
             turn.lines_removed = as_int(data.get("removed"))
+
+    def _own_setup(self, line: Line, data: dict[str, Any]) -> None:
+        """A command of the repository's that is run in a new worktree, and what it prints."""
+        at, item = data.get("at"), self._setup_item
+        if at == "start":
+            self._setup_item = self._add(line, "system", "note", f"$ {data.get('command')}\n")
+            self._setup_item.title = "setup"
+        elif item is not None:
+            item.finished_us = line.t
+            if at == "output":
+                item.text += as_str(data.get("text")) or ""
+            else:
+                item.outcome = "completed" if data.get("code") == 0 else "failed"
+            self._changed(item)
 
     def _own_undone(self, line: Line, data: dict[str, Any]) -> None:
         self.git_head = as_str(data.get("commit")) or self.git_head

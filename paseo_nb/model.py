@@ -315,6 +315,17 @@ class Rule(msgspec.Struct, omit_defaults=True):
         return f"{self.verdict} {self.kind}" + ("" if self.pattern is None else f":{self.pattern}")
 
 
+class Setup(msgspec.Struct, omit_defaults=True):
+    """What a repository wants done in a run's worktree: `commands` before the first turn there,
+    unless `marker` (a file) says that it was; `teardown` before the worktree goes. env: for both
+    and for the agent; nothing in it is a secret."""
+
+    commands: list[str] = []
+    teardown: list[str] = []
+    env: dict[str, str] = {}
+    marker: str = ""
+
+
 class RunSpec(msgspec.Struct, omit_defaults=True):
     """Everything needed to start or resume a run: written once, before anything starts.
 
@@ -366,6 +377,7 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     worktree: str | None = None
     branch: str | None = None
     git_base: str | None = None
+    setup: Setup | None = None
     host: str = "local"
 
     @property

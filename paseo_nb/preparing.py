@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import attaching, config
+from . import attaching, config, setting_up
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
@@ -255,6 +255,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     """Make the worktree and the spec of a new run. GitProblem."""
     wish, resolved, settings = prepared.wish, prepared.resolved, prepared.settings
     cwd, branch, base = prepared.repo, None, None
+    setup, said = None, list[str]()
     if wish.worktree:
         tree = worktrees.ensure_worktree(
             prepared.repo,
@@ -262,8 +263,10 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
             host.home,
             lambda path: None if wish.shared else live_in(host, path),
             wish.base,
+            lambda repository, commit: setting_up.check(settings, repository, commit),
         )
         cwd, branch = tree.path, tree.branch
+        setup, said = setting_up.for_run(settings, tree)
     try:
         with ThreadPoolExecutor(1) as beside:
             on = None if branch else beside.submit(worktrees.current_branch, cwd)
@@ -313,7 +316,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         agent_mode=wish.agent_mode,
         asks=prepared.asks,
         asking_modes=None if resolved.asking_modes is None else list(resolved.asking_modes),
-        warnings=[said for said in (doubtful, unkept) if said is not None],
+        warnings=[*(one for one in (doubtful, unkept) if one is not None), *said],
         effort=wish.effort or resolved.effort,
         label=_masked(wish.label, env),
         title=_masked(wish.title, env),
@@ -333,8 +336,9 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         worktree=wish.worktree,
         branch=branch,
         git_base=base,
+        setup=setup,
     )
-    return Launch(spec, environment(env))
+    return Launch(spec, environment({**env, **(setup.env if setup is not None else {})}))
 
 
 def live_in(host: LocalHost, path: Path) -> str | None:

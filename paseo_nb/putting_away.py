@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from . import config, preparing
 from .errors import GitProblem, UsageProblem
 from .git.shelving import Shelved, remove, shelve, unshelve
 from .model import short_id
+from .setting_up import again, tear_down
 
 if TYPE_CHECKING:
     from .runview import RunView
@@ -27,8 +29,12 @@ def put_away(run: RunView, keep_worktree: bool) -> None:
         else:
             try:
                 shelved = shelve(run.path, f"refs/paseo/{run.id}/archived")
+                said = tear_down(run.path, run.spec.setup) if run.spec.setup is not None else None
+                if said is not None:
+                    raise GitProblem(said)
                 facts["shelved"] = msgspec.to_builtins(shelved)
             except GitProblem as problem:
+                shelved = None
                 facts["stays"] = f"its worktree stays: {problem}"
     run.host.put(run.id, "archived", facts)
     if shelved is not None:
@@ -43,6 +49,7 @@ def bring_back(run: RunView) -> None:
         said = unshelve(run.repository, msgspec.convert(put["shelved"], Shelved))
         if said is not None:
             facts["said"] = said
+        again(run.path, config.settings(preparing.project_of(run.host)))
     run.host.put(run.id, "unarchived", facts)
 
 

@@ -204,11 +204,12 @@ class RunView:
                 f"run {short_id(self.id)} works outside a git repository, so there is no diff"
             )
         if turn is None and self.path.is_dir():
-            return git_diff(self.path, self.spec.git_base)
+            return git_diff(self.path, self.base or self.spec.git_base)
         if turn is None:  # its worktree is gone: what was kept of it
             history = self.history()
             kept = as_dict(history.put_away.get("shelved")).get("files") or history.git_head
-            return git_diff(self.repository, self.spec.git_base, kept or self.spec.git_base)
+            base = self.base or self.spec.git_base
+            return git_diff(self.repository, base, kept or base)
         before, after = self.files_of(turn)
         return git_diff(self.path if self.path.is_dir() else self.repository, before, after)
 
@@ -224,6 +225,13 @@ class RunView:
         # Where a turn was cut off nothing was kept at its end: the next one's start tells it.
         told = [begun.git_after, *(after.git_before for after in rest)]
         return begun.git_before, next((commit for commit in told if commit is not None), None)
+
+    @property
+    def base(self) -> str | None:
+        """The commit of the files as its agent found them: after the worktree was set up."""
+        turns = self.history().turns if self.spec.setup is not None else []
+        begun = (turn.git_before for turn in turns if turn.git_before is not None)
+        return next(begun, self.spec.git_base)
 
     @property
     def repository(self) -> Path:

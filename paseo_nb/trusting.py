@@ -51,7 +51,7 @@ def trust(path: str | os.PathLike[str]) -> Trusted:
         content = file.read_bytes()
     except OSError as error:
         raise UsageProblem(f"{file} cannot be trusted: {error.strerror}") from None
-    given = Trusted(file.resolve(), _digest(content))
+    given = Trusted(file.resolve(), digest(content))
     try:
         _record(given)
     except OSError as error:
@@ -64,12 +64,12 @@ def trust(path: str | os.PathLike[str]) -> Trusted:
 
 def is_trusted(path: Path, content: bytes) -> bool:
     """Whether the user has let this file with this content count, by `trust` or PASEO_NB_TRUST."""
-    real, digest = path.resolve(), _digest(content)
-    if _records().get(str(real)) == digest:
+    real, found = path.resolve(), digest(content)
+    if _records().get(str(real)) == found:
         return True
     for entry in os.environ.get(VARIABLE, "").split(os.pathsep):
         if _SHA256.fullmatch(entry):
-            if entry.lower() == digest:
+            if entry.lower() == found:
                 return True
         elif entry and Path(entry).expanduser().resolve() == real:
             return True
@@ -84,7 +84,8 @@ def not_trusted(path: Path, what: str) -> NotTrusted:
     )
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """What PASEO_NB_TRUST takes for a content."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -39,13 +39,15 @@ def ensure_worktree(
     home: Path,
     live: Callable[[Path], str | None],
     base: str | None = None,
+    check: Callable[[Repository, str], None] = lambda repository, commit: None,
 ) -> Worktree:
     """The worktree `name`, made if it is not there: on the branch of that name, which is made off
     `base`, or off the HEAD that `repo` has now, if there is none yet.
 
     name: any branch name that git takes, slashes included. home: the project's `.paseo_nb`.
     live: tells the id of the run that is at work in a folder, if any; such a worktree is not given
-    away. base: a commit, or `pr/N`, a pull request that is fetched. GitProblem says what stands in
+    away. base: a commit, or `pr/N`, a pull request that is fetched. check: is given the commit that
+    a new one will hold, and raises where it is not to be made. GitProblem says what stands in
     the way and what to do; StorageProblem where home cannot be written.
     """
     repository = Repository(repo)
@@ -77,6 +79,7 @@ def ensure_worktree(
         if there:
             return _reused(repository, name, path, live)
         _check_place(folder, path)
+        check(repository, stands or start)
         _add(repository, name, path, None if stands else start)
     return Worktree(path, name, stands or start, True)
 

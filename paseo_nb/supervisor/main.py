@@ -37,6 +37,7 @@ from .masking import MIN_LENGTH, Masker, secrets_in
 from .not_started import EarlyExit
 from .recorder import Recorder
 from .recovery import read_past
+from .setting_up import SettingUp
 from .snapshots import Snapshots
 from .turns import Prompt, Turns, retrieved
 
@@ -88,6 +89,7 @@ class Supervisor:
             self.asking.mode = past.mode
         self.asking.lasting = past.lasting
         self.snapshots = Snapshots(self, past.snapshot)
+        self.setting_up = SettingUp(self)
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)
         self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)

@@ -59,6 +59,7 @@ class Snapshots:
         self._running: set[Child] = set()
         self._failed = False
         self.ending = asyncio.Event()
+        self.after_setup = False  # commands of the repository's may have changed files
 
     async def note(self, turn: int, at: At) -> None:
         """Take one and journal it. Where git fails that is said, once."""
@@ -95,7 +96,8 @@ class Snapshots:
 
     async def _take(self, turn: int, at: At) -> dict[str, Any]:
         top = await self._find()
-        if self._last is not None and turn == 1 and at == "start":  # the base, just taken
+        fresh = turn == 1 and at == "start" and not self.after_setup
+        if self._last is not None and fresh:  # the base, just taken
             return {"commit": self._last[0], "tree": self._last[1]}
         self._copy_index()
         head, untracked = await asyncio.gather(

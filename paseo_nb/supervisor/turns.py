@@ -218,10 +218,14 @@ class Turns:
         supervisor = self.supervisor
         starting = asyncio.ensure_future(supervisor.ensure_agent(self.session_id))
         starting.add_done_callback(retrieved)
-        snapping = asyncio.ensure_future(supervisor.snapshots.note(self.done, "start"))
+        getting_ready = asyncio.ensure_future(self._get_ready())
         try:
-            while not (starting.done() and snapping.done()):
-                await asyncio.wait({starting, snapping}, timeout=TICK_S)
+            while not (starting.done() and getting_ready.done()):
+                await asyncio.wait({starting, getting_ready}, timeout=TICK_S)
+                if starting.done() and not starting.cancelled() and starting.exception():
+                    break
+                if self._cancelled_by is not None:
+                    supervisor.setting_up.stop()
                 if self._cancelled_by is not None and not starting.done():
                     starting.cancel()
                     await asyncio.wait({starting})
@@ -237,16 +241,27 @@ class Turns:
         except OSError as error:
             return TurnResult("error", None, cannot_launch(supervisor.spec, error))
         finally:
-            snapping.cancel()
+            supervisor.setting_up.stop()
+            getting_ready.cancel()
         self.session_id = link.dialect.session_id
         if self._cancelled_by is not None:
             return TurnResult("cancelled")
+        if (problem := getting_ready.result()) is not None:
+            return TurnResult("error", None, problem)
         supervisor.set_state("running")
         supervisor.recorder.durable()  # before the agent is told: no power cut prompts it twice
         self._started = time.monotonic()
         if supervisor.spec.schema is None:
             return await self._converse(link, prompt.blocks)
         return await self._ask_for_value(link, prompt.blocks, supervisor.spec.schema)
+
+    async def _get_ready(self) -> Problem | None:
+        """The worktree set up, where that is due, then the files as they are for the agent; why
+        that failed."""
+        problem = await self.supervisor.setting_up.run()
+        if problem is None:
+            await self.supervisor.snapshots.note(self.done, "start")
+        return problem
 
     async def _ask_for_value(
         self, link: AgentLink, blocks: list[dict[str, Any]], schema: dict[str, Any]
