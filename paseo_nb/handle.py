@@ -1,6 +1,7 @@
 """The Run handle, what a user holds: a `RunView` with its verbs, which go through the host.
 
 The synchronous `Run` of `import paseo_nb` is `_sync.Run`, generated from `AsyncRun`.
+Longer than other files, as it is the one list of what a run can do.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from . import config, preparing, undoing
+from . import config, forking, preparing, undoing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .applying import Applied, apply_run
 from .attaching import Attachments, blocks_of
@@ -354,6 +355,26 @@ class AsyncRun(RunView):
         put back, as a diff. Files that were changed since stay as they are, and all others with
         them, unless `force`. The agent is told with the next prompt."""
         return await undoing.undo(self, turn, force)
+
+    async def fork(
+        self,
+        turn: int | None = None,
+        prompt: str | None = None,
+        *,
+        agent: str | None = None,
+        worktree: str | None = None,
+    ) -> AsyncRun:
+        """A new run that goes on from the end of a turn (default: the last one that ended), beside
+        this one, which stays as it is.
+
+        Its files are as they were then, in a worktree of its own: committed what was committed,
+        the rest uncommitted. Its `diff()` and `apply()` count from where this run began. Its agent
+        knows the conversation: by its own fork of the session where it can fork it there, else it
+        is told it in short; the transcript and the `runs` frame say which. prompt: what it shall
+        do; without one it stands ready for `send`. agent: another one. Outside git the conversation
+        only is forked. UsageProblem, GitProblem.
+        """
+        return AsyncRun(self.host, await forking.fork(self, turn, prompt, agent, worktree))
 
     async def apply(
         self,

@@ -25,6 +25,7 @@ from .model import (
     TOKENS,
     TURN_STATES,
     FilesAt,
+    ForkKind,
     Item,
     Line,
     ModelCall,
@@ -74,6 +75,7 @@ class History:
         self.git_head: str | None = None
         self.files: list[FilesAt] = []
         self.applied: str | None = None  # onto which branch
+        self.fork_kind: ForkKind | None = None  # how it was forked off another run, if it was
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
         self._asking: dict[str, dict[str, str]] = {}
@@ -523,7 +525,7 @@ class History:
         if turn is None or turn.turn != line.turn:
             return
         self.git_head = commit
-        self.files.append(FilesAt(line.turn, at, commit))
+        self.files.append(FilesAt(line.turn, at, commit, as_str(data.get("head"))))
         if at == "start":
             turn.git_before = commit
         else:
@@ -557,6 +559,10 @@ class History:
         commit = as_str(data.get("commit"))
         how = f": commit {commit[:10]}" if commit else ", not committed"
         self._add(line, "system", "note", f"Applied onto {self.applied}{how}.", title="apply")
+
+    def _own_forked(self, line: Line, data: dict[str, Any]) -> None:
+        self.fork_kind = "session" if data.get("how") == "session" else "context"
+        self._add(line, "system", "note", forked_text(data), title="fork")
 
     def _own_turn_end(self, line: Line, data: dict[str, Any]) -> None:
         turn = self.turn
@@ -739,6 +745,14 @@ def undone_text(data: dict[str, Any]) -> str:
     names = [str(name) for name in as_list(data.get("files"))]
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return f"Undone: {shown}, as before turn {data.get('turn')}."
+
+
+def forked_text(data: dict[str, Any]) -> str:
+    """What a run goes on with, in words."""
+    whence = f"Forked off run {str(data.get('run_id'))[:10]} after its turn {data.get('turn')}"
+    if data.get("how") == "session":
+        return f"{whence}: the agent forked its own session."
+    return f"{whence}: the agent was told that conversation in short."
 
 
 def points_to_blob(line: Line) -> bool:

@@ -5,6 +5,7 @@ Every other room passes these around; the store's columns and the frames mirror 
 
 Conventions: times are integer microseconds since the epoch, UTC (`*_us`); `None` means "not
 reported", 0 means zero; `input_tokens` includes cached ones (OpenTelemetry GenAI's rule).
+Longer than other files, as it is the one table of values.
 """
 
 from __future__ import annotations
@@ -242,11 +243,12 @@ class Turn(msgspec.Struct):
 
 class FilesAt(msgspec.Struct, frozen=True):
     """A commit of the files of a run's folder: at a turn's start or end, and around an undo (kept:
-    before it, undo: after it)."""
+    before it, undo: after it). head: what was committed of them, where that is told."""
 
     turn: int
     at: str
     commit: str
+    head: str | None = None
 
 
 class ModelCall(msgspec.Struct):
@@ -326,6 +328,24 @@ class Setup(msgspec.Struct, omit_defaults=True):
     marker: str = ""
 
 
+class Fork(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a run was forked off: the end of a run's turn.
+
+    session_id: the agent's own session then, where the agent can fork it there; at: the agent's own
+    mark of that end (None: the session's end, as long as nothing was said since). context: the
+    conversation in short, told with the first prompt where the agent does not fork.
+    """
+
+    run_id: str
+    turn: int
+    context: str
+    session_id: str | None = None
+    at: str | None = None
+
+
+ForkKind = Literal["session", "context"]  # the agent's own fork, or told in short
+
+
 class RunSpec(msgspec.Struct, omit_defaults=True):
     """Everything needed to start or resume a run: written once, before anything starts.
 
@@ -334,7 +354,8 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     resolved; `env_names` are the variables handed to the agent beyond the inherited environment,
     names only: values never touch the disk. asks: whether the agent asks for permission in this
     run, asking_modes: in which agent modes only (None: not known, all). warnings: what was doubtful
-    before the launch.
+    before the launch. git_base: what `diff` and `apply` count from; git_start: its files when it
+    began, where that is something else (a fork's).
     """
 
     run_id: str
@@ -378,6 +399,8 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     branch: str | None = None
     git_base: str | None = None
     setup: Setup | None = None
+    git_start: str | None = None
+    fork: Fork | None = None
     host: str = "local"
 
     @property

@@ -145,6 +145,11 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     )
 
 
+def provider_of(agent: str, project: Path) -> str:
+    """The provider of an agent, also of one named by a profile."""
+    return registry.resolve(agent, project, os.environ).provider
+
+
 def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | None) -> list[Rule]:
     """Rules from `KIND` or `KIND:PATTERN`, as `execute:pytest *` or `edit:docs/**`."""
     rules: list[Rule] = []

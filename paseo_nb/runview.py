@@ -149,6 +149,12 @@ class RunView:
         return found
 
     @property
+    def forked_from(self) -> tuple[str, int] | None:
+        """The run, and its turn, that it was forked off."""
+        fork = self.spec.fork
+        return None if fork is None else (fork.run_id, fork.turn)
+
+    @property
     def agent(self) -> str:
         """`provider/model`, as asked."""
         return f"{self.spec.provider}/{self.spec.model}" if self.spec.model else self.spec.provider
@@ -263,6 +269,8 @@ class RunView:
             "branch": spec.branch,
             "git_base": spec.git_base,
             "parent": spec.parent_run_id,
+            "forked_from": self.forked_from,
+            "fork_kind": history.fork_kind,
             "labels": spec.labels,
             "turns": len(history.turns),
             "events": history.seq,

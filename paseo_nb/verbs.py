@@ -505,6 +505,29 @@ async def undo(run: str, turn: int | None = None, *, force: bool = False) -> Run
 
 
 @verb
+async def fork(
+    run: str,
+    prompt: str | None = None,
+    *,
+    turn: int | None = None,
+    agent: str | None = None,
+    worktree: str | None = None,
+    wait: bool = False,
+) -> AsyncRun:
+    """A new run that goes on from the end of a run's turn, with the files and words of then.
+
+    run: an id, or any beginning of one that fits a single run
+    prompt: what it shall do (default: it stands ready for `send`)
+    turn: after which turn (default: the last one that ended)
+    agent: another agent, which is told the conversation in short
+    worktree: the name of its worktree and branch (default: the original's, with -fork)
+    wait: also wait for the answer
+    """
+    handle = await _run(run).fork(turn, prompt, agent=agent, worktree=worktree)
+    return await handle.wait() if wait and prompt is not None else handle
+
+
+@verb
 async def apply(
     run: str,
     onto: str | None = None,

@@ -31,6 +31,7 @@ from .acp_services import Services
 from .acp_updates import told_together, update_in
 from .differing import differences_of
 from .holding import not_held
+from .forking import OURS, acp_session
 from .jsonrpc import METHOD_NOT_FOUND, Calls, RequestError
 from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of
@@ -61,10 +62,9 @@ class AcpDialect(Calls):
         self.capabilities: Json = {}
         self._auth_methods: list[Any] = []
         self.offer = Offer()
-        self._replaying = False
-        self._heard = 0.0
+        self._replaying, self._heard = False, 0.0
         self._tool_calls: dict[str, list[bytes | Json]] = {}
-        self._cancel_asked = False
+        self._cancel_asked = self.forked = False
         self._last_chunk: bytes | None = None
         self._looked_up: tuple[str, bool] = ("", False)
         self._looking: asyncio.Future[None] | None = None
@@ -262,7 +262,7 @@ class AcpDialect(Calls):
         if self.differences.aside_mcp is None:  # else the agent tells of it
             self._looking = asyncio.ensure_future(note_unreachable(self.seat))
         if session_id is None:
-            result = await self.request("session/new", where, self.start_s)
+            result = await acp_session(self, where)
             session_id = as_str(result.get("sessionId"))
             if not session_id:
                 raise AgentProblem(Problem("session", "the agent gave its session no id"))
@@ -351,7 +351,7 @@ class AcpDialect(Calls):
 
     async def steer(self, blocks: list[Json]) -> bool:
         """See `seat.Dialect.steer`: plain ACP has no word for it, our own agent has one."""
-        ours = as_dict(as_dict(self.capabilities.get("_meta")).get("paseo_nb"))
+        ours = as_dict(as_dict(self.capabilities.get("_meta")).get(OURS))
         if not ours.get("steer"):
             return False
         try:

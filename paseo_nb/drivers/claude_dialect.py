@@ -17,7 +17,7 @@ from typing import Any
 
 from ..model import Problem
 from .acp_reading import Json, as_dict, as_list, as_str
-from .claude_fitting import NEW, command_line, content_of, mcp_server, model_named
+from .claude_fitting import NEW, command_line, content_of, mcp_server, model_named, unforked
 from .claude_meter import Meter
 from .claude_results import problem_of, spent_usd
 from .claude_system import EFFORTS, MODES
@@ -71,12 +71,14 @@ class ClaudeDialect:
         self._count, self._can_steer = 0, False
         self._busy: bool | None = None
         self._background: list[str] = []
-        self._cancel_asked = self._closed = False
+        self._cancel_asked = self._closed = self.forked = False
 
     def argv(self, session_id: str | None) -> list[str]:
         """See `seat.Dialect.argv`."""
         seat = self.seat
-        return command_line(seat.spec.command, session_id, seat.environment, seat.budget_left)
+        self.forked = session_id is None and seat.fork is not None
+        command = seat.spec.command if self.forked or session_id else unforked(seat.spec.command)
+        return command_line(command, session_id, seat.environment, seat.budget_left)
 
     # ------------------------------------------------------------ what arrives
 

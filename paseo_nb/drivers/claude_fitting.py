@@ -15,6 +15,7 @@ from .seat import AgentProblem
 TAKES = {"image": True}
 NEW, BACK = "--session-id=", "--resume="
 BUDGET = "--max-budget-usd="
+FORK, FORK_AT = "--fork-session", "--resume-session-at="
 _SIZE = re.compile(r"(.*?)(\[\w+\])?", re.DOTALL)  # `sonnet[1m]`: with a larger context
 CUSTOM = "Custom model"  # what its list says of a name that it was launched with
 
@@ -23,6 +24,18 @@ def sessions_folder(environment: Mapping[str, str]) -> Path:
     """Where Claude Code keeps its sessions: `PROJECT/SESSION_ID.jsonl`."""
     own = os.path.join(environment.get("HOME") or "~", ".claude")
     return Path(environment.get("CLAUDE_CONFIG_DIR") or own).expanduser() / "projects"
+
+
+def forked(command: list[str], session_id: str, at: str) -> list[str]:
+    """The command line of a new session that begins as a session was at one of its messages."""
+    return [*command, f"{BACK}{session_id}", FORK, f"{FORK_AT}{at}"]
+
+
+def unforked(command: list[str]) -> list[str]:
+    """The command line of a new session without the fork."""
+    if FORK not in command:
+        return command
+    return [part for part in command if part != FORK and not part.startswith((BACK, FORK_AT))]
 
 
 def command_line(
@@ -41,7 +54,8 @@ def command_line(
     kept = any(sessions_folder(environment).glob(f"*/{session_id}.jsonl"))
     if f"{NEW}{session_id}" in command and not kept:
         return command
-    return [*(a for a in command if not a.startswith((NEW, BACK))), f"{BACK}{session_id}"]
+    left = [part for part in unforked(command) if not part.startswith((NEW, BACK))]
+    return [*left, f"{BACK}{session_id}"]
 
 
 def model_named(wanted: str, listed: list[Json]) -> tuple[str, str | None]:

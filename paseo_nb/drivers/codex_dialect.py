@@ -29,6 +29,7 @@ from .codex_items import (
 from .codex_lines import QUIET, SUBAGENT, Envelope, Params, notice_kind, sight, sight_of_blob
 from .codex_settings import Access, Models, input_items, mcp_servers, version_of
 from .codex_strict import strict
+from .forking import codex_thread
 from .jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Calls, RequestError
 from .names import same_name
 from .seat import AgentProblem, Seat, TurnResult, compare_versions
@@ -65,7 +66,7 @@ class CodexDialect(Calls):
         self._failure: Json | None = None
         self._servers = {str(server.get("name")) for server in seat.spec.mcp}  # that start yet
         self._serving = asyncio.Event()
-        self._cancel_asked = self._denied_all = self._interrupting = False
+        self._cancel_asked = self._denied_all = self._interrupting = self.forked = False
         self._used = 0
 
     def argv(self, session_id: str | None) -> list[str]:
@@ -97,7 +98,7 @@ class CodexDialect(Calls):
             return "session/prompt:error" if asked == "turn/start" else f"{asked}:error"
         if asked == "turn/start" and told.turn is not None:
             self._turn_id = told.turn.id
-        elif asked in ("thread/start", "thread/resume") and told.thread is not None:
+        elif asked in ("thread/start", "thread/resume", "thread/fork") and told.thread is not None:
             self.session_id = told.thread.id
         return f"{asked}:result"
 
@@ -143,6 +144,8 @@ class CodexDialect(Calls):
         if params.get("threadId") != self.session_id or params.get("turnId") != self._turn_id:
             self._used = tokens_of(total)
             return
+        if self.forked and not self._used:  # the original's is in it
+            self._used = tokens_of(total) - tokens_of(last)
         grown, self._used = tokens_of(total) - self._used, tokens_of(total)
         if grown:
             self.seat.metered(None, grown if grown > 0 else tokens_of(last))
@@ -159,9 +162,8 @@ class CodexDialect(Calls):
     async def _permission(self, ident: Any, method: str, params: Json, seq: int) -> None:
         asked = asked_for(method, params)
         item = self._item_of(asked, params)
-        known = tool_call(item) if item else {}
-        options = options_for(method, params)
-        answer = await self.seat.permission(seq, {**known, **asked}, options)
+        call = {**(tool_call(item) if item else {}), **asked}
+        answer = await self.seat.permission(seq, call, options_for(method, params))
         if answer.option_id == "cancel":
             self._denied_all = True
         elif answer.option_id == "decline" and answer.message:
@@ -250,12 +252,12 @@ class CodexDialect(Calls):
         if spec.mcp:
             params["config"] = {"mcp_servers": mcp_servers(spec.mcp)}
         if session_id is None:
-            result = await self.request("thread/start", params, self.start_s)
+            result = await codex_thread(self, params)
         else:
             again = {"threadId": session_id, "excludeTurns": True, **params}
             result = await self.request("thread/resume", again, self.start_s)
         if self.session_id is None:
-            raise AgentProblem(Problem("session", "Codex gave its thread no id"))
+            raise AgentProblem(Problem("session", "Codex gave no thread id"))
         asked, self._model = self._model, as_str(result.get("model")) or self._model
         if asked and self._model and not same_name(asked, self._model):
             said = f"asked for the model {asked}, the agent answers with {self._model}"
@@ -314,10 +316,8 @@ class CodexDialect(Calls):
             return TurnResult("error", status, Problem("agent_cancelled", said, "Send it again."))
         if status == "failed" or error:
             name, _ = error_info(error or {})
-            problem = turn_problem(error or {})
-            if name in LIMITING:
-                return TurnResult("limit", name, problem)
-            return TurnResult("refused" if name in REFUSING else "error", name, problem)
+            outcome = "limit" if name in LIMITING else "refused" if name in REFUSING else "error"
+            return TurnResult(outcome, name, turn_problem(error or {}))
         return TurnResult("end_turn", status)
 
     async def steer(self, blocks: list[Json]) -> bool:
@@ -325,9 +325,9 @@ class CodexDialect(Calls):
         if self._turn_id is None or self._cancel_asked:
             return False
         params: Json = {"threadId": self.session_id, "expectedTurnId": self._turn_id}
-        fitting = input_items(fit(blocks, {"image": True}))
+        params["input"] = input_items(fit(blocks, {"image": True}))
         try:
-            await self.request("turn/steer", {**params, "input": fitting}, LISTED_S)
+            await self.request("turn/steer", params, LISTED_S)
         except (RequestError, TimeoutError):
             return False
         return True

@@ -63,10 +63,12 @@ _delta_decoder = msgspec.json.Decoder(_Delta)
 
 
 class Memory(msgspec.Struct):
-    """What is remembered from turn to turn. before: each thread's last reported total."""
+    """What is remembered from turn to turn. before: each thread's last reported total.
+    forked: the thread that began as a fork."""
 
     before: dict[str, Usage] = msgspec.field(default_factory=dict[str, Usage])
     thread: str | None = None
+    forked: str | None = None
     model: str | None = None
     warned: list[str] = msgspec.field(default_factory=list[str])
 
@@ -197,9 +199,10 @@ class CodexReading:
         if kind == "turn/start:result":
             self._turns.add(str(as_dict(result.get("turn")).get("id")))
             return []
-        if kind in ("thread/start:result", "thread/resume:result"):
+        if kind in ("thread/start:result", "thread/resume:result", "thread/fork:result"):
             thread = as_str(as_dict(result.get("thread")).get("id"))
             self._kept.thread = thread
+            self._kept.forked = thread if kind == "thread/fork:result" else self._kept.forked
             self._kept.model = as_str(result.get("model")) or self._kept.model
             collaboration = result.get("collaborationMode")
             mode = agent_mode(result.get("sandbox"), result.get("approvalPolicy"), collaboration)
@@ -331,6 +334,8 @@ class CodexReading:
         thread = str(params.get("threadId"))
         total, last = as_dict(told.get("total")), as_dict(told.get("last"))
         now = usage_of(total)
+        if self._kept.forked == thread and thread not in self._kept.before:
+            self._kept.before[thread] = minus(now, usage_of(last))  # it counts from the original's
         grown = minus(now, self._kept.before.get(thread, Usage()))
         self._kept.before[thread] = now
         facts: list[Fact] = []

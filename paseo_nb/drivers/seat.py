@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..model import Mode, Outcome, Problem, RunSpec
+from ..model import Fork, Mode, Outcome, Problem, RunSpec
 
 
 class AgentProblem(Exception):
@@ -81,6 +81,11 @@ class Seat(Protocol):
     @property
     def budget_left(self) -> float | None:
         """US dollars that the run may still cost; None: as many as it takes."""
+        ...
+
+    @property
+    def fork(self) -> Fork | None:
+        """What a new session is to be forked off by the agent itself; None: it begins empty."""
         ...
 
     def write(self, kind: str, message: Any) -> None:
@@ -154,6 +159,7 @@ class Dialect(Protocol):
     takes_schema: whether it hands the run's schema to the agent itself (`prompt_result.value`).
     takes_input: whether a permission may be given with another input than was asked for;
     takes_reasons: whether it tells the agent why a permission was denied.
+    forked: whether `connect` had the agent fork what `seat.fork` names.
     """
 
     session_id: str | None
@@ -162,6 +168,7 @@ class Dialect(Protocol):
     takes_schema: bool
     takes_input: bool
     takes_reasons: bool
+    forked: bool
 
     def argv(self, session_id: str | None) -> list[str]:
         """The command line. For a new session it is the spec's `command`, as the agent is launched

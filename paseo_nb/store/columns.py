@@ -66,6 +66,13 @@ RUNS = [
     _text("parent_run_id", "The run that started it"),
     _text("workflow_run_id", "The workflow run that started it"),
     _text("match_id", "The arena match it is a contestant of"),
+    _text("forked_from_run", "The run that it was forked off"),
+    _count("forked_from_turn", "After which turn of that run"),
+    _text(
+        "fork_kind",
+        "How it knows that conversation: session (the agent forked its own), context (it was told"
+        " in short); NULL before its first prompt",
+    ),
     _text("label", "The short name its user gave it"),
     _text("title", "The title the agent or the user gave it"),
     _json("labels", "Further labels, an object of texts"),

@@ -14,7 +14,18 @@ import msgspec
 from ..drivers.differing import differences_of
 from ..drivers.reading import reading_for
 from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
-from ..model import Item, Line, ModelCall, Permission, Problem, RunSpec, ToolCall, Turn, Usage
+from ..model import (
+    ForkKind,
+    Item,
+    Line,
+    ModelCall,
+    Permission,
+    Problem,
+    RunSpec,
+    ToolCall,
+    Turn,
+    Usage,
+)
 
 LONG_TEXT = 16_384
 
@@ -34,6 +45,7 @@ class Carry(msgspec.Struct, omit_defaults=True):
     asked: dict[str, str] = {}
     asking: dict[str, dict[str, str]] = {}
     imported: bool = False
+    fork_kind: ForkKind | None = None
     host: str | None = None
     title: str | None = None
     ended: str | None = None
@@ -55,8 +67,8 @@ class Carry(msgspec.Struct, omit_defaults=True):
 
 _KEPT = (
     "seq", "last_us", "state", "archived", "session_id", "agent_version", "model_answered",
-    "agent_mode", "asked", "imported", "host", "title", "ended", "error", "git_head", "prompt",
-    "started_us", "finished_us",
+    "agent_mode", "asked", "imported", "fork_kind", "host", "title", "ended", "error", "git_head",
+    "prompt", "started_us", "finished_us",
 )  # fmt: skip
 
 

@@ -88,6 +88,12 @@ def m009_calls_told_late(con: Any) -> None:
     read_again(con)
 
 
+@migration
+def m011_forks(con: Any) -> None:
+    """Which run a run was forked off."""
+    schema.add_missing_columns(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

@@ -1,7 +1,8 @@
 """The supervisor: one run's agent, its turns, its commands and its limits, until it is idle.
 
 Everything is imported when the process starts, and only from an allow-list (a test says so): an
-upgrade of paseo_nb under a living supervisor must not mix old code with new.
+upgrade of paseo_nb under a living supervisor must not mix old code with new. Longer than other
+files, as it is the seat that every dialect sits in.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..drivers.filling import filled, secrets, variables
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder
-from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Mode, Problem, RunSpec
+from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Fork, Mode, Problem, RunSpec
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
@@ -32,6 +33,7 @@ from .breaches import Breaches
 from .children import Child, Children
 from .commands import Commands
 from .control import Control
+from .forks import Forks
 from .link import AgentLink
 from .masking import MIN_LENGTH, Masker, secrets_in
 from .not_started import EarlyExit
@@ -76,11 +78,13 @@ class Supervisor:
     async def run(self, warden_gone: int, agent: subprocess.Popen[bytes] | None) -> int:
         """Recover, serve, work, leave."""
         loop = asyncio.get_running_loop()
-        past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.at_heart))
+        context = self.spec.fork.context if self.spec.fork is not None else None
+        past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.at_heart), context)
         journal = Journal(self.folder)
         masker = Masker([*secrets_in(self.environment), *self._fill_in()])
         self.recorder = Recorder(journal, masker)
         self.children = Children(loop, agent)
+        self.forks = Forks(self.folder, self.spec, self.recorder)
         self._session_noted = past.session_id
         for what, value in past.chosen.items():
             self.keep_choice(what, value)
@@ -238,7 +242,13 @@ class Supervisor:
     async def ensure_agent(self, session_id: str | None) -> AgentLink:
         """The connected agent, launched if need be. OSError, AgentProblem, EarlyExit."""
         async with self._launching:
-            return await self._agent(session_id)
+            try:
+                return await self._agent(session_id)
+            except (AgentProblem, EarlyExit):
+                if session_id is not None or not self.forks.give_up():
+                    raise
+                await self.end_agent(eof_s=1.0, term_s=1.0)
+                return await self._agent(session_id)
 
     async def _agent(self, session_id: str | None) -> AgentLink:
         if self.link is not None and not self.link.exited.is_set():
@@ -272,6 +282,8 @@ class Supervisor:
             self._session_noted = link.dialect.session_id
             how = "new" if session_id is None else "returned"
             self.recorder.own("session", session_id=self._session_noted, how=how)
+        if session_id is None:
+            self.turns.notes += self.forks.note(link.dialect.forked)
         self.baseline = self.processes()
         return link
 
@@ -307,6 +319,11 @@ class Supervisor:
     def budget_left(self) -> float | None:
         """See `seat.Seat.budget_left`."""
         return self.turns.budget_left
+
+    @property
+    def fork(self) -> Fork | None:
+        """See `seat.Seat.fork`."""
+        return self.forks.point
 
     def write(self, kind: str, message: Any) -> None:
         """See `seat.Seat.write`."""

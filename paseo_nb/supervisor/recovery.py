@@ -59,9 +59,10 @@ class Past(msgspec.Struct):
     )
 
 
-def read_past(folder: RunFolder, reading: Reading) -> Past:
+def read_past(folder: RunFolder, reading: Reading, context: str | None = None) -> Past:
     """Fold the journal's own lines. Commands journaled but without a result are owed: whoever
-    sent them was told that they will be applied. What was chosen by command holds on."""
+    sent them was told that they will be applied. What was chosen by command holds on. context: the
+    conversation that the run was forked off, in short."""
     past = Past()
     for line in read_journal(folder.journal):
         if line.dir == "in" and line.kind in COUNTING:
@@ -84,6 +85,8 @@ def read_past(folder: RunFolder, reading: Reading) -> Past:
                 past.cut_off = was_cut_off(as_str(facts.get("outcome")), code)
             case "snapshot":
                 past.snapshot = str(facts.get("commit")), str(facts.get("tree"))
+            case "forked" if facts.get("how") == "context" and context is not None:
+                past.notes = [context, *past.notes]
             case "undone":
                 past.notes = [*past.notes, undone(facts)]
             case "metered":

@@ -48,7 +48,7 @@ class Snapshots:
         spec = supervisor.spec
         self._folder, self._recorder = supervisor.folder, supervisor.recorder
         self._children = supervisor.children
-        self._base, self._cwd, self._last = spec.git_base, spec.cwd, last
+        self._base, self._cwd, self._last = spec.git_start or spec.git_base, spec.cwd, last
         self._refs = f"refs/paseo/{spec.run_id}"
         self._index = self._folder.path / "index"
         given = supervisor.environment

@@ -88,7 +88,7 @@ def test_initialize_says_that_it_is_scripted(launch: Launch) -> None:
     assert "scripted" in result["agentInfo"]["title"]
     can = result["agentCapabilities"]
     assert can["loadSession"] is True
-    assert set(can["sessionCapabilities"]) == {"list", "resume", "close"}
+    assert set(can["sessionCapabilities"]) == {"list", "fork", "resume", "close"}
     assert can["promptCapabilities"] == {"image": True, "embeddedContext": True}
     assert can["mcpCapabilities"] == {"http": True}
 

@@ -139,13 +139,17 @@ def test_script_plays_its_turns(launch: Launch, repo: Path, tmp_path: Path) -> N
     assert first == {
         "stopReason": "end_turn",
         "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3},
+        "_meta": {"paseo_nb": {"turn": 1}},
     }
     assert (repo / "new.txt").read_text() == "new text"
     assert demo.text().startswith("one")
     assert demo.bad_lines == [b"not json\n"]
     outputs = [u.get("rawOutput") for u in demo.updates("tool_call_update")]
     assert {"exitCode": 0, "output": "42\n"} in outputs
-    assert demo.prompt("second")["result"] == {"stopReason": "max_turn_requests"}
+    assert demo.prompt("second")["result"] == {
+        "stopReason": "max_turn_requests",
+        "_meta": {"paseo_nb": {"turn": 2}},
+    }
     error = {"code": -32000, "message": "log in", "data": {"a": 1}}
     assert demo.prompt("third")["error"] == error
     stalled = demo.ask("fourth")

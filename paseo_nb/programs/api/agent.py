@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..common.errors import RpcError
-from ..common.peer import Peer, known, no_such_session
+from ..common.peer import Peer, fork_wish, known, no_such_session
 from ..common.replay import replay
 from .endpoints import Endpoint, NoEndpoint, find
 from .options import EFFORTS, MODES, config_options, mode_state
@@ -64,6 +64,7 @@ class Agent(Peer):
             "initialize": self._initialize,
             "authenticate": lambda _: {},
             "session/new": self._new,
+            "session/fork": self._fork,
             "session/resume": self._resume,
             "session/list": lambda params: {"sessions": self._shelf.summaries(params.get("cwd"))},
             "session/set_mode": self._set_mode,
@@ -111,8 +112,8 @@ class Agent(Peer):
                 "loadSession": True,
                 "promptCapabilities": {"image": True, "embeddedContext": True},
                 "mcpCapabilities": {"http": True},
-                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
-                "_meta": {"paseo_nb": {"steer": True}},
+                "sessionCapabilities": {"list": {}, "fork": {}, "resume": {}, "close": {}},
+                "_meta": {"paseo_nb": {"fork": True, "steer": True}},
             },
             "authMethods": [],
         }
@@ -121,6 +122,14 @@ class Agent(Peer):
         cwd, servers = _where(params)
         endpoint = _find(self._default)
         session = self._shelf.create(cwd, self._default or endpoint.model)
+        return {"sessionId": session.id} | self._opened(session, servers)
+
+    def _fork(self, params: dict[str, Any]) -> dict[str, Any]:
+        name = str(params["sessionId"])
+        cwd, servers = _where(params)
+        session = self._shelf.fork(name, cwd, fork_wish(params))
+        if session is None:
+            raise no_such_session(name)
         return {"sessionId": session.id} | self._opened(session, servers)
 
     def _resume(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +156,7 @@ class Agent(Peer):
 
     def announce(self, method: str, params: dict[str, Any]) -> None:
         """An opened session will be prompted: the model's library can be made ready meanwhile."""
-        if method in ("session/new", "session/resume"):
+        if method in ("session/new", "session/fork", "session/resume"):
             self.own(self._warm(self._session(params).session))
 
     async def _warm(self, session: Session) -> None:
@@ -250,6 +259,7 @@ class Agent(Peer):
         try:
             turn = one.turn = await self._prepare(one, blocks)
             answer = _result(await self._play(turn), turn)
+            answer["_meta"] = {"paseo_nb": {"turn": one.session.turns}}
         except asyncio.CancelledError:
             if self.ended.is_set():
                 raise

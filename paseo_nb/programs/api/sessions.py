@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..common.files import LineFile, new_name, newest_first, session_path, sessions_folder
+from ..common.files import LineFile, fork, new_name, newest_first, session_path, sessions_folder
 
 PROGRAM = "paseo_api"
 
@@ -155,6 +155,11 @@ class Shelf:
         session = Session(self.folder / f"{opened.id}.jsonl", opened)
         session.append(opened)
         return session
+
+    def fork(self, session_id: str, cwd: str, prompts: int | None) -> Session | None:
+        """A new session that begins as another one was after so many prompts (None: as it is)."""
+        made = fork(self.folder, session_id, "api", cwd, prompts)
+        return None if made is None else self.load(made)
 
     def load(self, session_id: str) -> Session | None:
         """The session as it was when its last line was written, or None."""

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -55,6 +57,27 @@ def new_name(prefix: str) -> str:
 def session_path(folder: Path, name: str) -> Path | None:
     """The file of a session id; None for an id that could name something else."""
     return folder / f"{name}.jsonl" if _SAFE_ID.fullmatch(name) else None
+
+
+def fork(folder: Path, session_id: str, prefix: str, cwd: str, prompts: int | None) -> str | None:
+    """The id of a new session that begins as another one: with all of it, or what belongs to its
+    first so many prompts. None where there is no such session."""
+    path = session_path(folder, session_id)
+    name = new_name(prefix)
+    if path is None or not path.exists():
+        return None
+    made = LineFile(folder / f"{name}.jsonl", prefix)
+    asked = 0
+    for number, line in enumerate(LineFile(path, prefix).lines()):
+        asked += line.startswith(b'{"k":"asked"')
+        if prompts is not None and asked > prompts:
+            break
+        if number == 0:
+            line = msgspec.json.encode({**msgspec.json.decode(line), "id": name, "cwd": cwd})
+        if number == 0 or line.endswith(b"\n"):  # not a torn one
+            made.append(line.rstrip(b"\n"))
+    made.close()
+    return name
 
 
 def newest_first(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -119,6 +119,12 @@ def known(what: str, value: str, names: Any) -> None:
         raise RpcError(-32602, f"Unknown {what} {value!r}; known: {', '.join(names)}")
 
 
+def fork_wish(params: dict[str, Any]) -> int | None:
+    """How many prompts a forked session is to have of the other one's; None: all."""
+    wish = as_dict(as_dict(params.get("_meta")).get("paseo_nb")).get("turn")
+    return wish if isinstance(wish, int) else None
+
+
 def no_such_session(name: str) -> RpcError:
     """The answer to a session id that no file has."""
     return RpcError(-32002, f"No such session: {name}; session/list names those there are")

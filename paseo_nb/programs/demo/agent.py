@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from ..common.errors import RpcError
-from ..common.peer import Peer, known, no_such_session
+from ..common.peer import Peer, fork_wish, known, no_such_session
 from ..common.replay import replay
 from ..common.value import as_dict
 from .catalog import Catalog
@@ -41,6 +41,7 @@ class Agent(Peer):
             "initialize": self._initialize,
             "authenticate": lambda _: {},
             "session/new": self._new,
+            "session/fork": self._fork,
             "session/resume": self._resume,
             "session/list": self._list,
             "session/set_mode": self._set_mode,
@@ -80,7 +81,8 @@ class Agent(Peer):
                 "loadSession": True,
                 "promptCapabilities": {"image": True, "embeddedContext": True},
                 "mcpCapabilities": {"http": True},
-                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
+                "sessionCapabilities": {"list": {}, "fork": {}, "resume": {}, "close": {}},
+                "_meta": {"paseo_nb": {"fork": True}},
             },
             "authMethods": [],
         }
@@ -93,6 +95,15 @@ class Agent(Peer):
         self._sessions[session.id] = session
         return {"sessionId": session.id} | self._state(session)
 
+    def _fork(self, params: dict[str, Any]) -> dict[str, Any]:
+        name = str(params["sessionId"])
+        session = self._shelf.fork(name, str(params["cwd"]), fork_wish(params))
+        if session is None:
+            raise no_such_session(name)
+        session.servers = params.get("mcpServers") or []
+        self._sessions[session.id] = session
+        return {"sessionId": session.id} | self._state(session)
+
     def _state(self, session: Session) -> dict[str, Any]:
         return {"modes": mode_state(session.mode), "configOptions": self._options(session)}
 
@@ -101,7 +112,7 @@ class Agent(Peer):
 
     def announce(self, method: str, params: dict[str, Any]) -> None:
         """What follows an answer: the commands of a session, a setting that changed."""
-        if method in ("session/new", "session/resume", "session/load"):
+        if method in ("session/new", "session/fork", "session/resume", "session/load"):
             listed = commands(self.catalog.models)
             update = {"sessionUpdate": "available_commands_update", "availableCommands": listed}
             self.tell(self._session(params).id, update)

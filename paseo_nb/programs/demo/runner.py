@@ -88,8 +88,9 @@ class Play:
         self.session.append(Did(count, self.turn.memory, self.turn.ledger))
 
     def result(self, stop_reason: str) -> dict[str, Any]:
-        """A `PromptResponse`."""
+        """A `PromptResponse`; in `_meta` by which number the session can be forked here."""
+        meta = {"paseo_nb": {"turn": len(self.session.user_messages)}}
         if self.turn.usage_hidden:
-            return {"stopReason": stop_reason}
+            return {"stopReason": stop_reason, "_meta": meta}
         usage = self.turn.usage_override or self.turn.ledger.turn_usage()
-        return {"stopReason": stop_reason, "usage": usage}
+        return {"stopReason": stop_reason, "usage": usage, "_meta": meta}
