@@ -38,6 +38,7 @@ from .model import Event, When
 from .patterns.results import Committee, Epic, Loop, Result
 from .preparing import Cell
 from .runview import RunDiff, RunView, Watch
+from .timelines import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from .verbs import VERBS
 GROUPS = {
     "Launch": "run start",
     "One run": "attach send logs wait cancel stop resume archive unarchive inspect allow deny",
-    "Its changes": "diff undo fork apply",
+    "Its course": "timeline diff undo fork apply",
     "All runs": "ls dashboard runs turns events tool_traces permissions model_calls sql",
     "Patterns": "handoff loop advisor committee epic skills",
     "On the disk": "worktrees disk prune",

@@ -75,6 +75,7 @@ class History:
         self.git_head: str | None = None
         self.files: list[FilesAt] = []
         self.applied: str | None = None  # onto which branch
+        self.resumed: list[tuple[int, int]] = []  # when its processes were brought back, which turn
         self.fork_kind: ForkKind | None = None  # how it was forked off another run, if it was
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
@@ -494,6 +495,8 @@ class History:
         self.host, self.boot_id = as_str(data.get("host")), as_str(data.get("boot_id"))
         self.imported = bool(data.get("imported"))
         self.ended = None
+        if data.get("resumed"):
+            self.resumed.append((line.t, len(self.turns)))
         if not self.turns:
             self.state = "starting"
         elif self.state == "stopped":

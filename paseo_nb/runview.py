@@ -28,6 +28,7 @@ from .history import History
 from .host.local import LocalHost
 from .journal import first_line, lock_held, read_journal
 from .model import Permission, Problem, RunSpec, Usage, short_id
+from .timelines import Timeline
 from .typed import typed
 
 if TYPE_CHECKING:
@@ -199,6 +200,11 @@ class RunView:
         from .store import frames
 
         return frames.transcript(self.history())
+
+    def timeline(self) -> Timeline:
+        """Its course in time, to look at, and as `.frame`: turns with their prompts, durations,
+        tokens and changed files, waits for permissions, resumes, and its forks as a tree."""
+        return Timeline(self)
 
     # ------------------------------------------------------------ showing
 

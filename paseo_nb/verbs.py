@@ -34,6 +34,7 @@ from .model import BUSY_STATES, When, new_run_id
 from .preparing import Cell, Wish
 from .runview import RunDiff
 from .store.columns import NOTE
+from .timelines import Timeline
 from .verb_table import VERBS as VERBS
 from .verb_table import Verb as Verb
 from .verb_table import current_host, options_as, run_of, verb
@@ -525,6 +526,16 @@ async def fork(
     """
     handle = await _run(run).fork(turn, prompt, agent=agent, worktree=worktree)
     return await handle.wait() if wait and prompt is not None else handle
+
+
+@verb
+async def timeline(run: str) -> Timeline:
+    """A run's course in time: turns, waits, interruptions, and the runs forked off it as a tree.
+
+    run: an id, or any beginning of one that fits a single run
+    """
+    handle = _run(run)
+    return await anyio.to_thread.run_sync(handle.timeline)
 
 
 @verb

@@ -30,8 +30,8 @@ from .acp_reading import (
 from .acp_services import Services
 from .acp_updates import told_together, update_in
 from .differing import differences_of
-from .holding import not_held
 from .forking import OURS, acp_session
+from .holding import not_held
 from .jsonrpc import METHOD_NOT_FOUND, Calls, RequestError
 from .seat import AgentProblem, Seat, TurnResult, compare_versions
 from .transport import Envelope, decode, envelope, envelope_of_blob, text_of

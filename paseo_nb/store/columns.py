@@ -262,6 +262,25 @@ PRUNE = [
 ]
 """One row per thing that `paseo.prune()` removes, or keeps although nobody uses it."""
 
+TIMELINE = [
+    RUN_ID,
+    _count("depth", "0, or how many forks deep the run is below the one that was asked for"),
+    _text("agent", "`provider/model`, as asked"),
+    _count("turn", "The turn that it is, or happened in or after; 0: before the first"),
+    _text("kind", "turn, permission, steer, resume, undo, apply, archive, fork"),
+    _text("text", "The prompt, or what happened"),
+    _time("started_at", "When it began"),
+    _time("finished_at", "When it ended; NULL while it goes on, and where it took no time"),
+    _count("duration_ms", "How long it took", "ms"),
+    _count("waited_ms", "Of a turn: how long it waited for answers to permissions", "ms"),
+    _text("outcome", "How a turn or a permission ended; of a fork: session or context"),
+    _count("tokens", "Tokens of a turn, in and out", "tokens"),
+    Column("cost_usd", "DOUBLE", "USD", "Cost of a turn as the agent reports it"),
+    _count("tool_calls", "Tool calls of a turn"),
+    _count("files_changed", "Files that differ between a turn's start and end"),
+]
+"""One row per turn, and what happened in and between turns (`run.timeline().frame`)."""
+
 FRAMES: dict[str, list[Column]] = {
     "runs": RUNS,
     "turns": TURNS,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from . import columns
-from .columns import FRAMES, LOOKED_AT, TIME_OF, TRANSCRIPT, Column
+from .columns import FRAMES, LOOKED_AT, TIME_OF, TIMELINE, TRANSCRIPT, Column
 
 _ONE_ROW = {
     "runs": "One row per run.",
@@ -48,6 +48,11 @@ def page() -> str:
         " `run.transcript()`. `run.tool_calls()` is `tool_traces` of that run."
     )
     parts.append(_section("transcript", story, TRANSCRIPT))
+    course = (
+        "One row per turn, and what happened in and between turns, of one run and of those that"
+        " were forked off it: `run.timeline().frame`."
+    )
+    parts.append(_section("timeline", course, TIMELINE))
     parts += [_section(name, _ONE_ROW[name], listed) for name, listed in LOOKED_AT.items()]
     return "\n".join(parts)
 

@@ -17,11 +17,12 @@ from typing import Any
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from ..history import History
+from ..timelines import Moment as Step
 from .arrow import pa
 from .columns import FRAMES, LOOKED_AT, NOTE, TIME_OF, TOOL_TRACES
 from .filters import Moment, Runs, chosen, moment, row_limit, run_ids
 from .query import Params, query
-from .rows import SCHEMAS, TRANSCRIPT_SCHEMA, item_row, schema, table, tool_row
+from .rows import SCHEMAS, TIMELINE_SCHEMA, TRANSCRIPT_SCHEMA, item_row, schema, table, tool_row
 from .tails import StateOf
 
 MANY_ROWS = 1_000_000
@@ -136,6 +137,25 @@ def tool_calls(history: History) -> pd.DataFrame:
         rows.append(tool_row("", call, None if call.outcome == "interrupted" else spent))
     columns = [column.name for column in TOOL_TRACES if column.name != "run_id"]
     return to_frame(table(SCHEMAS["tool_traces"], rows).select(columns), "tool_traces")
+
+
+def timeline(moments: Sequence[Step]) -> pd.DataFrame:
+    """One row per moment of a run's timeline."""
+
+    def ms(span_us: int | None) -> int | None:
+        return None if span_us is None else round(span_us / 1000)
+
+    rows: list[Any] = [
+        (
+            one.run_id, one.depth, one.agent, one.turn, one.kind, one.text, one.started_us,
+            one.finished_us,
+            ms(None if one.finished_us is None else one.finished_us - one.started_us),
+            ms(one.waited_us), one.outcome, one.tokens, one.cost_usd, one.tool_calls,
+            one.files_changed,
+        )
+        for one in moments
+    ]  # fmt: skip
+    return to_frame(table(TIMELINE_SCHEMA, rows), "timeline")
 
 
 # ------------------------------------------------------------ what was looked at

@@ -9,7 +9,7 @@ import msgspec
 
 from ..model import Item, ModelCall, Permission, RunSpec, ToolCall, Turn, Usage
 from .arrow import pa
-from .columns import EVENTS, FRAMES, TRANSCRIPT, Column
+from .columns import EVENTS, FRAMES, TIMELINE, TRANSCRIPT, Column
 from .fold import Fold
 
 Row = tuple[Any, ...]
@@ -32,6 +32,7 @@ def schema(columns: Sequence[Column]) -> Any:
 SCHEMAS: dict[str, Any] = {name: schema(columns) for name, columns in FRAMES.items()}
 EVENT_SCHEMA: Any = schema(EVENTS)
 TRANSCRIPT_SCHEMA: Any = schema(TRANSCRIPT)
+TIMELINE_SCHEMA: Any = schema(TIMELINE)
 
 
 def table(shape: Any, rows: Sequence[Row]) -> Any:
