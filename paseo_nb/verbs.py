@@ -524,7 +524,7 @@ async def fork(
     worktree: the name of its worktree and branch (default: the original's, with -fork)
     wait: also wait for the answer
     """
-    handle = await _run(run).fork(turn, prompt, agent=agent, worktree=worktree)
+    handle = await run_of(run).fork(turn, prompt, agent=agent, worktree=worktree)
     return await handle.wait() if wait and prompt is not None else handle
 
 
@@ -534,7 +534,7 @@ async def timeline(run: str) -> Timeline:
 
     run: an id, or any beginning of one that fits a single run
     """
-    handle = _run(run)
+    handle = run_of(run)
     return await anyio.to_thread.run_sync(handle.timeline)
 
 

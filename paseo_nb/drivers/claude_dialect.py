@@ -189,14 +189,15 @@ class ClaudeDialect:
             self._refuse(ident, f"paseo_nb does not offer {request.get('subtype')}")
 
     def _before_tool(self, request: Json, seq: int) -> Json:
-        """What the run's policy forbids does not run, whatever Claude Code's own rules allow."""
+        """What the policy forbids, or has a person asked for, whatever its own rules let pass."""
         call = call_of(request)
-        why = self.seat.forbid(seq, call) if call is not None else None
+        denied = None if call is None else self.seat.forbid(seq, call)
+        why = denied if denied or call is None else self.seat.guarded(call)
         if why is None:
             return {}
-        decision = {"hookEventName": "PreToolUse", "permissionDecision": "deny"}
-        decision["permissionDecisionReason"] = why
-        return {"hookSpecificOutput": decision}
+        verdict = "ask" if denied is None else "deny"
+        said = {"permissionDecision": verdict, "permissionDecisionReason": why}
+        return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **said}}
 
     async def _permission(self, ident: str, request: Json, seq: int) -> None:
         call, options = permission(request)

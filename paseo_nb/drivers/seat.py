@@ -133,6 +133,10 @@ class Seat(Protocol):
         is journaled as a question that was denied."""
         ...
 
+    def guarded(self, tool_call: dict[str, Any]) -> str | None:
+        """Why a person is to be asked for a call that the agent's own settings may let pass."""
+        ...
+
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:
         """What the agent's process has cost so far, or tokens of a call that just ended."""
         ...

@@ -68,9 +68,13 @@ class Asking:
         """Why we may not write a file for the agent; None where we may."""
         if self.mode == "read":
             return f"mode {self.mode!r} forbids writing {path}"
-        rule = self._rule({"kind": "edit", "locations": [{"path": path}]})
+        call = {"kind": "edit", "locations": [{"path": path}]}
+        rule = self._rule(call)
         if rule is not None:
             return None if rule.verdict == "allow" else f"the rule {rule} forbids writing {path}"
+        why = self.guarded(call)
+        if why is not None and real_path(path) not in self.granted:
+            return f"{path} may not be written unasked: {why}"
         if self.mode == "auto" or inside(path, self.spec.write_roots or [self.spec.cwd]):
             return None
         if real_path(path) in self.granted:
@@ -105,8 +109,15 @@ class Asking:
         decision = self._decide(call)
         return decision.rule if decision.verdict == "deny" else None
 
+    def guarded(self, call: dict[str, Any]) -> str | None:
+        """Why a person is to be asked for a call, whatever the mode and the agent's own settings
+        let pass."""
+        decision = self._decide(call)
+        return decision.why if decision.verdict == "ask" else None
+
     def _decide(self, call: dict[str, Any]) -> Decision:
-        return decide(self.mode, call, self.spec.write_roots, self.spec.cwd, self.spec.rules)
+        spec = self.spec
+        return decide(self.mode, call, spec.write_roots, spec.cwd, spec.rules, spec.notebook)
 
     def _rule(self, call: dict[str, Any]) -> Rule | None:
         return matching(self.spec.rules, call, named_paths(call), self.spec.cwd)
@@ -136,6 +147,8 @@ class Asking:
             answer = self._answer(ident, options, allow, "policy", rule=rule)
             self._grant(tool_call, answer)
             return answer
+        if decision.why is not None:
+            self.recorder.own("warning", message=f"The agent asks to change a file: {decision.why}")
         loop = asyncio.get_running_loop()
         waiting = Pending(ident, options, decision, same, loop.create_future())
         self.pending[ident] = waiting
@@ -174,6 +187,8 @@ class Asking:
                 message = (
                     f"Nobody answered within {self.spec.limits.permission_timeout_s:g} s, so it"
                     f" was denied. mode={waiting.decision.enough!r} would have let {what} pass."
+                    if waiting.decision.why is None
+                    else f" was denied: {waiting.decision.why}."
                 )
                 return self._answer(
                     waiting.id, waiting.options, False, "timeout", rule="timeout", message=message

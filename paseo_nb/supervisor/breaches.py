@@ -2,7 +2,8 @@
 
 Agents over ACP, and Codex, ask for what their settings do not allow already. Where that cannot be
 known before they act, it is seen afterwards: a call that ended well, that the policy would have
-denied, and that was never asked for. It is said on the run.
+denied, and that was never asked for. It is said on the run. So is an unasked change of the notebook that the
+run was launched from.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from ..drivers.acp_reading import as_dict, as_str, decode
 from ..drivers.codex_items import tool_call
 from .asking import Asking
-from .policy import CHANGING, LOOKING
+from .policy import CHANGING, LOOKING, OWN_NOTEBOOK
 
 WATCHED = frozenset({"tool_call", "tool_call_update"})
 _FIELDS = ("kind", "title", "rawInput", "locations", "content")
@@ -31,8 +32,8 @@ class Breaches:
 
     @property
     def due(self) -> bool:
-        """Whether the policy forbids anything at all."""
-        return self._asking.forbids
+        """Whether the policy forbids anything at all, or a notebook is to be watched."""
+        return self._asking.forbids or self._asking.spec.notebook is not None
 
     def take(self, line: bytes) -> None:
         """One line that tells of a tool call."""
@@ -56,10 +57,18 @@ class Breaches:
         del self._calls[ident]
         if update.get("status") == "failed" or ident in self._asking.asked_for:
             return
+        if self._asking.guarded(call) is not None:
+            self._tell_of_notebook()
         acts = kind in CHANGING or kind == "execute"
         by_rule = forbidden is not None and forbidden.startswith("rule ") and kind not in LOOKING
         if forbidden is not None and call["forbidden"] and (acts or by_rule):
             self._tell(kind, as_str(call.get("title")) or kind, forbidden)
+
+    def _tell_of_notebook(self) -> None:
+        if "notebook" not in self._told:
+            self._told.add("notebook")
+            said = f"the agent changed {self._asking.spec.notebook} without asking: {OWN_NOTEBOOK}"
+            self._asking.recorder.own("warning", message=said)
 
     def _tell(self, kind: str, title: str, forbidden: str) -> None:
         if kind in self._told:

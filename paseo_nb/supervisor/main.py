@@ -392,6 +392,10 @@ class Supervisor:
         """See `seat.Seat.forbid`."""
         return self.asking.forbid(seq, tool_call)
 
+    def guarded(self, tool_call: dict[str, Any]) -> str | None:
+        """See `seat.Seat.guarded`."""
+        return self.asking.guarded(tool_call)
+
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:
         """See `seat.Seat.metered`."""
         self.turns.meter(cost_usd, tokens)

@@ -21,14 +21,21 @@ _PATH_KEYS = (
     "source", "destination", "old_path", "new_path", "filename", "paths", "files",
 )  # fmt: skip
 _DEEPEST = 6
+OWN_NOTEBOOK = (
+    "it is the notebook that the run was launched from: where it is open, the next save there"
+    " overwrites this change, or a reload loses what was not saved. Save it first, and reload it"
+    " afterwards; or have the agent write another file"
+)
 
 
 class Decision(msgspec.Struct):
-    """A verdict, the rule behind it, and the least mode that would have let the request pass."""
+    """A verdict, the rule behind it, and the least mode that would have let the request pass. why:
+    a person is to be asked whatever the mode."""
 
     verdict: Verdict
     rule: str
     enough: Mode
+    why: str | None = None
 
 
 def decide(
@@ -37,12 +44,14 @@ def decide(
     roots: list[str],
     cwd: str,
     rules: Sequence[Rule] = (),
+    notebook: str | None = None,
 ) -> Decision:
     """What `mode` says to a tool call.
 
     `auto` lets everything pass; `read` lets only looking pass and never asks; `edit` lets looking
     and edits inside `roots` (the run's own worktree) pass; `ask` asks for everything. A rule that
-    speaks of the call stands above the mode; but what mode `read` forbids no rule allows.
+    speaks of the call stands above the mode; but what mode `read` forbids no rule allows. A change
+    of `notebook`, which the run was launched from, is asked for unless a rule allows it.
     """
     kind = as_str(tool_call.get("kind")) or "other"
     looking = kind in LOOKING
@@ -51,6 +60,8 @@ def decide(
     rule = matching(rules, tool_call, named_paths(tool_call), cwd) if rules else None
     if rule is not None and (rule.verdict == "deny" or mode != "read"):
         return Decision(rule.verdict, f"rule {rule}", enough)
+    if mode != "read" and not looking and names_file(tool_call, notebook, cwd):
+        return Decision("ask", "the notebook it was launched from", enough, OWN_NOTEBOOK)
     if mode == "auto":
         return Decision("allow", "mode auto lets everything pass", enough)
     if mode == "read":
@@ -69,6 +80,14 @@ def edits_inside(tool_call: dict[str, Any], roots: list[str], cwd: str) -> bool:
     """Whether every path that the call names lies inside the roots (and it names at least one)."""
     paths = named_paths(tool_call)
     return bool(paths) and all(inside(os.path.join(cwd, path), roots) for path in paths)
+
+
+def names_file(tool_call: dict[str, Any], file: str | None, cwd: str) -> bool:
+    """Whether a call names that very file, links resolved."""
+    if file is None:
+        return False
+    named = (real_path(os.path.join(cwd, path)) for path in named_paths(tool_call))
+    return real_path(file) in named
 
 
 def inside(path: str, roots: list[str]) -> bool:
