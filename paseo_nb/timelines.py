@@ -94,7 +94,7 @@ def _turn(run: RunView, depth: int, turn: Turn) -> Moment:
     waits = [
         (one.answered_us or run.history().last_us) - one.asked_us
         for one in run.history().permissions.values()
-        if one.turn == turn.turn
+        if one.turn == turn.turn and one.by != "policy"
     ]
     used = [turn.usage.input_tokens, turn.usage.output_tokens]
     told = [count for count in used if count is not None]

@@ -520,7 +520,7 @@ async def fork(
     run: an id, or any beginning of one that fits a single run
     prompt: what it shall do (default: it stands ready for `send`)
     turn: after which turn (default: the last one that ended)
-    agent: another agent, which is told the conversation in short
+    agent: another agent; one of another provider is told the conversation in short
     worktree: the name of its worktree and branch (default: the original's, with -fork)
     wait: also wait for the answer
     """

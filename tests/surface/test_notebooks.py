@@ -25,6 +25,7 @@ SAYS = {
         "The committee agrees",
         "limit of iterations",
     ),
+    "04_fork_and_compare": ("(13, 'OK')", "session", "Paseo-Run:", "archived"),
 }
 
 

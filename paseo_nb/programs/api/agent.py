@@ -130,6 +130,8 @@ class Agent(Peer):
         session = self._shelf.fork(name, cwd, fork_wish(params))
         if session is None:
             raise no_such_session(name)
+        if self._default is not None:
+            session.choose(model=self._default)
         return {"sessionId": session.id} | self._opened(session, servers)
 
     def _resume(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class Agent(Peer):
         if session is None:
             raise no_such_session(name)
         session.servers = params.get("mcpServers") or []
+        session.choose(model=self.catalog.default)
         self._sessions[session.id] = session
         return {"sessionId": session.id} | self._state(session)
 
