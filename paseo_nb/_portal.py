@@ -78,10 +78,15 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
+def is_inside() -> bool:
+    """Whether this is the loop thread, which must not wait for itself."""
+    return threading.get_ident() == _thread
+
+
 def call(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a coroutine function on the loop thread and wait for its result."""
     portal = _get()
-    if threading.get_ident() == _thread:
+    if is_inside():
         raise UsageProblem(
             "a synchronous verb was called inside paseo_nb's own loop;"
             " use `from paseo_nb import aio` and await it there"

@@ -92,6 +92,22 @@ def test_a_lost_delta_is_noticed_and_made_good(tmp_path: Path) -> None:
     assert front.bytes - before < 100, "who has everything gets it not again"
 
 
+def test_a_view_that_ends_shows_the_last_lines(tmp_path: Path) -> None:
+    """A delta is sent at most every 100 ms; what came since then is not lost with the view."""
+    tale, run = written(tmp_path)
+    tale.prompt("go").says("first")
+    feed, front = opened(run), Front()
+    feed.tell_all_of_it(front)
+    feed.viewers.append(front)
+    tale.says(", then")
+    feed.tick(time.monotonic())
+    tale.says(", last").ended("end_turn")
+    feed.dismiss(front)
+    assert front.rows[-1]["text"] == "first, then, last"
+    assert feed.viewers == []
+    same(front, shown_now(run))
+
+
 def test_a_later_feed_on_the_same_handle_has_everything(tmp_path: Path) -> None:
     tale, run = written(tmp_path)
     tale.prompt("go").says("hello")

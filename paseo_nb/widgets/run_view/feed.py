@@ -196,6 +196,13 @@ class Feed:
         except Exception:  # its comm was closed under us
             self.leave(viewer)
 
+    def dismiss(self, viewer: Viewer) -> None:
+        """A view ends: it shows the run as it stands now, not as it stood at the last tick."""
+        if not self.broken:
+            self._due = 0.0
+            _tick_one(self, time.monotonic())
+        self.leave(viewer)
+
     def leave(self, viewer: Viewer) -> None:
         """It looks no longer."""
         self.viewers = [one for one in self.viewers if one is not viewer]

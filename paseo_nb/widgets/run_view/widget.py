@@ -21,6 +21,7 @@ from . import acting, feed
 Json = dict[str, Any]
 HERE = Path(__file__).parent
 VIEW = "application/vnd.jupyter.widget-view+json"
+LEAVE_S = 2.0
 heard_here = False  # whether any browser has ever answered in this process
 
 
@@ -74,15 +75,18 @@ class RunWidget(anywidget.AnyWidget):
         return self.view(), {}
 
     def close(self) -> None:
-        """End it: browsers are told that nothing comes any more, then the comm is closed."""
+        """End it: browsers get what they lack yet, are told that nothing comes any more, and the
+        comm is closed."""
         if not self.over:
             with contextlib.suppress(Exception):  # the kernel may be ending
-                self.tell({"k": "frozen"})
+                left = _portal.start_soon(self._leave)
+                if not _portal.is_inside():  # a widget's end may be the garbage collector's doing
+                    left.result(LEAVE_S)
             self.over = True
-            _portal.start_soon(self._leave)
         super().close()
 
     async def _leave(self) -> None:
         mine = feed.feed_of(self.run)
         if mine is not None:
-            mine.leave(self)
+            mine.dismiss(self)
+        self.tell({"k": "frozen"})
