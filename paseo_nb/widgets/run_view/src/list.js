@@ -5,7 +5,11 @@
  * followed, or the first visible row keeps its place while rows above it find their true heights.
  */
 
-const OVERSCAN = 500; // px above and below what is seen
+const MARGIN = 200; // px above and below what is seen that are never left without their rows
+const OVERSCAN = 600; // px that are filled when a row of those lacks, over several frames
+const KEEP = 1400; // px from which on rows are taken out
+const SEEN_MS = 6; // about what a frame may take to put rows in that are seen…
+const AHEAD_MS = 3; // …and those that are not seen yet
 const NEAR = 12; // px from the end that count as "at the tail"
 
 /**
@@ -41,6 +45,8 @@ export class List {
     this.frame = 0;
     this.y = this.width = this.tall = 0;
     this.room = 300;
+    this.cost = 0; // ms that a new row takes here, as measured
+    this.filling = false; // rows lack that the next frame puts in
     this.resized = new ResizeObserver((entries) => this.remeasured(entries));
     this.resized.observe(scroller);
     scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -131,7 +137,7 @@ export class List {
     if (near) this.follow = true;
     else if (scrollTop < this.lastTop - 1) this.follow = false;
     this.lastTop = scrollTop;
-    this.layout();
+    this.plan(); // still in this frame, once, however much else there is to do in it
   }
 
   /** @param {ResizeObserverEntry[]} entries */
@@ -155,7 +161,13 @@ export class List {
     this.sums();
     this.y = this.scroller.scrollTop; // read once, before anything is written
     if (this.follow) return null;
-    const row = this.at(this.y);
+    let row = this.at(this.y);
+    const end = this.y + this.room;
+    for (let i = row; i < this.count && this.tops[i] < end; i++) // rather one whose height is known
+      if (this.shown.has(i)) {
+        row = i;
+        break;
+      }
     return { row, offset: this.y - (this.tops[row] ?? 0) };
   }
 
@@ -185,29 +197,39 @@ export class List {
   layout() {
     this.width = this.scroller.clientWidth;
     if (!this.width) return; // not in the page, or hidden
+    const begun = performance.now();
     this.room = Math.max(this.scroller.clientHeight, 300);
     const held = this.hold();
     let stale = this.stale.size > 0 || !held;
     for (const i of this.stale) this.shown.get(i)?.update();
     for (const i of this.stale) if (!this.shown.has(i)) this.heights[i] ??= this.owner.guess(i);
     this.stale.clear();
+    let made = 0;
     for (let pass = 0; pass < 4; pass++) {
-      const fresh = this.fill(held);
+      const fresh = this.fill(held, made);
+      made += fresh;
       if (fresh || stale) this.settle(held);
       stale = false;
       if (!fresh) break;
     }
+    if (made) {
+      const each = (performance.now() - begun) / made;
+      this.cost = this.cost ? 0.7 * this.cost + 0.3 * each : each;
+    }
+    if (this.filling) this.plan();
     this.owner.moved();
   }
 
-  /** Rows that came into sight are put in, others taken out; true where that needs another look. @param {ReturnType<List["hold"]>} held */
-  fill(held) {
-    const { room } = this;
-    const top = held ? (this.tops[held.row] ?? 0) + held.offset : this.total - room;
-    const first = this.count ? Math.max(this.at(Math.max(top - OVERSCAN, 0)), this.from) : 0;
-    const last = this.count ? this.at(top + room + OVERSCAN) : -1;
+  /**
+   * Rows that came near are put in, what is seen first, others taken out. A frame takes as many as
+   * it has time for (all, at the very first), and leaves the rest to the next one.
+   * @param {ReturnType<List["hold"]>} held @param {number} made in this frame so far
+   * @returns {number} how many were put in
+   */
+  fill(held, made) {
+    const top = held ? (this.tops[held.row] ?? 0) + held.offset : this.total - this.room;
+    const [first, last] = this.around(top, KEEP);
     const focused = this.focusedRow();
-    let fresh = false;
     for (const [i, part] of this.shown) {
       if ((i >= first && i <= last) || i === focused) continue;
       this.resized.unobserve(part.el);
@@ -215,28 +237,54 @@ export class List {
       part.el.remove();
       this.shown.delete(i);
     }
-    let next = /** @type {Element | null} */ (this.body.firstElementChild);
-    for (let i = first; i <= last; i++) {
-      while (next && Number(/** @type {HTMLElement} */ (next).dataset.row) < i) next = next.nextElementSibling;
-      const known = this.shown.get(i);
-      if (known) {
-        next = known.el.nextElementSibling;
-        continue;
+    const before = made;
+    const put = (/** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ ms) => {
+      for (let i = from, step = to < from ? -1 : 1; i !== to + step; i += step) {
+        if (this.shown.has(i)) continue;
+        if (made && made * this.cost > ms) return false;
+        this.put(i);
+        made++;
       }
-      const part = Object.assign(this.owner.make(i), { top: -1, look: "?" });
-      part.el.dataset.row = String(i);
-      this.body.insertBefore(part.el, next);
-      this.shown.set(i, part);
-      this.resized.observe(part.el);
-      fresh = true;
-    }
+      return true;
+    };
+    const seen = this.around(top, 0);
+    const near = this.around(top, this.filling || made || this.lacks(this.around(top, MARGIN)) ? OVERSCAN : 0);
+    // from what must stay in its place outwards: a height that is only guessed never lies between
+    const still = held ? Math.min(Math.max(held.row, seen[0]), seen[1]) : seen[1];
+    this.filling =
+      this.count > 0 &&
+      !(put(still, seen[1], SEEN_MS) && put(still, seen[0], SEEN_MS) && put(seen[1], near[1], AHEAD_MS) && put(seen[0], near[0], AHEAD_MS));
     for (const [i, part] of this.shown) {
       const look = this.owner.look(i);
       if (look === part.look) continue;
       part.look = look;
       part.el.className = look ? `u ${look}` : "u";
     }
-    return fresh;
+    return made - before;
+  }
+
+  /** The first and the last row within so many px of what is seen. @param {number} top @param {number} px @returns {[number, number]} */
+  around(top, px) {
+    if (!this.count) return [0, -1];
+    return [Math.max(this.at(Math.max(top - px, 0)), this.from), this.at(top + this.room + px)];
+  }
+
+  /** @param {[number, number]} range */
+  lacks([first, last]) {
+    for (let i = first; i <= last; i++) if (!this.shown.has(i)) return true;
+    return false;
+  }
+
+  /** @param {number} i */
+  put(i) {
+    const part = Object.assign(this.owner.make(i), { top: -1, look: "?" });
+    part.el.dataset.row = String(i);
+    let next = /** @type {Element | null} */ (this.body.lastElementChild);
+    let after = null;
+    for (; next && Number(/** @type {HTMLElement} */ (next).dataset.row) > i; next = next.previousElementSibling) after = next;
+    this.body.insertBefore(part.el, after);
+    this.shown.set(i, part);
+    this.resized.observe(part.el);
   }
 
   focusedRow() {

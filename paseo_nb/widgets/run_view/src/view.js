@@ -215,7 +215,8 @@ export class View {
       this.grew = false;
     }
     const fresh = this.store.rows.slice(this.seen).filter((row) => row?.k).length;
-    this.newer.hidden = this.rows.atTail || !(fresh > 0 || this.grew);
+    const hidden = this.rows.atTail || !(fresh > 0 || this.grew);
+    if (this.newer.hidden !== hidden) this.newer.hidden = hidden;
     const told = fresh > 0 ? `${count(fresh)} new` : "New text";
     if (!this.newer.hidden && this.newer.dataset.told !== told) {
       this.newer.dataset.told = told;
