@@ -1,9 +1,10 @@
 """What a live view costs: in the kernel per event, on the wire, and from a chunk to the screen.
 
-- `kernel`: a run of 20,000 events (`text`: text chunks of ~440 B, now and then a thought or a tool call; `mixed`: 80 % such, 10 % tool
-  calls, 10 % their results) grows by 5, 50 or 500 events a tick, in a real ipykernel whose iopub is
-  drained. CPU µs per event of reading and folding it (which every reader pays), of finding what
-  changed, of sending it.
+- `kernel`: a run of 20,000 events (`text`: text chunks of ~440 B, now and then a thought or a tool
+  call; `mixed`: 80 % such, 10 % tool calls, 10 % their results) grows by 5, 50 or 500 events every
+  100 ms, in a real ipykernel whose iopub is drained. CPU µs per event of reading and folding it
+  (which every reader pays), of finding what changed, of sending it; beside them what no reader can
+  do without: to decode the line, and the text in it (`decode_us`).
 - `bytes`: everything that left by iopub for the view, envelopes too, beside the agent's own lines.
 - `full`: the same run told whole, as after a page's reload.
 - `painted`: in JupyterLab in headless Chromium, from the journal's time stamp of a chunk to the
@@ -118,8 +119,9 @@ def measure(folder: str, kind: str, batch: int) -> dict[str, Any]:
         run.history()
         folding += time.thread_time() - begun
         begun = time.thread_time()
-        feed.tick(number + 1.0)
+        feed.tick(1.0 + number * 0.1001)
         telling += time.thread_time() - begun
+    feed.tick(1e9)
     per = 1e6 / len(lines)
     whole = Viewer()
     begun = time.thread_time()
@@ -128,6 +130,7 @@ def measure(folder: str, kind: str, batch: int) -> dict[str, Any]:
     return {
         "events": kind,
         "events_a_tick": batch,
+        "decode_us": round(decoding(lines) * per, 2),
         "fold_us": round(folding * per, 2),
         "changes_us": round((telling - viewer.spent) * per, 2),
         "send_us": round(viewer.spent * per, 2),
@@ -137,6 +140,19 @@ def measure(folder: str, kind: str, batch: int) -> dict[str, Any]:
         "full_parts": whole.messages,
         "comms": [viewer.widget.comm.comm_id, whole.widget.comm.comm_id],
     }
+
+
+def decoding(lines: list[bytes]) -> float:
+    """CPU seconds of what has to be decoded of them."""
+    from paseo_nb.drivers.acp_reading import AcpReading
+    from paseo_nb.journal import decode_lines
+
+    chunk_text, data = AcpReading().chunk_text, b"".join(lines)
+    begun = time.thread_time()
+    for line in decode_lines(data):
+        if line.kind.endswith("_chunk"):
+            chunk_text(line)
+    return time.thread_time() - begun
 
 
 class Drain:

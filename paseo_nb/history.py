@@ -161,13 +161,40 @@ class History:
 
     def feed(self, lines: Iterable[Line]) -> History:
         """Take further lines; returns itself."""
+        chunk_text = self.reading.chunk_text
+        row: list[Line] = []  # of chunks of one text: what most lines are
+        texts: list[str] = []
         for line in lines:
+            text = None
+            if line.kind in TEXT_KINDS and line.dir == "in" and line.seq > self.seq:
+                text = chunk_text(line)
+            if row and (text is None or line.kind != row[0].kind or line.turn != row[0].turn):
+                self.take_chunks(row[0], row[-1], "".join(texts))
+                row, texts = [], []
+            if text is not None:
+                row.append(line)
+                texts.append(text)
+                continue
             if self.blobs is not None and points_to_blob(line) and line.seq > self.seq:
                 line = self.opened(line)
             self.take(line)
+        if row:
+            self.take_chunks(row[0], row[-1], "".join(texts))
         self._flush_text()
         self._tell_answer()
         return self
+
+    def take_chunks(self, first: Line, last: Line, text: str) -> None:
+        """Take a row of text chunks of one kind and turn at once."""
+        if last.seq <= self.seq:
+            return
+        self.seq, self.last_us = last.seq, last.t
+        if self.turn_open and first.turn == self.turns[-1].turn:
+            self.turns[-1].last_seq = last.seq
+        role, kind = TEXT_KINDS[first.kind]
+        self._text(first, role, kind, text)
+        if self._open_item is not None:
+            self._open_item.finished_us = last.t
 
     def opened(self, line: Line) -> Line:
         """The line with the message that lies beside the journal, if that can be read."""

@@ -121,6 +121,14 @@ def decode_line(data: bytes) -> Line:
         return Line(-1, 0, 0, 0, "own", "damaged", msgspec.Raw(text.encode()))
 
 
+def decode_lines(data: bytes) -> list[Line]:
+    """Whole lines; see `decode_line`."""
+    try:
+        return _line_decoder.decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [decode_line(part) for part in data.split(b"\n") if part]
+
+
 def read_lines(
     path: Path | str, offset: int = 0, limit_bytes: int | None = None
 ) -> tuple[bytes, int]:
@@ -154,7 +162,7 @@ def read_batches(path: Path, offset: int = 0) -> Iterator[tuple[list[Line], int]
         data, after = read_lines(path, offset, _READ_BYTES)
         if after == offset:
             return
-        yield [decode_line(part) for part in data.split(b"\n") if part], after
+        yield decode_lines(data), after
         offset = after
 
 

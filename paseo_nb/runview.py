@@ -31,6 +31,8 @@ from .model import Permission, Problem, RunSpec, Usage, short_id
 from .timelines import Timeline
 from .typed import typed
 
+LONG = 1 << 20
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -73,9 +75,9 @@ class RunView:
             while True:
                 lines, after = self.host.events(self.id, self._offset)
                 self._history.feed(lines)
-                if after == self._offset:
+                read, self._offset = after - self._offset, after
+                if read < LONG:  # else there is more, written while that was read
                     break
-                self._offset = after
             yield self._history
 
     @property

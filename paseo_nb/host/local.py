@@ -25,7 +25,7 @@ from ..hints import command
 from ..journal import (
     Journal,
     RunFolder,
-    decode_line,
+    decode_lines,
     encode,
     last_own,
     lock_held,
@@ -133,7 +133,7 @@ class LocalHost:
         """See `Host.events`."""
         # No RunFolder: this is asked for many times a second.
         data, after = read_lines(f"{self.home}/runs/{run_id}/journal.jsonl", offset)
-        return [decode_line(part) for part in data.split(b"\n") if part], after
+        return decode_lines(data), after
 
     def spec(self, run_id: str) -> RunSpec:
         """See `Host.spec`."""

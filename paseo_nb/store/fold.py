@@ -13,7 +13,7 @@ import msgspec
 
 from ..drivers.differing import differences_of
 from ..drivers.reading import reading_for
-from ..history import DONE_STATUSES, FOLD_VERSION, TEXT_KINDS, History
+from ..history import DONE_STATUSES, FOLD_VERSION, History
 from ..model import (
     ForkKind,
     Item,
@@ -211,16 +211,6 @@ class Fold(History):
         return given
 
     # ------------------------------------------------------------ folding
-
-    def take_chunks(self, first: Line, last: Line, text: str) -> None:
-        """Take a row of text chunks of one kind and turn at once."""
-        if last.seq <= self.seq:
-            return
-        self.seq, self.last_us = last.seq, last.t
-        if self.turn_open and first.turn == self.turns[-1].turn:
-            self.turns[-1].last_seq = last.seq
-        role, kind = TEXT_KINDS[first.kind]
-        self._text(first, role, kind, text)
 
     def settle_text(self) -> None:
         """Bring the last turn's text up to date: once a look, as it may be long."""

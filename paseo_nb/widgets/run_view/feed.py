@@ -30,6 +30,7 @@ Message = dict[str, Any]
 Op = list[Any]
 TICK_S = 0.03
 SEND_S = 0.1
+SMALL, SMALL_S = 4000, 0.15  # each delta has 700 bytes around it: after a small one a bit longer
 STILL_S = 0.3  # between two looks at a run that is not at work
 BEAT_S = 2.0
 LOOK_S = 1.0  # between two looks at the processes of a run that is
@@ -157,7 +158,8 @@ class Feed:
             self.n += 1
             self._tell_all({"k": "delta", "epoch": self.epoch, "n": self.n, "ops": batch})
         if ops:
-            self._sent, self._due = now, now + SEND_S
+            small = len(ops) < 20 and len(_encode(ops)) < SMALL
+            self._sent, self._due = now, now + (SMALL_S if small else SEND_S)
             return
         self._due = now + (0.0 if self.busy else STILL_S)
         if self.busy and now - self._sent >= BEAT_S:
