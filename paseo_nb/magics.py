@@ -122,6 +122,8 @@ class PaseoMagics(Magics):
             own = {name: values.pop(name) for name in ("agent", "out", "bg", "allow_errors")}
             if own["out"] is not None and not own["out"].isidentifier():
                 raise UsageProblem(f"-o takes a Python name, not {own['out']!r}")
+            if own["bg"]:  # the dashboard has a filter for those
+                values["labels"] = {**(values.get("labels") or {}), "background": "yes"}
             values["prompt"] = cell
             self._fill_in(values)
             prompt = values.pop("prompt")

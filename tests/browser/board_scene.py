@@ -25,7 +25,9 @@ def scene(seconds: int = 300) -> dict[str, paseo.Run]:
             "demo/fixer", "The tests fail. Find out why.", worktree="fix-maths",
             title="Fix the tide maths", mode="auto",
         ),
-        "done": paseo.start("demo/echo", "Explain the leap second code"),
+        "done": paseo.start(
+            "demo/echo", "Explain the leap second code", labels={"background": "yes"}
+        ),
         "failed": paseo.start("demo/error", "code=32000", title="Add property tests for offsets"),
         "stopped": paseo.start("demo/slow", f"seconds={seconds}", title="Rename tidelog.cli"),
         "interrupted": paseo.start(

@@ -48,6 +48,11 @@ def test_the_dashboard_in_jupyterlab(runs: dict[str, paseo.Run]) -> None:
         ).click()
         until(lambda: runs["asks too"].state == "idle")
         row("Publish 0.4.1").get_by_text("Done").wait_for(timeout=20_000)
+        page.wait_for_function("document.title.startsWith('(1 waiting) ')")
+        row("Explain the leap second code").wait_for()
+        board.locator(".chip", has_text="In the background").click()
+        board.locator(".pv", has_text="Scripted demo:").wait_for()
+        board.locator(".chip", has_text="In the background").click()
 
         row("Write the change log").get_by_role("button", name="Stop").click()
         until(lambda: runs["slow"].state == "idle")
@@ -70,6 +75,12 @@ def test_the_dashboard_in_jupyterlab(runs: dict[str, paseo.Run]) -> None:
         page.reload()
         board = output(page, 1).locator(".dsh")
         row("a run from elsewhere").wait_for(timeout=60_000)
+
+        menu(page, "Kernel", "Restart Kernel…")
+        page.get_by_role("button", name="Restart", exact=True).click()
+        static = output(page, 1).locator("[data-paseo-beside]")
+        static.get_by_text("a run from elsewhere").wait_for(timeout=120_000)
+        page.wait_for_function("!document.title.includes('waiting')")
     outputs = json.loads((repo / "board.ipynb").read_text())["cells"][1]["outputs"]
     static = "".join(outputs[-1]["data"]["text/html"])
     assert "Fix test_offset_without_colon" in static

@@ -76,7 +76,8 @@ def line(number: int, **more: Any) -> dict[str, Any]:
         "id": f"01{number:024}", "short": f"01{number:08}", "state": "idle", "busy": False,
         "group": "done", "shape": "done", "word": "Done", "title": f"job {number}", "note": "fine",
         "tone": "", "agent": "demo/echo", "branch": "main", "worktree": False, "diff": None,
-        "started_us": None, "took_s": 61.0, "tokens": 5, "cost_usd": 0.25, "can": [], **more,
+        "started_us": None, "took_s": 61.0, "tokens": 5, "cost_usd": 0.25, "can": [],
+        "background": False, "preview": "", **more,
     }  # fmt: skip
 
 
@@ -187,6 +188,59 @@ def test_the_keyboard_alone_and_the_filter(page: Page) -> None:
     page.keyboard.press("Delete")
     page.locator(".chip", has_text="Waiting for you").click()
     assert titles(page) == ["job 2"]
+
+
+def test_what_runs_in_the_background_and_what_came_of_it(page: Page) -> None:
+    told = "It was the colon.\n\n- `+0530` works now"
+    lines = [line(1, background=True, preview=told), line(2), line(3, background=True, busy=True)]
+    head = {"project": "tidelog", "counts": {"done": 3}, "background": 2, "runs": 3}
+    board(page, 1, lines, head=head)
+    assert page.locator(".pv:visible").count() == 0
+    chip = page.locator(".chip", has_text="In the background")
+    assert chip.inner_text().split()[-1] == "2"
+    chip.click()
+    assert titles(page) == ["job 1", "job 3"]
+    assert page.locator(".pv:visible").all_inner_texts() == [told]
+    chip.click()
+    assert len(titles(page)) == 3
+    assert page.locator(".pv:visible").count() == 0
+
+
+def test_the_pages_title_tells_how_many_wait(page: Page) -> None:
+    page.evaluate("document.title = 'job.ipynb'")
+    waits = line(1, group="waiting", shape="waiting", state="waiting", busy=True)
+    board(page, 1, [waits], asks=[ask(waits["id"]), ask(waits["id"], id="other")])
+    assert page.title() == "(2 waiting) job.ipynb"
+    page.evaluate("document.title = 'other.ipynb'")  # as JupyterLab does
+    page.wait_for_function("document.title === '(2 waiting) other.ipynb'")
+    board(page, 2, [], whole=False, asks=[ask(waits["id"])], order=..., head=...)
+    assert page.title() == "(1 waiting) other.ipynb"
+    page.evaluate("window.end()")
+    assert page.title() == "other.ipynb"
+
+
+def test_500_runs_are_scrolled_and_filtered_without_a_wait(page: Page) -> None:
+    board(page, 1, [line(n) for n in range(500)])
+    assert page.locator(".dsh li.dr").count() == 12
+    took = page.evaluate(
+        """async () => {
+          const began = performance.now(), frame = () => new Promise(requestAnimationFrame);
+          const old = [...document.querySelectorAll('.rv-foot button')].at(-1);
+          for (let i = 0; i < 13; i++) { old.click(); await frame(); }
+          const find = document.querySelector('.find input');
+          for (const text of ['j', 'jo', 'job 4', 'job 49', 'job 499', '']) {
+            find.value = text; find.dispatchEvent(new Event('input')); await frame();
+          }
+          return performance.now() - began;
+        }"""
+    )
+    assert page.locator(".dsh li.dr").count() == 500
+    begun = page.evaluate("performance.now()")
+    changed = [line(n, title=f"renamed {n}") for n in range(0, 500, 50)]
+    board(page, 2, changed, whole=False, order=..., head=..., asks=...)
+    assert "renamed 450" in titles(page)
+    assert page.evaluate("performance.now()") - begun < 3000 * 5
+    assert took < 3000 * 5  # 19 changes of the whole list
 
 
 def test_nobody_who_looks_is_nobody_told_of(page: Page) -> None:

@@ -132,6 +132,7 @@ def test_a_cell_in_the_background_returns_at_once(kernel: Kernel, repo: Path) ->
     assert set(shown) == {"text/html", "text/markdown", "text/plain"}
     assert f"<code>%paseo stop {run_id[:10]}</code>" in shown["text/html"]
     assert kernel.run("print(slow.id)").streams.split()[0] == run_id
+    assert Project(repo).host.spec(run_id).labels == {"background": "yes"}, "for the dashboard"
     stop = re.search(r"`(%paseo stop \w+)`", shown["text/plain"])
     assert stop is not None
     assert kernel.run(stop[1]).error is None

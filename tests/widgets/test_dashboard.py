@@ -71,6 +71,9 @@ def test_every_run_is_in_its_group_with_what_it_does_or_what_came_of_it(here: An
         "waiting": 2, "running": 2, "review": 1, "interrupted": 1, "failed": 1, "done": 1, "stopped": 1,
     }  # fmt: skip
     assert board.head["runs"] == 9
+    assert board.head["background"] == 1
+    assert line(board, here["done"])["preview"].startswith("Scripted demo:")
+    assert line(board, here["review"])["preview"] == ""
     assert board.head["cost_usd"] == pytest.approx(sum(run.cost_usd or 0 for run in here.values()))
     assert {ask["run"] for ask in board.asks} == {here["asks"].id, here["asks too"].id}
     assert [one["title"] for one in board.lines.values() if one["group"] == "review"] == [

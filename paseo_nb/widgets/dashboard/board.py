@@ -24,15 +24,15 @@ from ...journal import size_of
 from ...model import BUSY_STATES, now_us, short_id
 from ..render.states import sign
 from ..render.story import Teller
-from ..render.text import one_line
+from ..render.text import clean, one_line
 from ..run_view.head import ENDS, SHAPES, Beyond, head_of, number
 from ..run_view.rows import Rows
 
 Json = dict[str, Any]
-MOST = 200
+MOST = 500
 STATE_S = 3.0  # between two looks at the processes of a run whose journal does not grow
 MERGED_S = 10.0
-NOTE = 90
+NOTE, PREVIEW = 90, 600
 GROUPS = ("waiting", "running", "review", "interrupted", "failed", "done", "stopped")
 """The kinds of line, in the order in which they are shown."""
 _GROUP_OF = {
@@ -91,6 +91,7 @@ class Board:
         self.head = {
             "project": one_line(self.host.home.parent.name, 60),
             "counts": {name: counts[name] for name in GROUPS},
+            "background": sum(line["background"] for line in made.values()),
             "shown": len(made),
             **self._cost,
         }
@@ -162,6 +163,8 @@ class Board:
             "cost_usd": head["cost_usd"],
             "can": can,
             "at_us": run.spec.created_us,
+            "background": "background" in run.spec.labels,
+            "preview": _preview(history.text) if "background" in run.spec.labels else "",
         }
         if head["shape"] in ("failed", "stopped") and line["group"] == "done":
             line["group"] = head["shape"]
@@ -180,6 +183,7 @@ class Board:
             self.host.home,
             "select r.run_id, r.state, r.turns, r.provider, r.model_asked, r.title, r.prompt,"
             " r.branch, r.worktree, r.cost_usd, r.total_tokens, epoch_us(r.created_at) as at_us,"
+            " r.labels->>'$.background' is not null as background,"
             " t.outcome, t.text, coalesce(t.error, r.error) as error, t.duration_ms"
             " from runs r left join (select run_id, max_by(outcome, turn) as outcome,"
             " max_by(text, turn) as text, max_by(error, turn) as error,"
@@ -230,6 +234,8 @@ class Board:
             "cost_usd": number(row["cost_usd"]),
             "can": ["resume"] if state in ("interrupted", "stopped") else [],
             "at_us": row["at_us"],
+            "background": row["background"],
+            "preview": _preview(row["text"]) if row["background"] else "",
         }
 
     def _spent(self) -> None:
@@ -324,6 +330,12 @@ def _note(run: AsyncRun, history: History, state: str) -> tuple[str, str]:
     if state == "interrupted":
         return f"cut off in turn {turn.turn if turn else 1}", "warn"
     return _last(history.text), ""
+
+
+def _preview(text: str | None) -> str:
+    """The beginning of an answer, its lines as they are."""
+    told = (text or "").strip()
+    return clean(told[:PREVIEW]).rstrip() + (" …" if len(told) > PREVIEW else "")
 
 
 def _last(text: str | None) -> str:

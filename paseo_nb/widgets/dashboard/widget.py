@@ -66,6 +66,9 @@ class Dashboard(anywidget.AnyWidget):
             self._say({"k": "at", "n": self.n})
             if not self._ticking:
                 await self._tick()
+        elif kind == "glance":  # nobody looks, but the page's title tells what waits
+            if not self._ticking:
+                await self._look()
         elif kind == "do":
             self._say(await self._do(message))
             self._looked = max(self._looked, time.monotonic() - LOOKS_S / 2)
@@ -113,14 +116,17 @@ class Dashboard(anywidget.AnyWidget):
         self._ticking = True
         try:
             while not self.over and time.monotonic() - self._looked < LOOKS_S:
-                with contextlib.suppress(PaseoError, OSError):
-                    await anyio.to_thread.run_sync(self.board.look)
-                    self._tell()
+                await self._look()
                 if self.beside is not None:
                     self.beside.refresh()
                 await anyio.sleep(TICK_S)
         finally:
             self._ticking = False
+
+    async def _look(self) -> None:
+        with contextlib.suppress(PaseoError, OSError):
+            await anyio.to_thread.run_sync(self.board.look)
+            self._tell()
 
     def _tell(self) -> None:
         """Send what a browser does not have yet: all of it to one that has nothing."""

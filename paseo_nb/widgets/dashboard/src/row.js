@@ -1,7 +1,7 @@
 /** One run of the board: its elements are made once and filled in place, so that nothing jumps. */
 
 import { attr, h, icon, say } from "../../run_view/src/dom.js";
-import { list, num, oneLine, str } from "../../run_view/src/text.js";
+import { clean, list, num, oneLine, str } from "../../run_view/src/text.js";
 import { clock, count, money } from "../../run_view/src/units.js";
 
 const SHAPES = ["queued", "running", "waiting", "done", "failed", "interrupted", "stopped"];
@@ -29,13 +29,14 @@ export class Row {
     this.cost = h("span.num.usd");
     this.button = h("button.btn.quiet.ac", { type: "button", tabindex: -1, onclick: (/** @type {Event} */ e) => this.press(e) });
     this.dismiss = h("button.btn.quiet.x", { type: "button", tabindex: -1, title: "Put it away (archive)", "aria-label": "Dismiss", onclick: (/** @type {Event} */ e) => this.put(e) }, "Dismiss");
+    this.preview = h("p.pv", { hidden: true });
     this.said = h("span.said.err", { role: "status" });
     this.el = h(
       "li.dr",
       { tabindex: -1, "data-run": "", onclick: () => view.focus(id), ondblclick: () => view.open(id) },
       this.state, this.title, this.note, this.agent, this.br,
       h("span.pmc", null, h("span.pm", null, this.added, this.removed)),
-      this.time, this.cost, h("span.acs", null, this.dismiss, this.button),
+      this.time, this.cost, h("span.acs", null, this.dismiss, this.button), this.preview,
     );
     attr(this.el, "data-run", id);
   }
@@ -67,6 +68,9 @@ export class Row {
     say(this.removed, num(removed) ? `−${count(removed)}` : "");
     const usd = num(line.cost_usd);
     say(this.cost, usd === null ? "" : money(usd));
+    const preview = this.view.group === "background" && line.busy !== true ? clean(str(line.preview).slice(0, 2000)) : "";
+    say(this.preview, preview);
+    this.preview.hidden = !preview;
     this.act();
     this.tick();
   }

@@ -9,6 +9,7 @@ import { list, num, str } from "../../run_view/src/text.js";
 
 const HERE_MS = 8000; // the kernel looks for 25 s after the last word
 const SILENT_MS = 30_000;
+const GLANCE_MS = 30_000; // so often the kernel is asked though nobody looks, for the page's title
 
 /** @typedef {Record<string, any>} Line */
 
@@ -66,9 +67,9 @@ export class Store {
   /** Says that somebody looks, where somebody does. */
   here() {
     const looks = [...this.watchers].some((watcher) => watcher.seen());
-    if (!looks) return;
+    if (!looks && (!this.synced || !this.watchers.size || Date.now() - this.asked < GLANCE_MS)) return;
     this.asked = Date.now();
-    this.send({ k: this.synced ? "here" : "hello" });
+    this.send({ k: looks ? (this.synced ? "here" : "hello") : "glance" });
   }
 
   hello() {

@@ -15,6 +15,7 @@ const GROUPS = /** @type {[string, string, string][]} */ ([
   ["done", "Done", "done"],
   ["stopped", "Stopped", "stopped"],
 ]);
+const CHIPS = /** @type {typeof GROUPS} */ ([["", "All", ""], ...GROUPS, ["background", "In the background", "queue"]]);
 const RANK = new Map(GROUPS.map(([name], i) => [name, i]));
 const PAGE = 12;
 
@@ -76,6 +77,7 @@ export class View {
     this.watch.disconnect();
     document.removeEventListener("visibilitychange", this.onVisible);
     this.store.watchers.delete(this);
+    entitle(0);
     this.shut();
     this.el.remove();
   }
@@ -94,7 +96,7 @@ export class View {
     this.asks = new Asks(/** @type {any} */ (new Inbox(this.store)));
     this.asks.el.classList.add("asks");
     this.inbox = h("section.ibx", { "aria-label": "Permissions inbox", hidden: true }, h("h3", null, icon("waiting"), "Waiting for you ", this.badge), this.asks.el);
-    this.chips = [["", "All", ""], ...GROUPS].map(([name, word, glyph]) => {
+    this.chips = CHIPS.map(([name, word, glyph]) => {
       const number = h("b");
       const chip = h("button.chip", { type: "button", "aria-pressed": name === "" ? "true" : "false", onclick: () => this.choose(name) }, glyph ? h(`span.st-${glyph === "diff" ? "attached" : glyph}`, null, icon(glyph, "s12")) : null, word, " ", number);
       return { name, chip, number };
@@ -141,13 +143,14 @@ export class View {
     this.inbox.hidden = waiting === 0;
     say(this.badge, String(waiting));
     attr(this.el, "data-waiting", String(waiting));
+    entitle(waiting);
     this.asks.update();
     this.count();
     this.arrange(false);
   }
 
   count() {
-    const counts = this.store.head.counts ?? {};
+    const counts = { ...this.store.head.counts, background: this.store.head.background };
     for (const { name, chip, number } of this.chips) {
       const many = name ? (num(Object.hasOwn(counts, name) ? counts[name] : 0) ?? 0) : this.store.order.length;
       say(number, String(many));
@@ -159,7 +162,7 @@ export class View {
   fits(id) {
     const line = this.store.lines.get(id);
     if (!line) return false;
-    if (this.group && line.group !== this.group) return false;
+    if (this.group && (this.group === "background" ? line.background !== true : line.group !== this.group)) return false;
     return !this.found || [line.title, line.agent, line.branch, line.short, line.note].some((text) => str(text).toLowerCase().includes(this.found));
   }
 
@@ -205,6 +208,7 @@ export class View {
   tick() {
     for (const row of this.rows.values()) row.tick();
     this.asks.tick();
+    entitle(this.store.silent ? 0 : this.store.asks.length);
     this.el.classList.toggle("paseo-alive", !this.store.silent);
   }
 
@@ -293,6 +297,13 @@ export class View {
     e.preventDefault();
     e.stopPropagation();
   }
+}
+
+/** How many questions wait, before the page's title, whatever else sets that. @param {number} waiting */
+function entitle(waiting) {
+  const bare = document.title.replace(/^(\(\d+ waiting\) )+/, "");
+  const told = waiting ? `(${waiting} waiting) ${bare}` : bare;
+  if (document.title !== told) document.title = told;
 }
 
 /** @param {import("./store.js").Store} store @param {string} id */
