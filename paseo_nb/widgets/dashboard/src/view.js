@@ -1,7 +1,7 @@
 /** One view of the board: head, inbox, filter, rows; keys J K move, Enter opens, / finds. */
 
 import { Asks } from "../../run_view/src/asks.js";
-import { add, attr, h, icon, say } from "../../run_view/src/dom.js";
+import { add, attr, h, icon, letSave, say } from "../../run_view/src/dom.js";
 import { num, oneLine, str } from "../../run_view/src/text.js";
 import { money, plural } from "../../run_view/src/units.js";
 import { Row } from "./row.js";
@@ -127,6 +127,7 @@ export class View {
       h("footer.rv-foot", null, this.left, this.older, h("span.links.wide", null, h("span", null, h("kbd", null, "J"), " ", h("kbd", null, "K"), " move"), h("span", null, h("kbd", null, "↵"), " open"), h("span", null, h("kbd", null, "1"), " ", h("kbd", null, "2"), " ", h("kbd", null, "3"), " answer"))),
     );
     this.el = h("article.pn.dsh.paseo-alive", { "data-lm-suppress-shortcuts": "true", onkeydown: (/** @type {KeyboardEvent} */ e) => this.key(e) }, this.card);
+    letSave(this.el);
     add(el, this.el);
   }
 

@@ -45,6 +45,17 @@ export function attr(node, name, value) {
   else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
+/** The page's shortcuts stop at this element; the one that saves is passed on. @param {HTMLElement} el */
+export function letSave(el) {
+  el.addEventListener("keydown", (e) => {
+    if (e.key.toLowerCase() !== "s" || !(e.ctrlKey || e.metaKey) || e.altKey || e.shiftKey) return;
+    const { key, code, keyCode, ctrlKey, metaKey } = e;
+    const again = new KeyboardEvent("keydown", /** @type {any} */ ({ key, code, keyCode, ctrlKey, metaKey, bubbles: true, cancelable: true }));
+    el.parentElement?.dispatchEvent(again);
+    if (again.defaultPrevented) e.preventDefault();
+  });
+}
+
 /** A textarea as high as its text. @param {HTMLTextAreaElement} area */
 export function grow(area, most = 180) {
   area.style.height = "auto";

@@ -1,7 +1,7 @@
 /** One view of a run in the page: puts the parts together and tells each what changed. */
 
 import { Asks } from "./asks.js";
-import { coded, h, icon, say } from "./dom.js";
+import { coded, h, icon, letSave, say } from "./dom.js";
 import { FollowUp } from "./follow.js";
 import { Foot } from "./foot.js";
 import { Head } from "./head.js";
@@ -66,6 +66,7 @@ export class View {
     /** @type {Record<string, any>} */
     this.gone = {};
     this.el.dataset.state = "starting";
+    letSave(this.el);
     host.appendChild(this.el);
     store.watchers.add(this);
     if (store.everSynced) this.onReset();
