@@ -16,6 +16,7 @@ from .model import Event, When
 from .patterns.results import Committee, Epic, Loop, Result
 from .preparing import Cell
 from .runview import RunDiff, RunView, Watch
+from .timelines import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ __all__ = [
     "doctor",
     "epic",
     "events",
+    "fork",
     "handoff",
     "import_session",
     "import_sessions",
@@ -58,6 +60,7 @@ __all__ = [
     "sql",
     "start",
     "stop",
+    "timeline",
     "tool_traces",
     "trust",
     "turns",
@@ -283,6 +286,26 @@ class Run(RunView):
         """
         return _portal.call(self._run.undo, turn, force=force)
 
+    def fork(
+        self,
+        turn: int | None = None,
+        prompt: str | None = None,
+        *,
+        agent: str | None = None,
+        worktree: str | None = None,
+    ) -> Run:
+        """A new run that goes on from the end of a turn (default: the last one that ended), beside
+        this one, which stays as it is.
+
+        Its files are as they were then, in a worktree of its own: committed what was committed,
+        the rest uncommitted. Its `diff()` and `apply()` count from where this run began. Its agent
+        knows the conversation: by its own fork of the session where it can fork it there, else it
+        is told it in short; the transcript and the `runs` frame say which. prompt: what it shall
+        do; without one it stands ready for `send`. agent: another one. Outside git the conversation
+        only is forked. UsageProblem, GitProblem.
+        """
+        return Run(_portal.call(self._run.fork, turn, prompt, agent=agent, worktree=worktree))
+
     def apply(
         self,
         onto: str | None = None,
@@ -327,6 +350,8 @@ def run(
     permission_timeout: float | None = None,
     session: str | None = None,
     reuse: bool | None = None,
+    conduct: bool = False,
+    steps: Sequence[str] | None = None,
     on_permission: OnPermission = "wait",
     cell: Cell | None = None,
 ) -> Run:
@@ -366,6 +391,9 @@ def run(
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
     reuse: give the finished run of the same content back instead of starting one
+    conduct: let it start, follow and end agents of its own, within its policy and budget
+    steps: what it is to do one by one, with `conduct`: it asks for the next and says which is done;
+        those never begun are named at its turn's end
     on_permission: what to do when the agent asks: wait for an answer, or raise (in Python also a
         function that is given each question and returns `Allow(…)`, `Deny(…)`, True, False, a
         reason to deny, or None)
@@ -398,6 +426,8 @@ def run(
         permission_timeout=permission_timeout,
         session=session,
         reuse=reuse,
+        conduct=conduct,
+        steps=steps,
         cell=cell,
     )
     with people.cancelling(made):
@@ -430,6 +460,8 @@ def start(
     permission_timeout: float | None = None,
     session: str | None = None,
     reuse: bool | None = None,
+    conduct: bool = False,
+    steps: Sequence[str] | None = None,
     cell: Cell | None = None,
 ) -> Run:
     """Launch an agent on a prompt and return its run at once.
@@ -468,6 +500,9 @@ def start(
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
     reuse: give the finished run of the same content back instead of starting one
+    conduct: let it start, follow and end agents of its own, within its policy and budget
+    steps: what it is to do one by one, with `conduct`: it asks for the next and says which is done;
+        those never begun are named at its turn's end
 
     Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
     """
@@ -498,6 +533,8 @@ def start(
             permission_timeout=permission_timeout,
             session=session,
             reuse=reuse,
+            conduct=conduct,
+            steps=steps,
             cell=cell,
         )
     )
@@ -660,6 +697,37 @@ def undo(run: str, turn: int | None = None, *, force: bool = False) -> RunDiff:
     force: also files that were changed since
     """
     return _portal.call(verbs.undo, run, turn, force=force)
+
+
+def fork(
+    run: str,
+    prompt: str | None = None,
+    *,
+    turn: int | None = None,
+    agent: str | None = None,
+    worktree: str | None = None,
+    wait: bool = False,
+) -> Run:
+    """A new run that goes on from the end of a run's turn, with the files and words of then.
+
+    run: an id, or any beginning of one that fits a single run
+    prompt: what it shall do (default: it stands ready for `send`)
+    turn: after which turn (default: the last one that ended)
+    agent: another agent; one of another provider is told the conversation in short
+    worktree: the name of its worktree and branch (default: the original's, with -fork)
+    wait: also wait for the answer
+    """
+    return _plain(
+        _portal.call(verbs.fork, run, prompt, turn=turn, agent=agent, worktree=worktree, wait=wait)
+    )
+
+
+def timeline(run: str) -> Timeline:
+    """A run's course in time: turns, waits, interruptions, and the runs forked off it as a tree.
+
+    run: an id, or any beginning of one that fits a single run
+    """
+    return _portal.call(verbs.timeline, run)
 
 
 def apply(

@@ -42,7 +42,7 @@ def blocks_of(given: Attachments, host: LocalHost) -> list[Json]:
 
 def run_of(word: str, host: LocalHost) -> Any:
     """The run that `run:ID` names. UsageProblem."""
-    from .preparing import find_run
+    from .finding import find_run
     from .runview import RunView
 
     return RunView(host, find_run(host, word.removeprefix(RUN)))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ from .verbs import VERBS
 from .widgets.live import runs_bundle, still_running_note
 from .widgets.logs import Printer
 
+_MCP = "Serve the tools that an agent conducts with, as an MCP server (stdio; --http)."
 FOLLOWS = {"run": True, "attach": False}  # verb -> whether Ctrl-C cancels the turn
 
 
@@ -46,6 +48,8 @@ def run(arguments: list[str]) -> int:
         print(f"paseo-nb {__version__}")
         return 0
     try:
+        if words[0] == "mcp":
+            return _mcp(words[1:])
         try:
             return _verb(words, as_json)
         finally:
@@ -73,6 +77,7 @@ def run(arguments: list[str]) -> int:
 def usage() -> str:
     """What `paseo-nb` alone prints."""
     rows = "\n".join(f"  {verb.name:<12} {verb.summary}" for verb in VERBS.values())
+    rows += f"\n  {'mcp':<12} {_MCP}"
     return f"usage: paseo-nb VERB … [--json]; `paseo-nb VERB -h` shows its options\n\n{rows}"
 
 
@@ -89,6 +94,15 @@ def _verb(words: list[str], as_json: bool) -> int:
     result = getattr(_sync, verb.name)(*positional, **keywords)
     print(to_json(result) if as_json else to_text(result))
     return 3 if isinstance(result, (Loop, Epic)) and not result and result.state != "planned" else 0
+
+
+def _mcp(words: list[str]) -> int:
+    """Serve the conductor's tools until whoever uses them is gone."""
+    if importlib.util.find_spec("mcp") is None:
+        raise UsageProblem("paseo-nb mcp needs the MCP SDK: pip install 'paseo_nb[mcp]'")
+    from .mcp_server import main as serve
+
+    return serve(words)
 
 
 def _tidy() -> None:

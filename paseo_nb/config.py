@@ -109,6 +109,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Further folders to find agent CLIs in, before `PATH`; joined by `:`."),
     ] = None
+    conduct_depth: Annotated[
+        PositiveInt, Meta(description="Levels of runs that may be below a run that conducts.")
+    ] = 2
+    conduct_children: Annotated[
+        PositiveInt,
+        Meta(description="Runs that one that conducts may have started and not archived."),
+    ] = 16
     profiles: Annotated[
         dict[str, Profile],
         Meta(description="Agents with a mode, effort and MCP servers of their own: `@NAME`."),

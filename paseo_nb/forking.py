@@ -209,7 +209,6 @@ def _made(
         fork=forked,
         warnings=warnings,
         limits=spec.limits,
-        price=spec.price if one.spec.provider == spec.provider else None,
         cell_hash=None,  # another launch of the same words must not take its answer
     )
     remember(run_id, prepared.secrets)

@@ -22,6 +22,7 @@ from .attaching import Attachments, blocks_of
 from .drivers import registry
 from .environments import environment_again
 from .errors import ReplayMiss, RunTimeout, UsageProblem
+from .finding import session_run
 from .history import History
 from .host.local import LocalHost
 from .journal import lock_held
@@ -401,7 +402,7 @@ def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:
     session = prepared.wish.session
     with host.entry(run_id) as entry:
         with host.holding("launch.lock", preparing.LAUNCH_S):
-            known = preparing.session_run(host, session) if session else None
+            known = session_run(host, session) if session else None
             if known is not None:
                 return known
             one = preparing.make(prepared, host, run_id)
@@ -410,9 +411,11 @@ def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:
     return run_id
 
 
-async def launch(host: LocalHost, prepared: preparing.Prepared) -> AsyncRun:
+async def launch(
+    host: LocalHost, prepared: preparing.Prepared, run_id: str | None = None
+) -> AsyncRun:
     """Make and start a run; returns when its processes have been forked off."""
-    run_id = new_run_id()
+    run_id = run_id or new_run_id()
     run = AsyncRun(host, await anyio.to_thread.run_sync(_launch, prepared, host, run_id))
     if run.id != run_id:
         await run.send(prepared.wish.prompt, attach=prepared.wish.attach)

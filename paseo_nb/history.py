@@ -32,6 +32,7 @@ from .model import (
     Outcome,
     Permission,
     Problem,
+    Step,
     ToolCall,
     Turn,
     Usage,
@@ -97,6 +98,7 @@ class History:
         self.permissions: dict[str, Permission] = {}
         self.model_calls: dict[str, ModelCall] = {}
         self.warnings: list[str] = []
+        self.steps: dict[str, Step] = {}  # that were begun
         self.live_usage = Usage()
         self.queued: dict[str, str] = {}  # messages that wait for their turn, by their command's id
         self.followed: dict[int, Item] | None = None  # items that changed, once somebody asks
@@ -738,6 +740,9 @@ class History:
         value = as_str(args.get("mode") if verb == "set_mode" else args.get("value"))
         if verb in ("set_mode", "set_model", "set_effort") and value is not None:
             self._asking[str(data.get("id"))] = {verb.removeprefix("set_"): value}
+        elif verb == "step":
+            name, done = str(args.get("name")), bool(args.get("done"))
+            self.steps[name] = Step(name, True, done, str(args.get("note") or ""))
         elif verb in ("send", "resume") and args.get("prompt"):
             self.queued[str(data.get("id"))] = prompt_text(as_list(args["prompt"]))
 

@@ -1,7 +1,8 @@
 """The nouns as plain values: what a run, a turn, an event and a tool call are.
 
 Values only: nothing here opens a file, starts a process or imports another module of ours.
-Every other room passes these around; the store's columns and the frames mirror them.
+Every other room passes these around; the store's columns and the frames mirror them. Longer than
+other files, as it is all of them.
 
 Conventions: times are integer microseconds since the epoch, UTC (`*_us`); `None` means "not
 reported", 0 means zero; `input_tokens` includes cached ones (OpenTelemetry GenAI's rule).
@@ -294,15 +295,17 @@ class Limits(msgspec.Struct, omit_defaults=True):
     max_turns: int | None = None
     cost_usd: float | None = None
     tokens: int | None = None
+    depth: int = 0  # levels of runs that may be below it
+    children: int = 0  # runs that it may have started and not archived
 
 
-class Price(msgspec.Struct, omit_defaults=True):
-    """Resolved prices, USD per million tokens, for the cost cap; no price library is needed."""
+class Step(msgspec.Struct):
+    """One of the things that a run was told to do one by one."""
 
-    input: float | None = None
-    output: float | None = None
-    cache_read: float | None = None
-    cache_write: float | None = None
+    name: str
+    begun: bool = False
+    done: bool = False
+    note: str = ""
 
 
 class Rule(msgspec.Struct, omit_defaults=True):
@@ -355,7 +358,9 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     names only: values never touch the disk. asks: whether the agent asks for permission in this
     run, asking_modes: in which agent modes only (None: not known, all). warnings: what was doubtful
     before the launch. git_base: what `diff` and `apply` count from; git_start: its files when it
-    began, where that is something else (a fork's).
+    began, where that is something else (a fork's). conduct: how it is handed our MCP
+    server; receivers: whom its turns' ends are told (`inbox.Receiver`); steps: what it was told to
+    do one by one.
     """
 
     run_id: str
@@ -384,7 +389,6 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     mcp: list[dict[str, Any]] = []
     schema: dict[str, Any] | None = None
     limits: Limits = msgspec.field(default_factory=Limits)
-    price: Price | None = None
     write_roots: list[str] = []
     parent_run_id: str | None = None
     workflow_run_id: str | None = None
@@ -401,6 +405,9 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     setup: Setup | None = None
     git_start: str | None = None
     fork: Fork | None = None
+    conduct: Literal["stdio", "http"] | None = None
+    receivers: list[dict[str, Any]] = []
+    steps: list[str] = []
     host: str = "local"
 
     @property

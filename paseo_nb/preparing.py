@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from . import attaching, config, setting_up
+from .conducting import offering
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
@@ -23,13 +24,13 @@ from .drivers.holding import doubt, not_held
 from .drivers.provider import Provider
 from .environments import environment, put_over, remember
 from .errors import GitProblem, UsageProblem
+from .finding import live_in
 from .git import snapshots, worktrees
-from .hints import command
 from .host.base import Launch
 from .host.local import LocalHost
 from .mcp_secrets import lifted
 from .mcp_sets import servers_of
-from .model import BUSY_STATES, MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, now_us
+from .model import MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, now_us
 from .typed import json_schema
 
 LAUNCH_S = 60.0
@@ -69,6 +70,10 @@ class Wish(msgspec.Struct):
     permission_timeout: float | None = None
     session: str | None = None
     cell: Cell | None = None
+    conduct: bool = False
+    steps: Sequence[str] | None = None
+    receivers: list[dict[str, Any]] = []  # `inbox.Receiver`s, as a spec has them
+    most: Limits | None = None  # of whoever it is started by
 
 
 class Prepared(msgspec.Struct):
@@ -87,11 +92,12 @@ class Prepared(msgspec.Struct):
     rules: list[Rule] = []
     asking: dict[str, str] = {}
     asks: bool | None = None
+    conduct: Literal["stdio", "http"] | None = None
 
 
 def prepare(wish: Wish, host: LocalHost) -> Prepared:
     """Check a wish. UsageProblem, NotTrusted or GitProblem say what is wrong with it."""
-    for name in ("allow", "deny"):
+    for name in ("allow", "deny", "steps"):
         if isinstance(getattr(wish, name), str):
             setattr(wish, name, [getattr(wish, name)])
     check_types(wish)
@@ -111,6 +117,9 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     wanted = {**resolved.mcp_set, **(wish.mcp or {})}
     mcp, secrets = lifted(servers_of(wanted))
     check_mcp(resolved, mcp)
+    conduct = offering.how(resolved.provider, resolved.mcp, mode, wanted) if wish.conduct else None
+    if wish.steps and conduct is None:
+        raise UsageProblem("steps= are done by an agent that has our tools: add conduct=True")
     if wish.budget is not None and resolved.tells_cost is False:
         raise UsageProblem(
             f"{resolved.provider} tells no cost, so budget= could not be kept: use token_budget="
@@ -141,7 +150,20 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
         effort=wish.effort or resolved.effort, mcp=wanted,
     )  # fmt: skip
     return Prepared(
-        wish, resolved, settings, blocks, mode, repo, key, mcp, secrets, schema, rules, asking, asks
+        wish,
+        resolved,
+        settings,
+        blocks,
+        mode,
+        repo,
+        key,
+        mcp,
+        secrets,
+        schema,
+        rules,
+        asking,
+        asks,
+        conduct,
     )
 
 
@@ -187,7 +209,9 @@ def check_types(wish: Wish) -> None:
     """UsageProblem that names an option of a wrong type or value, before anything is made."""
     given = {name: getattr(wish, name) for name in Wish.__struct_fields__ if name != "prompt"}
     try:
-        msgspec.convert({**given, "prompt": str(wish.prompt), "cell": None, "schema": None}, Wish)
+        msgspec.convert(
+            {**given, "prompt": str(wish.prompt), "cell": None, "schema": None, "most": None}, Wish
+        )
     except msgspec.ValidationError as error:
         raise UsageProblem(f"an option is of the wrong type: {error}") from None
     for name in ("budget", "token_budget", "timeout", "permission_timeout"):
@@ -244,6 +268,8 @@ def content_key(
         "repo": repo,
         "worktree": wish.worktree,
     }
+    if wish.conduct:
+        parts["conduct"] = list(wish.steps or ())
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -292,7 +318,11 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         start_s=settings.start_timeout,
         cost_usd=wish.budget if wish.budget is not None else settings.budget,
         tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
+        depth=settings.conduct_depth if wish.conduct else 0,
+        children=settings.conduct_children if wish.conduct else 0,
     )
+    if wish.most is not None:
+        limits = offering.within(limits, wish.most)
     env = {**resolved.env, **(wish.env or {}), **prepared.secrets, **prepared.asking}
     doubtful = doubt(
         resolved.provider, prepared.asks, resolved.asks_to_look, prepared.mode, prepared.rules
@@ -328,7 +358,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         labels=labels,
         env_names=sorted({*env, *variables(prepared.mcp)}),
         auth_method=resolved.auth_method,
-        mcp=prepared.mcp,
+        mcp=[*prepared.mcp, *offering.servers(prepared.conduct, run_id, host.home)],
         schema=prepared.schema,
         limits=limits,
         write_roots=[str(cwd)],
@@ -342,42 +372,8 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         branch=branch,
         git_base=base,
         setup=setup,
+        conduct=prepared.conduct,
+        receivers=wish.receivers,
+        steps=list(wish.steps or ()),
     )
     return Launch(spec, environment({**env, **(setup.env if setup is not None else {})}))
-
-
-def live_in(host: LocalHost, path: Path) -> str | None:
-    """The run that is at work in a folder, if any."""
-    for run_id in os.listdir(host.home / "live") if (host.home / "live").is_dir() else ():
-        folder = host.folder(run_id)
-        try:
-            if Path(folder.read_spec().cwd) == path and host.state(run_id) in BUSY_STATES:
-                return run_id
-        except (OSError, msgspec.MsgspecError, UsageProblem):
-            continue
-    return None
-
-
-def find_run(host: LocalHost, text: str) -> str:
-    """The run id that a user's prefix means. UsageProblem where it fits none or several."""
-    wanted = text.strip().upper()
-    if not wanted:
-        raise UsageProblem(f"no run id given; {command('ls')} lists the runs")
-    found = [run_id for run_id in host.list() if run_id.startswith(wanted)]
-    if len(found) == 1 or wanted in found:
-        return wanted if wanted in found else found[0]
-    if not found:
-        raise UsageProblem(f"no run {text!r} in {host.home}; {command('ls')} lists the runs")
-    some = ", ".join(found[-4:])
-    raise UsageProblem(f"{text!r} fits {len(found)} runs ({some}); write more of the id")
-
-
-def session_run(host: LocalHost, name: str) -> str | None:
-    """The newest run that carries a session's name."""
-    for run_id in reversed(host.list()):
-        try:
-            if host.folder(run_id).read_spec().session_name == name:
-                return run_id
-        except (OSError, msgspec.MsgspecError):
-            continue
-    return None

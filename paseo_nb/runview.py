@@ -27,7 +27,7 @@ from .git.values import DiffSummary
 from .history import History
 from .host.local import LocalHost
 from .journal import first_line, lock_held, read_journal
-from .model import Permission, Problem, RunSpec, Usage, short_id
+from .model import Permission, Problem, RunSpec, Step, Usage, short_id
 from .timelines import Timeline
 from .typed import typed
 
@@ -162,6 +162,12 @@ class RunView:
         """`provider/model`, as asked."""
         return f"{self.spec.provider}/{self.spec.model}" if self.spec.model else self.spec.provider
 
+    @property
+    def steps(self) -> list[Step]:
+        """What it was told to do one by one (`steps=`), and how far it has come."""
+        known = self.history().steps
+        return [known.get(name) or Step(name) for name in self.spec.steps]
+
     def commands(self) -> list[dict[str, Any]]:
         """The slash commands that the agent offers."""
         return list(self.history().commands)
@@ -287,6 +293,7 @@ class RunView:
             "pending_permissions": [msgspec.to_builtins(p) for p in history.open_permissions()],
             "command": spec.command,
             "limits": msgspec.to_builtins(spec.limits),
+            "steps": [msgspec.to_builtins(step) for step in self.steps],
             "processes": msgspec.json.decode(last.raw) if last and lock_held(folder.lock) else None,
             "folder": str(folder.path),
         }

@@ -11,9 +11,9 @@ import msgspec
 
 from . import config
 from .errors import UsageProblem
+from .finding import find_run
 from .handle import AsyncRun
 from .host.local import LocalHost
-from .preparing import find_run
 from .runview import RunView
 
 

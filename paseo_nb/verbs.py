@@ -27,6 +27,7 @@ from .answering import OnPermission
 from .applying import Applied
 from .attaching import Attachments
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
+from .finding import session_run
 from .handle import AsyncRun, launch
 from .hints import command, ipython
 from .host.local import LocalHost
@@ -78,6 +79,8 @@ async def start(
     permission_timeout: float | None = None,
     session: str | None = None,
     reuse: bool | None = None,
+    conduct: bool = False,
+    steps: Sequence[str] | None = None,
     cell: Cell | None = None,
 ) -> AsyncRun:
     """Launch an agent on a prompt and return its run at once.
@@ -116,6 +119,9 @@ async def start(
     permission_timeout: seconds until a question that nobody answers is denied
     session: a name; later launches with it go on in the same run
     reuse: give the finished run of the same content back instead of starting one
+    conduct: let it start, follow and end agents of its own, within its policy and budget
+    steps: what it is to do one by one, with `conduct`: it asks for the next and says which is done;
+        those never begun are named at its turn's end
 
     Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
     """
@@ -124,7 +130,7 @@ async def start(
         agent, prompt, worktree, base, shared, repo, mode, agent_mode, effort, label, title, labels,
         env, mcp, schema, allow, deny, attach, budget, token_budget, timeout, permission_timeout,
         session,
-        cell or cells.current(),
+        cell or cells.current(), conduct, steps,
     )  # fmt: skip
     made = await _started(host, wish, reuse)
     made.wanted = schema
@@ -146,7 +152,7 @@ async def _started(host: LocalHost, wish: Wish, reuse: bool | None) -> AsyncRun:
                 f" agent, prompt and options is in {host.home}. Unset it to start the agent."
             )
     if wish.session is not None:
-        known = preparing.session_run(host, wish.session)
+        known = session_run(host, wish.session)
         if known is not None:
             run = AsyncRun(host, known)
             _same_run(run, prepared, wish.session)
@@ -187,6 +193,8 @@ async def run(
     permission_timeout: float | None = None,
     session: str | None = None,
     reuse: bool | None = None,
+    conduct: bool = False,
+    steps: Sequence[str] | None = None,
     on_permission: OnPermission = "wait",
     cell: Cell | None = None,
 ) -> AsyncRun:
@@ -224,6 +232,8 @@ async def run(
         permission_timeout=permission_timeout,
         session=session,
         reuse=reuse,
+        conduct=conduct,
+        steps=steps,
         cell=cell,
     )
     try:
@@ -296,7 +306,8 @@ def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None
         if asked is not None and asked != getattr(spec, name):
             what = "allow= and deny=" if name == "rules" else f"{name}="
             raise UsageProblem(f"{what} count at the start of session {session!r} only")
-    for name in ("env", "budget", "token_budget", "timeout", "permission_timeout"):
+    counting = ("env", "budget", "token_budget", "timeout", "permission_timeout", "steps")
+    for name in (*counting, *(("conduct",) if wish.conduct and not spec.conduct else ())):
         if getattr(wish, name) is not None:
             raise UsageProblem(f"{name}= counts at the start of session {session!r} only")
 

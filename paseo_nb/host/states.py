@@ -49,7 +49,7 @@ def settle(folder: RunFolder) -> bool:
     """Close the books of a run whose processes are gone, under its lock: sweep what a double kill
     left, its socket too, end the open turn as interrupted. True if something was written; a second
     call does nothing. Never for another host's run."""
-    from ..supervisor import cleanup
+    from ..supervisor import cleanup, family
 
     with contextlib.suppress(OSError):
         lock = take_lock(folder.lock)
@@ -73,6 +73,7 @@ def settle(folder: RunFolder) -> bool:
                     told = "interrupted"
                     journal.own("state", state=told)
                 journal.own("run_ended", reason="interrupted", state=told)
+                family.settle(folder, journal)
             finally:
                 journal.close()
             return True

@@ -2,8 +2,8 @@
 
 Agents over ACP, and Codex, ask for what their settings do not allow already. Where that cannot be
 known before they act, it is seen afterwards: a call that ended well, that the policy would have
-denied, and that was never asked for. It is said on the run. So is an unasked change of the notebook that the
-run was launched from.
+denied, and that was never asked for. It is said on the run. So is an unasked change of
+the notebook that the run was launched from.
 """
 
 from __future__ import annotations

@@ -55,15 +55,16 @@ class Children:
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
+        keep: tuple[int, ...] = (),
     ) -> Child:
         """Start a program in its own session, or take the agent that was launched early; OSError
-        where it cannot be."""
+        where it cannot be. keep: descriptors that it inherits."""
         early, self._early = self._early, None
         if early is not None and early.args == list(argv):
             popen = early
             self._loop.call_soon(self.reap)  # it may have died before we listened
         else:
-            popen = launch(argv, env, cwd, stdin, stdout, stderr)
+            popen = launch(argv, env, cwd, stdin, stdout, stderr, keep)
         child = Child(popen, self._loop)
         self._living[popen.pid] = child
         return child

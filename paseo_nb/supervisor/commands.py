@@ -12,6 +12,7 @@ from ..drivers.holding import not_held
 from ..drivers.seat import AgentProblem
 from ..model import MODES, Mode
 from .control import Client, Command, Refusal
+from .family import VERBS as FAMILY
 from .not_started import EarlyExit
 from .recovery import undone
 from .turns import CONTINUE, Prompt
@@ -39,6 +40,11 @@ class Commands:
         supervisor = self.supervisor
         if command.verb == "ping":
             return {"state": supervisor.state, "seq": supervisor.recorder.journal.seq}
+        if command.verb == "nudge":
+            supervisor.family.collect()
+            return {}
+        if command.verb == "environment" and supervisor.spec.conduct is not None:
+            return {"environment": dict(supervisor.environment)}  # for our MCP server: see there
         if command.verb in ("watch", "hold"):
             setattr(client, "watching" if command.verb == "watch" else "holding", True)
             return {}
@@ -72,6 +78,9 @@ class Commands:
 
     async def apply_owed(self, verb: str, args: dict[str, Any], ident: str) -> None:
         """Carry out a command that an earlier pair acknowledged and did not live to apply."""
+        if verb in FAMILY:  # what was read of the journal has it
+            self.supervisor.own("command_result", id=ident, ok=True)
+            return
         try:
             await self.apply(verb, args, ident)
         except Refusal as refusal:  # an answer to a question that is gone, for one
@@ -79,7 +88,7 @@ class Commands:
 
     def _check(self, command: Command) -> None:
         known = {"send", "resume", "unqueue", "cancel", "stop", "answer", "set_mode"}
-        known |= FACTS | OPTIONS.keys()
+        known |= FACTS | FAMILY | OPTIONS.keys()
         if command.verb not in known:
             raise Refusal("unknown_verb", f"no command {command.verb!r}; there are {sorted(known)}")
         if command.verb == "send" and not as_list(command.args.get("prompt")):
@@ -111,6 +120,10 @@ class Commands:
                 raise Refusal("unknown_mode", f"no mode {mode!r}; there are {', '.join(MODES)}")
             self._check_held(mode, supervisor.spec.agent_mode)
             supervisor.asking.mode = mode
+        elif verb in FAMILY:
+            supervisor.family.kin.note("command", {"verb": verb, "args": args})
+            if verb == "on_finish" and not supervisor.turns.running:
+                supervisor.family.tell()
         elif verb in FACTS:
             supervisor.own(verb, **args)
             if verb == "undone":

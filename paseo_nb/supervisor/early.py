@@ -57,6 +57,7 @@ def launch(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
+    keep: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a program in its own session; OSError where it cannot be."""
     return subprocess.Popen(
@@ -68,4 +69,5 @@ def launch(
         stderr=stderr,
         bufsize=0,
         start_new_session=True,
+        pass_fds=keep,
     )

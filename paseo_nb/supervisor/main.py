@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 
 from .. import __version__
-from ..drivers.filling import filled, secrets, variables
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder
@@ -33,12 +32,14 @@ from .breaches import Breaches
 from .children import Child, Children
 from .commands import Commands
 from .control import Control
+from .family import Family
 from .forks import Forks
 from .link import AgentLink
-from .masking import MIN_LENGTH, Masker, secrets_in
+from .masking import Masker, secrets_in
 from .not_started import EarlyExit
 from .recorder import Recorder
 from .recovery import read_past
+from .servers import Servers
 from .setting_up import SettingUp
 from .snapshots import Snapshots
 from .turns import Prompt, Turns, retrieved
@@ -71,7 +72,7 @@ class Supervisor:
         self._launching = asyncio.Lock()
         self._session_noted: str | None = None
         self.state = ""
-        self._missing: str | None = None
+        self.servers = Servers(self)
 
     # ------------------------------------------------------------ life
 
@@ -81,7 +82,7 @@ class Supervisor:
         context = self.spec.fork.context if self.spec.fork is not None else None
         past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.at_heart), context)
         journal = Journal(self.folder)
-        masker = Masker([*secrets_in(self.environment), *self._fill_in()])
+        masker = Masker([*secrets_in(self.environment), *self.servers.fill_in()])
         self.recorder = Recorder(journal, masker)
         self.children = Children(loop, agent)
         self.forks = Forks(self.folder, self.spec, self.recorder)
@@ -94,6 +95,7 @@ class Supervisor:
         self.asking.lasting = past.lasting
         self.snapshots = Snapshots(self, past.snapshot)
         self.setting_up = SettingUp(self)
+        self.family = Family(self, past.kin, past.last_turn)
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)
         self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)
@@ -106,26 +108,16 @@ class Supervisor:
             loop.add_signal_handler(sig, self.stop, "terminated")
         loop.add_reader(warden_gone, self._warden_gone, warden_gone)
         if past.turn_open:
-            self.recorder.own("turn_end", outcome="interrupted", by="recovery")
+            self.family.ended(past.turn, {"outcome": "interrupted", "by": "recovery"})
             self.set_state("interrupted")
         with contextlib.suppress(OSError):
             await self.control.open()
         self._note_start(resumed=past.started_before)
+        self.family.tell()
         await self.turns.recover(past)
         reason = await self._work()
         await self._leave(reason)
         return 0
-
-    def _fill_in(self) -> list[str]:
-        """Put values into the spec's MCP servers; what must be masked therefore. A name that is not
-        set is said when the agent is started."""
-        given = {n: v for n in variables(self.spec.mcp) if (v := self.environment.get(n))}
-        hidden = secrets(self.spec.mcp, given)
-        try:
-            self.spec = msgspec.structs.replace(self.spec, mcp=filled(self.spec.mcp, given))
-        except KeyError as missing:
-            self._missing = str(missing.args[0])
-        return [value for value in hidden if len(value) >= MIN_LENGTH]
 
     def _hello(self) -> dict[str, Any]:
         return {"protocol": PROTOCOL_VERSION, "run_id": self.spec.run_id, "pid": os.getpid()}
@@ -181,7 +173,7 @@ class Supervisor:
     def _has_work(self) -> bool:
         """Whether something is owed to a front end, or the agent left something running since its
         session was ready."""
-        if self.turns.queue or self.commands.going:
+        if self.turns.queue or self.commands.going or self.family.waits():
             return True
         return self.link is not None and bool(self.processes() - self.baseline)
 
@@ -226,6 +218,8 @@ class Supervisor:
         """A run whose folder was deleted under it has nobody to work for."""
         if not self.folder.journal.exists():
             self.stop("folder gone")
+        else:
+            self.family.collect()
 
     def _disk_full(self) -> None:
         with contextlib.suppress(OSError):  # the log is on the same disk
@@ -255,9 +249,10 @@ class Supervisor:
             return self.link
         if self.link is not None:
             await self.end_agent()
-        if self._missing is not None:
-            said = f"an MCP server of this run needs {self._missing}, which is not set"
+        if self.servers.missing is not None:
+            said = f"an MCP server of this run needs {self.servers.missing}, which is not set"
             raise AgentProblem(Problem("environment", said, "Set it, stop the run, resume it."))
+        self.servers.serve()
         self.link = link = AgentLink(
             self, self.folder, self.recorder, self.children, self.environment, session_id
         )
@@ -411,6 +406,7 @@ class Supervisor:
     def _asking_changed(self) -> None:
         if self.turns.running and self.stopping is None:
             self.set_state("waiting" if self.asking.pending else "running")
+        self.family.asks(set(self.asking.pending))
 
     def _held(self) -> bool:
         return self.control.held

@@ -9,6 +9,7 @@ import msgspec
 from ..drivers.acp_reading import as_dict, as_int, as_list, as_str, decode
 from ..drivers.reading import Reading
 from ..journal import RunFolder, read_journal
+from .family import Kin
 
 # What may tell a cost.
 COUNTING = frozenset({"usage_update", "session/prompt:result", "session/prompt:error", "result"})
@@ -53,6 +54,8 @@ class Past(msgspec.Struct):
     chosen: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     tokens: int = 0
     spent: Spent = msgspec.field(default_factory=Spent)
+    kin: Kin = msgspec.field(default_factory=Kin)
+    last_turn: tuple[int, dict[str, Any]] | None = None  # the last one that ended, and how
     command_ids: set[str] = msgspec.field(default_factory=set[str])
     owed: dict[str, tuple[str, dict[str, Any]]] = msgspec.field(
         default_factory=dict[str, tuple[str, dict[str, Any]]]
@@ -74,13 +77,14 @@ def read_past(folder: RunFolder, reading: Reading, context: str | None = None) -
         if line.dir != "own":
             continue
         facts = as_dict(decode(line.raw))
+        past.kin.note(line.kind, facts)
         match line.kind:
             case "turn_start":
                 past.turn, past.turn_open = line.turn, True
                 past.unsent = as_list(facts.get("prompt"))
                 past.owed.pop(str(facts.get("command_id")), None)  # if it died between two lines
             case "turn_end":
-                past.turn_open = False
+                past.turn_open, past.last_turn = False, (line.turn, facts)
                 code = as_str(as_dict(facts.get("error")).get("code"))
                 past.cut_off = was_cut_off(as_str(facts.get("outcome")), code)
             case "snapshot":

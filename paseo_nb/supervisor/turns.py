@@ -16,10 +16,12 @@ import msgspec
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
 from ..model import TURN_STATES, Problem
+from .answers import TRIES, again, answer_text, judged, wish
 from .not_started import EarlyExit, cannot_launch, early_exit, unmet
 from .recovery import Past, was_cut_off
 
 if TYPE_CHECKING:
+    from .family import Kin
     from .link import AgentLink
     from .main import Supervisor
 
@@ -39,6 +41,7 @@ class Prompt(msgspec.Struct):
     blocks: list[dict[str, Any]]
     origin: str = "user"
     command_id: str | None = None
+    delivers: list[list[str]] = []  # news of children
 
 
 class Turns:
@@ -73,8 +76,11 @@ class Turns:
             await self.supervisor.commands.apply_owed(verb, args, ident)
 
     def next(self) -> Prompt | None:
-        """The next prompt, if any."""
-        return self.queue.popleft() if self.queue else None
+        """The next prompt, if any; with nothing else to do, the news of its children."""
+        if self.queue:
+            return self.queue.popleft()
+        news = self.supervisor.family.prompt()
+        return None if news is None else Prompt(news[0], "child", None, news[1])
 
     async def steer(self, blocks: list[dict[str, Any]]) -> bool:
         """Say something into the running turn; False where the agent did not take it before the
@@ -148,17 +154,33 @@ class Turns:
     def budget_left(self) -> float | None:
         """US dollars that the run may still cost."""
         limit = self.supervisor.spec.limits.cost_usd
-        return None if limit is None else limit - self._spent.usd
+        return None if limit is None else limit - self._spent.usd - self._kin.cost_usd()
+
+    @property
+    def _kin(self) -> Kin:
+        return self.supervisor.family.kin
+
+    def spent(self) -> tuple[float, int]:
+        """US dollars and tokens that the run and those below it have used, as far as is told."""
+        return self._spent.usd + self._kin.cost_usd(), self._tokens + self._kin.used()
 
     def _overspent(self) -> Problem | None:
-        limits, spent = self.supervisor.spec.limits, self._spent.usd
+        limits, (spent, tokens) = self.supervisor.spec.limits, self.spent()
         if limits.cost_usd is not None and spent > limits.cost_usd:
-            said = f"the run has cost ${spent:.4g}, its limit is ${limits.cost_usd:.4g}"
+            said = (
+                f"the run has cost ${spent:.4g}{self._with()}, its limit is ${limits.cost_usd:.4g}"
+            )
             return Problem("cost", said, "Start a new run, with a higher budget=….")
-        if limits.tokens is not None and self._tokens > limits.tokens:
-            said = f"the run has used {self._tokens:,} tokens, its limit is {limits.tokens:,}"
+        if limits.tokens is not None and tokens > limits.tokens:
+            said = (
+                f"the run has used {tokens:,} tokens{self._with()}, its limit is {limits.tokens:,}"
+            )
             return Problem("tokens", said, "Start a new run, with a higher token_budget=….")
         return None
+
+    def _with(self) -> str:
+        kin = self._kin
+        return " with what its children used or may use" if kin.cost_usd() or kin.used() else ""
 
     def _used_up(self) -> Problem | None:
         """Why the run may have no further turn, if so."""
@@ -196,12 +218,14 @@ class Turns:
         self._cancelled_by, self._limit = None, None
         self.unsent = prompt.blocks
         self.running = True
-        recorder.own(
-            "turn_start",
-            origin=prompt.origin,
-            prompt=prompt.blocks,
-            command_id=prompt.command_id,
-        )
+        facts: dict[str, Any] = {
+            "origin": prompt.origin,
+            "prompt": prompt.blocks,
+            "command_id": prompt.command_id,
+        }
+        if prompt.delivers:
+            facts["delivers"] = prompt.delivers
+        self.supervisor.family.started(facts)
         if prompt.command_id is not None:
             recorder.own("command_result", id=prompt.command_id, ok=True)
         if used_up is not None:
@@ -267,8 +291,6 @@ class Turns:
         self, link: AgentLink, blocks: list[dict[str, Any]], schema: dict[str, Any]
     ) -> TurnResult:
         """A turn that must end with a value of the run's schema: asked again where it does not."""
-        from .answers import TRIES, again, answer_text, judged, wish
-
         spec, recorder = self.supervisor.spec, self.supervisor.recorder
         if not link.dialect.takes_schema:
             blocks = [*blocks, wish(schema)]
@@ -376,9 +398,10 @@ class Turns:
         return facts
 
     def _end(self, facts: dict[str, Any]) -> None:
-        self.supervisor.recorder.own("turn_end", **facts)
+        self.supervisor.family.ended(self.done, facts)
         self.supervisor.set_state(TURN_STATES.get(facts["outcome"], "idle"))
         self.supervisor.recorder.durable()
+        self.supervisor.family.tell()
 
 
 def retrieved(task: asyncio.Future[Any]) -> None:
