@@ -132,6 +132,8 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     asking = put_over(
         resolved.made_to_ask(mode, rules), {**os.environ, **resolved.env, **(wish.env or {})}
     )
+    if resolved.unnamed is not None:
+        raise UsageProblem(resolved.unnamed)
     asks = bool(asking) if resolved.asking else resolved.asks
     why = not_held(resolved.provider, asks, resolved.asking_modes, mode, rules, wish.agent_mode)
     if why is not None:

@@ -60,6 +60,7 @@ class AcpDialect(Calls):
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
         self.capabilities: Json = {}
+        self._ours: Json = {}  # what an agent of our own can beyond ACP
         self._auth_methods: list[Any] = []
         self.offer = Offer()
         self._replaying, self._heard = False, 0.0
@@ -249,6 +250,7 @@ class AcpDialect(Calls):
             )
         compare_versions(self.seat, as_str(as_dict(told.get("agentInfo")).get("version")))
         self.capabilities = as_dict(told.get("agentCapabilities"))
+        self._ours = as_dict(as_dict(self.capabilities.get("_meta")).get(OURS))
         self._auth_methods = as_list(told.get("authMethods"))
         if self.seat.spec.auth_method:
             await self.request(
@@ -259,7 +261,7 @@ class AcpDialect(Calls):
         spec = self.seat.spec
         check_mcp(spec.mcp, as_dict(self.capabilities.get("mcpCapabilities")))
         where: Json = {"cwd": spec.cwd, "mcpServers": spec.mcp}
-        if self.differences.aside_mcp is None:  # else the agent tells of it
+        if self.differences.aside_mcp is None and not self._ours.get("tells_mcp"):
             self._looking = asyncio.ensure_future(note_unreachable(self.seat))
         if session_id is None:
             result = await acp_session(self, where)
@@ -335,8 +337,7 @@ class AcpDialect(Calls):
         return await self.ending.judge(result, session, text, self._cancel_asked)
 
     async def _hold(self) -> None:
-        """Leave an agent mode in which it acts unasked, which its user's own settings may have
-        chosen, where the run's policy forbids anything."""
+        """Leave an agent mode in which it acts unasked where the run's policy forbids anything."""
         spec, mode, modes = (
             self.seat.spec,
             self.offer.current("agent_mode"),
@@ -351,8 +352,7 @@ class AcpDialect(Calls):
 
     async def steer(self, blocks: list[Json]) -> bool:
         """See `seat.Dialect.steer`: plain ACP has no word for it, our own agent has one."""
-        ours = as_dict(as_dict(self.capabilities.get("_meta")).get(OURS))
-        if not ours.get("steer"):
+        if not self._ours.get("steer"):
             return False
         try:
             fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))

@@ -161,8 +161,9 @@ class AcpReading:
             return [("model_call", model_call(params))]
         if kind in ("retry", RETRY):
             return [("retry", retry(params))]
-        if kind == "_paseo_nb/compaction":
-            return [("compaction", {"message": as_str(params.get("message"))})]
+        if kind in ("_paseo_nb/compaction", "_paseo_nb/warning"):
+            fact = kind.removeprefix("_paseo_nb/")
+            return [(fact, {"message": as_str(params.get("message"))})]
         if "method" in message:
             return [("request", {"method": kind, "params": params})]
         return []

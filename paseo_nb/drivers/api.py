@@ -51,6 +51,19 @@ def check(agent: str, model: str | None, environment: Mapping[str, str]) -> None
         raise UsageProblem(f"{agent}: {error}") from error
 
 
+def choices(environment: Mapping[str, str]) -> str:
+    """What to write, those first whose key or address is set."""
+    from ..programs.api.endpoints import FORMS, SERVICES
+
+    ready = [
+        f"api/{name}:MODEL"
+        for name, service in SERVICES.items()
+        if any(environment.get(v) for v in (*service.key_variables, *service.url_variables))
+    ]
+    set_up = f"; a key or an address is set for {', '.join(ready)}" if ready else ""
+    return f"write {FORMS}{set_up}"
+
+
 # Differences from plain ACP: none. Its modes are ask, edit, plan and auto; it asks for edits, for
 # commands, for MCP tools and for what lies outside its folder. A failed model call is an error of
 # `session/prompt` whose `data.cause` names the cause; `_paseo_nb/model_call` and `_paseo_nb/retry`

@@ -213,7 +213,7 @@ DIFFERENCES = Differences(
     ),
     aside_mcp=re.compile(
         r"\[[^]]+\] \[LOG\] \[MCP error\] Error during discovery for MCP server"
-        r" '(?P<name>[^']+)': (?P<message>.*)"
+        r" '(?P<name>[^']+)': (?P<message>.*?)(?: \w*Error: (?P=message))?"  # said twice
     ),
     command=command_of,
     record=Chats(),

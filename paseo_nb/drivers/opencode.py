@@ -173,7 +173,10 @@ DIFFERENCES = Differences(
     aside_retry=re.compile(
         r'.*\bmessage="stream error" .*\bsmall=false\b.*\berror\.error="(?P<message>.*)"\s*'
     ),
-    aside_mcp=re.compile(r'.*\bmessage="server unavailable" key=(?P<name>\S+)( .*)?'),
+    aside_mcp=re.compile(
+        r'.*\bmessage="server unavailable" key=(?P<quote>"?)(?P<name>.+?)(?P=quote)'
+        r"(?: type=\w+)?(?: status=(?P<message>\w+))?(?: .*)?"
+    ),
     summary=is_summary,
     record=Database(),
 )

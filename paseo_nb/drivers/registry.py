@@ -12,22 +12,21 @@ import importlib.util
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from .. import config, declared
 from ..errors import NotTrusted, UsageProblem
 from ..installing import bin_folder
-from ..model import Mode, Rule, RunSpec
+from ..model import RunSpec
 from ..pinned import AGENTS
 from ..trusting import PROJECT_FILE, not_trusted, user_folder
 from . import acp_command, api, demo
-from .holding import LOOKING
-from .provider import ModelBy, Provider, ProviderTable
+from .provider import Provider, ProviderTable
+from .resolved import Resolved, asking_of
 from .table import ROWS
 
 PROFILE = "@"
@@ -36,83 +35,11 @@ _registered: dict[str, Provider] = {}
 told_models: dict[str, list[str]] = {}  # by provider, as agents that were asked told here
 
 
-class Resolved(msgspec.Struct, kw_only=True):
-    """An agent that can be started. `command` begins with an absolute path and has the model in it
-    where that is chosen so; `env` is what the agent gets beyond the inherited environment."""
-
-    agent: str
-    provider: str
-    model: str | None
-    command: list[str]
-    env: dict[str, str]
-    env_names: list[str]
-    dialect: str = "acp"
-    new_session: list[str] = []
-    old_session: list[str] = []
-    budget_args: list[str] = []
-    model_by: ModelBy = "session"
-    auth_method: str | None = None
-    mode: Mode | None = None
-    effort: str | None = None
-    scripted: bool = False
-    extends: str = "acp"
-    tested: str | None = None
-    mcp: tuple[str, ...] | None = None
-    tells_cost: bool | None = None
-    asks: bool | None = None
-    asks_to_look: bool = False
-    asking_modes: tuple[str, ...] | None = None
-    asking: dict[str, str] = {}
-    asking_all: dict[str, str] = {}
-    asking_args: list[str] = []
-    asking_all_args: list[str] = []
-    mcp_set: dict[str, Any] = {}
-
-    def launched(
-        self,
-        session_id: str | None = None,
-        budget_usd: float | None = None,
-        mode: Mode = "auto",
-        rules: Sequence[Rule] = (),
-    ) -> list[str]:
-        """The command line of a run that goes on with a session, or begins one, whose id we choose
-        where the agent lets us. budget_usd: what it may cost, where the agent can see to that.
-        mode, rules: what the agent is made to ask for."""
-        arguments = self.new_session if session_id is None else self.old_session
-        ident = session_id or str(uuid.uuid4())
-        command = [*self.command, *(part.replace("{session_id}", ident) for part in arguments)]
-        if budget_usd is not None:
-            command += [part.replace("{usd}", f"{budget_usd:f}") for part in self.budget_args]
-        asking = {"none": [], "some": self.asking_args, "all": self.asking_all_args}
-        return [*command, *asking[_asked(mode, rules)]]
-
-    def made_to_ask(self, mode: Mode, rules: Sequence[Rule]) -> dict[str, str]:
-        """The variables by which it asks, so that a run's policy holds; none in a run that lets
-        everything pass."""
-        return _asking(self, mode, rules)
-
-    def __repr__(self) -> str:
-        """Without the values of its environment: they may be secrets."""
-        return f"<Resolved {self.agent}: {' '.join(self.command)}, env {self.env_names}>"
-
-
 def asking_again(spec: RunSpec) -> dict[str, str]:
     """The variables by which the agent of a run that is brought back is made to ask."""
     provider = built_in().get(spec.at_heart)
-    told = {} if provider is None else _asking(provider, spec.mode, spec.rules)
+    told = {} if provider is None else asking_of(provider, spec.mode, spec.rules)
     return {name: value for name, value in told.items() if name in spec.env_names}
-
-
-def _asking(of: Resolved | Provider, mode: Mode, rules: Sequence[Rule]) -> dict[str, str]:
-    return {"none": {}, "some": of.asking, "all": of.asking_all}[_asked(mode, rules)]
-
-
-def _asked(mode: Mode, rules: Sequence[Rule]) -> Literal["none", "some", "all"]:
-    """How much a run's policy needs to be asked about."""
-    denied = {rule.kind for rule in rules if rule.verdict == "deny"}
-    if mode == "auto" and not denied:
-        return "none"
-    return "all" if denied & LOOKING else "some"
 
 
 def built_in() -> dict[str, Provider]:
@@ -126,7 +53,8 @@ def built_in() -> dict[str, Provider]:
 
 def providers(project: Path) -> dict[str, Provider]:
     """Every provider by name. One from a project file that the user has not trusted is listed
-    with `trusted=False` and cannot be used. UsageProblem for a broken file."""
+    with `trusted=False` and cannot be used, and may be broken: it must not stand in the way of
+    others. UsageProblem for a broken file that is trusted."""
     known = built_in()
     bases = {**known, acp_command.NAME: acp_command.PROVIDER}
     for file in config.files(project):
@@ -134,12 +62,15 @@ def providers(project: Path) -> dict[str, Provider]:
         tables = declared.check_tables(file.table.get("providers", {}), "providers", where)
         for name, given in tables.items():
             what = f"[providers.{name}]"
-            table = ProviderTable(**declared.check_table(ProviderTable, given, what, where))
+            try:
+                table = ProviderTable(**declared.check_table(ProviderTable, given, what, where))
+                made = _made(name, table, bases, f"{where}: {what}")
+            except UsageProblem as error:
+                if file.trusted:
+                    raise
+                made = Provider(name=name, command=[], notes=str(error))
             known[name] = msgspec.structs.replace(
-                _made(name, table, bases, f"{where}: {what}"),
-                source=file.source,
-                trusted=file.trusted,
-                folder=str(file.path.parent),
+                made, source=file.source, trusted=file.trusted, folder=str(file.path.parent)
             )
     return {**known, **_registered}
 
@@ -259,7 +190,14 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
         asking_args=provider.asking_args,
         asking_all_args=provider.asking_all_args,
         mcp_set=mcp_set,
+        unnamed=_unnamed(provider, seen) if provider.wants_model and chosen is None else None,
     )
+
+
+def _unnamed(provider: Provider, environment: Mapping[str, str]) -> str:
+    known = ", ".join(f"{provider.name}/{model}" for model in provider.models[:8])
+    said = f"write {known}" if known else api.choices(environment)
+    return f"{provider.name} needs the name of a model: {said}"
 
 
 def environment_of(name: str, program: str, project: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import paseo_nb as paseo
 from paseo_nb.drivers.registry import providers, register_provider, resolve
 from paseo_nb.errors import UsageProblem
 from paseo_nb.pinned import AGENTS
@@ -99,6 +100,17 @@ def test_gemini_model_is_an_argument_and_a_key_signs_in(
     assert resolve("gemini", project).command == [str(where), "--acp"]
     monkeypatch.setenv("GEMINI_API_KEY", "k")
     assert resolve("gemini", project).auth_method == "gemini-api-key"
+
+
+def test_api_without_a_model_is_refused_before_launch(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "no-key-needed")
+    monkeypatch.chdir(project)
+    with pytest.raises(UsageProblem, match=r"is set for api/deepseek:MODEL") as raised:
+        paseo.start("api", "hello")
+    assert "api needs the name of a model: write api/deepseek-chat" in str(raised.value)
+    assert paseo.runs().empty
 
 
 def test_a_missing_cli_says_how_to_install_it(project: Path, tools: Path) -> None:

@@ -33,6 +33,22 @@ def test_untrusted_is_listed_but_not_used(project: Path, file: Path) -> None:
     assert resolve("demo", project).provider == "demo"  # nothing else is held up
 
 
+@pytest.mark.parametrize(
+    "broken", ['[providers.bad]\nextends = "nobody"\n', "[providers.bad]\nenv = 5\n",
+               "[providers.bad]\nnonsense = 1\n",]
+)  # fmt: skip
+def test_what_is_broken_and_untrusted_stands_in_nobodys_way(
+    project: Path, file: Path, broken: str
+) -> None:
+    file.write_text(broken + NAMES_A_COMMAND)
+    assert resolve("demo", project).provider == "demo"
+    with pytest.raises(NotTrusted):
+        resolve("bad", project)
+    trust(file)
+    with pytest.raises(UsageProblem):
+        resolve("demo", project)
+
+
 def test_trusted_counts_until_it_changes(project: Path, file: Path) -> None:
     trust(file)
     assert providers(project)["mine"].trusted is True

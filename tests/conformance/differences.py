@@ -42,7 +42,6 @@ _HTTP_ONLY = Difference(
 _NO_MCP = Difference("takes no MCP servers; said before launch", "takes no MCP servers")
 
 _NO_REASON = Difference("ACP has no place for it; said on the run", "the model is not told why")
-_BY_ERROR = Difference("ends the turn as error, and says which", "it ends the turn")
 
 _TABLE: dict[str, dict[str, Difference]] = {
     "demo": {
@@ -60,8 +59,6 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "mcp_broken_stdio": Difference("scripted: it uses no MCP servers", "it is not told"),
     },
     "api": {
-        "mcp_broken_stdio": _BY_ERROR,
-        "mcp_broken_http": _BY_ERROR,
         "permission_edited": _SAID,
         "rule_denies_reading": _LOOKS,
     },

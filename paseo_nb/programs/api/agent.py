@@ -113,7 +113,7 @@ class Agent(Peer):
                 "promptCapabilities": {"image": True, "embeddedContext": True},
                 "mcpCapabilities": {"http": True},
                 "sessionCapabilities": {"list": {}, "fork": {}, "resume": {}, "close": {}},
-                "_meta": {"paseo_nb": {"fork": True, "steer": True}},
+                "_meta": {"paseo_nb": {"fork": True, "steer": True, "tells_mcp": True}},
             },
             "authMethods": [],
         }
@@ -293,7 +293,9 @@ class Agent(Peer):
             from .mcp_servers import McpServers  # half a second, for those who have servers
 
             mcp = McpServers(session.servers, session.cwd)
-            await mcp.start()
+            for said in await mcp.start():
+                told = {"sessionId": session.id, "message": said}
+                self.wire.send({"jsonrpc": "2.0", "method": "_paseo_nb/warning", "params": told})
             one.mcp = mcp
         one.conversation.ask(blocks)
         if session.title is None:

@@ -17,8 +17,6 @@ from mcp import types as mcp_types
 from mcp.client.streamable_http import streamable_http_client
 
 from ..common.content import text_content
-from ..common.errors import RpcError
-from .failures import failure
 from .tools import Done, Tool, ToolFailed, Work
 
 _START_S = 30.0
@@ -93,20 +91,25 @@ class McpServers:
         self._closing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Connect to all of them, side by side. RpcError names the one that cannot be."""
+    async def start(self) -> list[str]:
+        """Connect to all of them, side by side; what to say of those that cannot be used."""
         loop = asyncio.get_running_loop()
         ready = [loop.create_future() for _ in self._servers]
         self._tasks = [
             loop.create_task(self._live(server, future))
             for server, future in zip(self._servers, ready, strict=True)
         ]
+        problems: list[str] = []
         try:
-            for tools in await asyncio.gather(*ready):
-                self.tools |= {tool.name: tool for tool in tools}
+            for tools in await asyncio.gather(*ready, return_exceptions=True):
+                if isinstance(tools, BaseException):
+                    problems.append(str(tools))
+                else:
+                    self.tools |= {tool.name: tool for tool in tools}
         except BaseException:
             await self.close()
             raise
+        return problems
 
     async def close(self) -> None:
         """Disconnect, and end what was launched."""
@@ -169,13 +172,12 @@ async def _all_tools(client: Client) -> list[mcp_types.Tool]:
             return found
 
 
-def _problem(name: str, server: dict[str, Any], error: BaseException) -> RpcError:
+def _problem(name: str, server: dict[str, Any], error: BaseException) -> ToolFailed:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     where = server.get("url") or server.get("command")
     said = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-    return failure(
-        "mcp",
-        f"MCP server {name!r} ({where}) could not be used: {said or type(error).__name__}",
-        "Check its command or address, or leave it out of mcp=.",
+    return ToolFailed(
+        f"MCP server {name!r} ({where}) cannot be used: {said or type(error).__name__}. Check its"
+        " command or address, or leave it out of mcp="
     )
