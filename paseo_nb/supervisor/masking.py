@@ -167,6 +167,7 @@ class Masker:
     def safe_cut(self, data: bytes, cut: int) -> int:
         """The last place at or before `cut` where the data may be parted without parting a
         secret."""
+        cut = pem.open_at(data, cut)
         window = data[max(cut - self.longest, 0) : cut + self.longest]
         for pattern in (self._values, _TOKEN_BYTES):
             for match in pattern.finditer(window) if pattern else ():

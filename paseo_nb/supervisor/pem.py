@@ -19,11 +19,23 @@ _BEGUN = re.compile(r"(?:-|B(?:E(?:G(?:IN?)?)?)?|BEGIN [A-Z0-9 -]{0,60})\Z")
 _END_BEGUN = re.compile(r"-+(?:E(?:ND?)?|END [A-Z0-9 -]{0,60})?\Z")
 _PROSE = re.compile(r"[^A-Za-z0-9+/=:,.\-\s•\\]| [a-z]")
 LONGEST = 16_384
+_LONGEST_BLOCK = 20_000
+_BEGUN_BYTES = re.compile(rf"BEGIN {_KIND}".encode())
+_END_BYTES = re.compile(rf"END {_KIND}".encode())
 
 
 def masked(data: bytes, mask: bytes) -> bytes:
     """The data with the inside of every such block masked."""
     return _BLOCK.sub(lambda found: found[1] + mask + (found[2] or b""), data)
+
+
+def open_at(data: bytes, cut: int) -> int:
+    """The beginning of a block that `cut` would part; else `cut`."""
+    near = max(cut - _LONGEST_BLOCK, 0)
+    begun = [found.start() for found in _BEGUN_BYTES.finditer(data, near, cut + 64)]
+    if not begun or begun[-1] >= cut or _END_BYTES.search(data, begun[-1], cut):
+        return cut
+    return begun[-1]
 
 
 class Blocks:

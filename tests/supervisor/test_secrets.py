@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from kit import SLACK, Project, check_invariants
 
+from paseo_nb.drivers.transport import LongLine
 from paseo_nb.model import Limits
 from paseo_nb.supervisor.masking import Masker, secrets_in
 
@@ -429,3 +430,17 @@ def test_a_private_key_that_is_cut_off_hides_nothing_else() -> None:
     assert told == "-----BEGIN RSA PRIVATE KEY-----•••-----END RSA PRIVATE KEY-----\n"
     words = b"BEGIN with a PRIVATE KEY, they say"
     assert masker(words) == words
+
+
+@pytest.mark.parametrize("before", [0, 1000, 65_000, 65_500, 65_536])
+def test_a_private_key_is_masked_in_a_message_that_comes_in_parts(
+    tmp_path: Path, before: int
+) -> None:
+    told = json.dumps({"text": "x " * (before // 2) + PEM + "y " * 40_000 + PEM}).encode()
+    long = LongLine(tmp_path, Masker())
+    for at in range(0, len(told), 1 << 16):
+        long.write(told[at : at + (1 << 16)])
+    digest, *_ = long.finish()
+    written = (tmp_path / digest).read_bytes()
+    assert KEY[8:40].encode() not in written
+    assert json.loads(written)["text"].count("BEGIN RSA PRIVATE KEY-----•••-----END") == 2
