@@ -21,9 +21,13 @@ OPTIONS = tuple(
         "submodule.recurse=false",
         "gc.auto=0",
         "maintenance.auto=false",
+        "core.filesRefLockTimeout=10000",  # another run's git may hold it for a moment
+        "core.packedRefsTimeout=10000",
     )
     for part in ("-c", option)
 )
+# As many as there are cores: a large tree is written much faster (benchmarks/worktrees.py).
+PARALLEL = ("-c", "checkout.workers=0")
 # What `git rev-parse --local-env-vars` names (but for configuration, which is the user's), and
 # what changes how paths and diffs are read.
 NOT_PASSED_ON = (
@@ -33,7 +37,8 @@ NOT_PASSED_ON = (
     "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
     "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS",
 )  # fmt: skip
-QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+# English, as we look for words of what it says.
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LANGUAGE": "en"}
 WHO = {
     "GIT_AUTHOR_NAME": "paseo_nb",
     "GIT_AUTHOR_EMAIL": "paseo_nb@localhost",

@@ -111,7 +111,7 @@ def conflict_text(merge: Merge) -> str:
 def _write(here: Repository, merge: Merge, result: str) -> None:
     """Bring the files and the index of a working tree from the parent to the result."""
     try:
-        here.run("update-index", "-q", "--refresh", fine=(0, 1))
+        here.run("update-index", "--refresh", fine=(0, 1))  # -q would hide that it is locked
         here.run("read-tree", "-m", "-u", merge.parent, result)
     except GitProblem as problem:
         raise GitProblem(

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,11 @@ from ..plain_git import (
 
 if TYPE_CHECKING:
     from git import Repo
+
+
+LOCK_S = 10.0
+# What git says where it could not begin, as another git holds a lock that it does not wait for.
+_LOCKED = re.compile(r"Unable to create '.*\.lock': File exists|could not lock config file")
 
 
 class Repository:
@@ -58,21 +65,26 @@ class Repository:
         told = {**QUIET, **(env or {})}
         if index is not None:
             told["GIT_INDEX_FILE"] = str(index)
+        deadline = time.monotonic() + LOCK_S
         drop = [name for name in NOT_PASSED_ON if name in os.environ and name not in told]
         prefix = ["env", *(part for name in drop for part in ("-u", name))] if drop else []
-        try:
-            status, out, said = self._repo.git.execute(
-                [*prefix, "git", "-C", self._where, *OPTIONS, *arguments],
-                env=told,
-                with_extended_output=True,
-                with_exceptions=False,
-                stdout_as_string=False,
-                strip_newline_in_stdout=False,
-            )
-        except git.GitCommandNotFound:
-            raise _missing() from None
+        while True:
+            try:
+                status, out, said = self._repo.git.execute(
+                    [*prefix, "git", "-C", self._where, *OPTIONS, *arguments],
+                    env=told,
+                    with_extended_output=True,
+                    with_exceptions=False,
+                    stdout_as_string=False,
+                    strip_newline_in_stdout=False,
+                )
+            except git.GitCommandNotFound:
+                raise _missing() from None
+            if status in fine or not _LOCKED.search(said) or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)  # somebody else's git is at it: it has done nothing yet
         if status not in fine:
-            raise GitProblem(f"git {arguments[0]} failed in {self.folder}: {_reason(said)}")
+            raise GitProblem(f"git {_verb(arguments)} failed in {self.folder}: {_reason(said)}")
         return out
 
     def line(self, *arguments: str, **surroundings: Any) -> str:
@@ -134,6 +146,12 @@ def _open(folder: Path) -> Repo:
             f"{folder} lies in no git repository. Make one there (git init, then a first commit),"
             " name another with repo=…, or work without a worktree."
         ) from None
+
+
+def _verb(arguments: tuple[str, ...]) -> str:
+    """The command's name, options before it left out."""
+    given = iter(arguments)
+    return next((word for word in given if word != "-c" or not next(given, "")), "")
 
 
 def _missing() -> GitProblem:

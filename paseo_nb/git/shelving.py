@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import GitProblem
-from ..plain_git import UNTRACKED, WHO, left_out
+from ..plain_git import PARALLEL, UNTRACKED, WHO, left_out
 from .commands import Repository
 
 # git is in the middle of something that commits do not hold.
@@ -114,7 +114,7 @@ def unshelve(repository: Path, shelved: Shelved) -> str | None:
         here.run("worktree", "add", "--quiet", "--no-checkout", *start)
     there = Repository(path)
     there.run("read-tree", shelved.files)
-    there.run("checkout-index", "--all", "--force")
+    there.run(*PARALLEL, "checkout-index", "--all", "--force")
     there.run("read-tree", shelved.staged)
     there.run("update-index", "-q", "--refresh", fine=(0, 1))
     return said

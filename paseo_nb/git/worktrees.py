@@ -16,6 +16,7 @@ import msgspec
 from ..errors import GitProblem, StorageProblem
 from ..journal import private_dir, write_file_once
 from ..locks import take_lock
+from ..plain_git import PARALLEL
 from .commands import Repository
 
 LOCK_WAIT_S = 120.0
@@ -197,7 +198,7 @@ def _add(repository: Repository, name: str, path: Path, start: str | None) -> No
         )
     what = ["--no-track", "-b", name, str(path), start] if start else [str(path), name]
     try:
-        repository.run("worktree", "add", "--quiet", *force, *what)
+        repository.run(*PARALLEL, "worktree", "add", "--quiet", *force, *what)
     except GitProblem as problem:
         raise GitProblem(f"worktree {name!r} could not be made: {problem}") from None
 

@@ -9,6 +9,7 @@ goes on and says that a turn's files are not kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -111,12 +112,10 @@ class Snapshots:
         chosen.unlink()
         tree = (await self._git("write-tree")).decode().strip()
         facts: dict[str, Any] = {"tree": tree, "head": head.decode().strip() or None}
-        if self._last is not None and self._last[1] == tree:
-            facts["commit"] = self._last[0]
-        else:
-            facts["commit"] = await self._commit(turn, at, tree, facts["head"])
-        if at == "end" and self._last is not None:
-            facts.update(await self._changes(self._last[1], tree))
+        facts["commit"], changes = await asyncio.gather(
+            self._commit(turn, at, tree, facts["head"]), self._changes(at, tree)
+        )
+        facts.update(changes)
         if left:
             facts["left_out"] = sorted(os.fsdecode(path) for path in left)[:100]
         self._last = (facts["commit"], tree)
@@ -137,6 +136,8 @@ class Snapshots:
         """Start from the repository's own index, where that has changed since: it knows files that
         are ignored and yet tracked, and what a sparse checkout leaves out."""
         assert self._place is not None
+        with contextlib.suppress(FileNotFoundError):  # of a git of ours that was killed
+            os.unlink(f"{self._index}.lock")
         try:
             found = self._place[1].stat()
         except FileNotFoundError:
@@ -148,7 +149,10 @@ class Snapshots:
             self._stamp = stamp
 
     async def _commit(self, turn: int, at: At, tree: str, head: str | None) -> str:
-        """A commit on top of the last snapshot and of HEAD, so that git keeps both."""
+        """A commit on top of the last snapshot and of HEAD, so that git keeps both; the last one
+        itself where nothing changed."""
+        if self._last is not None and self._last[1] == tree:
+            return self._last[0]
         before = self._last[0] if self._last is not None else None
         parents = [part for one in dict.fromkeys((before, head)) if one for part in ("-p", one)]
         words = f"paseo_nb: {at} of turn {turn} of run {self._folder.run_id}"
@@ -158,8 +162,11 @@ class Snapshots:
         await self._git("update-ref", f"{self._refs}/{name}", commit)
         return commit
 
-    async def _changes(self, before: str, after: str) -> dict[str, int]:
-        """How many files and lines differ; a binary file has no lines."""
+    async def _changes(self, at: At, after: str) -> dict[str, int]:
+        """How many files and lines a turn changed; a binary file has no lines."""
+        if at == "start" or self._last is None:
+            return {}
+        before = self._last[1]
         if before == after:
             return {"files": 0, "added": 0, "removed": 0}
         told = await self._git("diff-tree", "-r", "--numstat", "--no-renames", "-z", before, after)
