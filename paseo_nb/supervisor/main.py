@@ -37,6 +37,7 @@ from .forks import Forks
 from .link import AgentLink
 from .masking import Masker, secrets_in
 from .not_started import EarlyExit
+from .outside import Outside
 from .recorder import Recorder
 from .recovery import read_past
 from .servers import Servers
@@ -96,6 +97,7 @@ class Supervisor:
         self.snapshots = Snapshots(self, past.snapshot)
         self.setting_up = SettingUp(self)
         self.family = Family(self, past.kin, past.last_turn)
+        self.setting_up, self.outside = SettingUp(self), Outside(self)
         self.turns = Turns(self, past)
         self.commands = Commands(self, past.command_ids)
         self.control = Control(socket_path(self.folder.path), self._hello(), self.commands.carry)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..plain_git import (
     NOT_PASSED_ON,
@@ -36,6 +37,8 @@ LIMIT_S = 60.0
 ENDING_S = 2.0  # where the pair is to end meanwhile
 
 At = Literal["start", "end"]
+T = TypeVar("T")
+_mine: contextvars.ContextVar[set[Child]] = contextvars.ContextVar("mine")
 
 
 class GitFailed(Exception):
@@ -57,7 +60,6 @@ class Snapshots:
         self._env = {**kept, **QUIET, **WHO, "GIT_INDEX_FILE": str(self._index)}
         self._place: tuple[str, Path] | None = None  # the top of the working tree, its own index
         self._stamp: tuple[int, int] | None = None
-        self._running: set[Child] = set()
         self._failed = False
         self.ending = asyncio.Event()
         self.after_setup = False  # commands of the repository's may have changed files
@@ -79,7 +81,17 @@ class Snapshots:
         took = round((time.monotonic() - begun) * 1e3, 1)
         self._recorder.own("snapshot", at=at, **facts, took_ms=took)
 
-    async def _in_time(self, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    async def ask(self, folder: str, *arguments: str) -> bytes | None:
+        """What git says in another folder, by its own index; None where it does not."""
+        env = {name: value for name, value in self._env.items() if name != "GIT_INDEX_FILE"}
+        try:
+            return await self._in_time(self._git(*arguments, where=folder, env=env))
+        except (GitFailed, OSError):
+            return None
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        mine = set[Child]()
+        _mine.set(mine)  # its task and those below get it
         taking = asyncio.ensure_future(work)
         ending = asyncio.ensure_future(self.ending.wait())
         try:
@@ -92,7 +104,7 @@ class Snapshots:
         finally:
             ending.cancel()
             taking.cancel()
-            for child in self._running:
+            for child in mine:
                 child.kill_group(signal.SIGKILL)
 
     async def _take(self, turn: int, at: At) -> dict[str, Any]:
@@ -174,16 +186,24 @@ class Snapshots:
         added, removed = (sum(int(c[at]) for c in counts if c[at] != b"-") for at in (0, 1))
         return {"files": len(counts), "added": added, "removed": removed}
 
-    async def _git(self, *arguments: str, fine: tuple[int, ...] = (0,)) -> bytes:
+    async def _git(
+        self,
+        *arguments: str,
+        fine: tuple[int, ...] = (0,),
+        where: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
         """git's output. GitFailed with its own words."""
         out, said = self._scratch("out"), self._scratch("err")
         try:
-            where = self._cwd if self._place is None else self._place[0]
+            where = where or (self._cwd if self._place is None else self._place[0])
             argv = ["git", "-C", where, *OPTIONS, *arguments]
-            child = self._children.spawn(argv, env=self._env, cwd="/", stdout=out, stderr=said)
-            self._running.add(child)
+            child = self._children.spawn(
+                argv, env=env or self._env, cwd="/", stdout=out, stderr=said
+            )
+            _mine.get().add(child)
             await asyncio.shield(child.exited)
-            self._running.discard(child)
+            _mine.get().discard(child)
             if child.returncode not in fine:
                 lines = _read(said).decode("utf-8", "replace").strip().splitlines()
                 why = lines[-1][:300] if lines else f"exit code {child.returncode}"

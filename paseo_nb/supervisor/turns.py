@@ -235,7 +235,8 @@ class Turns:
             self._end(self._ended(TurnResult("error")))
         else:
             facts = self._ended(await self._play(prompt))  # a cancel comes too late from here on
-            await self.supervisor.snapshots.note(self.done, "end")
+            snapshots, outside = self.supervisor.snapshots, self.supervisor.outside
+            await asyncio.gather(snapshots.note(self.done, "end"), outside.end())
             self._end(facts)
 
     async def _play(self, prompt: Prompt) -> TurnResult:
@@ -284,7 +285,8 @@ class Turns:
         that failed."""
         problem = await self.supervisor.setting_up.run()
         if problem is None:
-            await self.supervisor.snapshots.note(self.done, "start")
+            snapshots, outside = self.supervisor.snapshots, self.supervisor.outside
+            await asyncio.gather(snapshots.note(self.done, "start"), outside.begin())
         return problem
 
     async def _ask_for_value(
