@@ -24,8 +24,9 @@ import msgspec
 from . import config, locks, setting_up, wire
 from .drivers import registry
 from .drivers.provider import Provider
-from .errors import NotTrusted, PaseoError, UsageProblem
+from .errors import GitProblem, NotTrusted, PaseoError, UsageProblem
 from .examining_agents import AgentFacts, look, told_version
+from .git.fidelity import not_kept
 
 SOCKET_BYTES = 100
 LOW_DISK, SCARCE_DISK = 5 << 30, 1 << 30
@@ -67,6 +68,7 @@ def diagnose(project: Path, names: Sequence[str] = (), *, ask: bool = False) -> 
         ("Python", _python),
         ("ipykernel", _kernel),
         ("git", _git),
+        ("repository", lambda: _repository(project)),
         ("settings", lambda: _settings(project)),
         ("home", lambda: _writable(home, place)),
         ("file system", lambda: _file_system(place)),
@@ -146,6 +148,15 @@ def _git() -> Iterable[Check]:
         yield Check("git", False, f"{said} is too old", fix)
     else:
         yield Check("git", True, said)
+
+
+def _repository(project: Path) -> Iterable[Check]:
+    """What its runs' snapshots will not keep as it is."""
+    try:
+        for said in not_kept(project):
+            yield Check("repository", None, said)
+    except GitProblem:
+        return
 
 
 def _agents(project: Path, names: Sequence[str], ask: bool) -> Iterable[Check]:

@@ -26,6 +26,7 @@ from .environments import environment, put_over, remember
 from .errors import GitProblem, UsageProblem
 from .finding import live_in
 from .git import snapshots, worktrees
+from .git.fidelity import not_kept
 from .host.base import Launch
 from .host.local import LocalHost
 from .mcp_secrets import lifted
@@ -301,10 +302,12 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         cwd, branch = tree.path, tree.branch
         setup, said = setting_up.for_run(settings, tree)
     try:
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(2) as beside:
+            unfaithful = beside.submit(not_kept, cwd)
             on = None if branch else beside.submit(worktrees.current_branch, cwd)
             base = snapshots.snapshot(cwd, ref=f"refs/paseo/{run_id}/base")
             branch = on.result() if on is not None else branch
+            said += unfaithful.result()
     except GitProblem:
         if wish.worktree:
             raise

@@ -95,7 +95,6 @@ class Supervisor:
             self.asking.mode = past.mode
         self.asking.lasting = past.lasting
         self.snapshots = Snapshots(self, past.snapshot)
-        self.setting_up = SettingUp(self)
         self.family = Family(self, past.kin, past.last_turn)
         self.setting_up, self.outside = SettingUp(self), Outside(self)
         self.turns = Turns(self, past)

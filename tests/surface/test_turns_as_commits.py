@@ -245,3 +245,9 @@ def test_apply_says_where_the_run_works_in_that_very_folder(repo: Path) -> None:
     run = start("echo 1 > a")
     with pytest.raises(paseo.UsageProblem, match="its changes are there already"):
         run.apply()
+
+
+def test_what_is_not_kept_as_it_is_is_said_on_the_run_and_by_the_doctor(repo: Path) -> None:
+    (repo / ".gitattributes").write_text("*.bin filter=lfs -text\n")
+    assert any("LFS" in said for said in start("true").history().warnings)
+    assert any("LFS" in check.detail for check in paseo.doctor() if check.name == "repository")
