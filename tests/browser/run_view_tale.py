@@ -138,6 +138,7 @@ def ended(shape: str = "done", **head: Any) -> dict[str, Any]:
         more |= {"can": {"resume": True}}
         rows.append({"k": "note", "tone": "warn", "text": "The machine restarted during turn 2.", "hint": "Everything up to event 318 is kept. Resume continues in the agent’s own session; the command `pytest -q` was cut off and will run again."})  # fmt: skip
     else:
+        more["can"] = CAN | {"undo": True, "apply": True}
         rows.append(FINAL)
     return {"head": HEAD | more | head, "rows": rows, "asks": []}
 

@@ -97,6 +97,34 @@ def test_rows_of_every_kind(show: Open) -> None:
     expect(page.locator(".call.bad .res").last).to_have_text(" not found")
 
 
+def test_undo_and_apply_ask_first_and_say_what_came_of_it(show: Open) -> None:
+    page = show(tale.ended("done", can={"undo": True, "apply": True}))
+    page.evaluate(
+        """() => kernel.answers = {
+          apply: {ok: true, said: "2 files would change in main, without a conflict", clear: true, onto: "main"},
+          undo: {ok: false, said: "`a.py` was changed since"},
+        }"""
+    )
+    page.get_by_role("button", name="Apply…").click()
+    panel = page.locator(".rv-diff")
+    expect(panel).to_contain_text("2 files would change in main, without a conflict")
+    assert [m.get("dry_run") for m in sent(page, "apply")] == [True]
+    page.evaluate(
+        "kernel.answers.apply = {ok: true, said: '2 files changed in main: commit 0123456789'}"
+    )
+    panel.get_by_role("button", name="Apply to main").click()
+    expect(panel).to_contain_text("commit 0123456789")
+    assert sent(page, "apply")[-1]["onto"] == "main"
+    page.get_by_role("button", name="Undo turn").click()
+    assert sent(page, "undo") == [], "asked first"
+    panel.get_by_role("button", name="Undo", exact=True).click()
+    expect(panel).to_contain_text("a.py was changed since")
+    page.get_by_role("button", name="Undo turn").click()
+    expect(panel).to_be_hidden()
+    ops(page, ["h", {"can": {}}])
+    expect(page.get_by_role("button", name="Apply…")).to_have_count(0)
+
+
 def test_neighbouring_calls_share_a_box_across_rows_that_show_nothing(show: Open) -> None:
     rows = [tale.ROWS[3], {"k": ""}, tale.ROWS[4], tale.ROWS[1], tale.ROWS[8]]
     page = show({"head": tale.HEAD, "rows": rows, "asks": []})

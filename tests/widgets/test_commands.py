@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 from kit import SLACK, Project
 
+import paseo_nb as paseo
 from paseo_nb import _portal
 from paseo_nb.handle import AsyncRun
+from paseo_nb.programs.demo import copy_sample
 from paseo_nb.widgets.run_view import acting, feed
 
 from .told import Front
@@ -74,6 +77,37 @@ def test_stop_ends_the_turn(page: Callable[..., Page]) -> None:
     assert shown.do("stop")["ok"]
     shown.until(lambda one: one.head["state"] == "stopped", "its processes end")
     assert shown.head["can"]["resume"] is True
+
+
+def test_what_a_turn_changed_is_applied_and_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = Path(copy_sample(tmp_path / "tidelog"))
+    monkeypatch.chdir(repo)
+    for name in ("user.name", "user.email"):
+        subprocess.run(["git", "config", name, "someone@example.org"], check=True)
+    monkeypatch.setenv("PASEO_DEMO_HOME", str(tmp_path / "sessions"))
+    run = paseo.run("demo/fixer", "The tests fail. Fix the code.", worktree="w", mode="auto")
+    shown = Page(run._run)
+    try:
+        shown.until(lambda one: one.head.get("can", {}).get("apply") is True, "it can be applied")
+        changed = [change.path for change in run.diff_summary().files]
+        before = {path: (repo / path).read_text() for path in changed}
+        seen = shown.do("apply", dry_run=True)
+        assert (seen["ok"], seen["clear"]) == (True, True), seen
+        assert seen["said"].startswith(f"2 files would change in {seen['onto']}")
+        assert all((repo / path).read_text() == text for path, text in before.items()), "not yet"
+        done = shown.do("apply", onto=seen["onto"])
+        assert done["said"].startswith("2 files changed in "), done
+        for path in changed:
+            assert (repo / path).read_text() == (run.path / path).read_text()
+        assert not shown.do("apply", dry_run=True)["clear"], "it is there"
+        undone = shown.do("undo")
+        assert undone["said"].startswith("Put back as it was before the turn: "), undone
+        assert all((run.path / path).read_text() == text for path, text in before.items())
+    finally:
+        shown.close()
+        run.stop()
 
 
 def test_a_permission_is_answered_and_an_edit_is_kept(page: Callable[..., Page]) -> None:

@@ -20,7 +20,7 @@ from ...handle import AsyncRun
 from ...model import Allow, Deny, Permission, When, now_us
 from ..render.diffs import of_patch
 from ..render.story import Teller
-from ..render.text import one_line
+from ..render.text import clean, one_line
 from .rows import Rows, diffs_of, edited
 
 Json = dict[str, Any]
@@ -32,6 +32,8 @@ async def act(run: AsyncRun, message: Json) -> Json:
     """Carry out `{"k":"do","id","verb",…}`; the `done` message that answers it."""
     said, told = "", {"k": "done", "id": message.get("id")}
     try:
+        if message.get("verb") in ("undo", "apply"):
+            return {**told, "ok": True, **await _with_files(run, message)}
         await _do(run, str(message.get("verb")), message)
     except (PaseoError, OSError) as error:
         said = str(error)
@@ -69,6 +71,20 @@ async def _do(run: AsyncRun, verb: str, given: Json) -> None:
         await run.unqueue(_text(given, "queued"))
     else:
         raise UsageProblem(f"this view knows no command {one_line(verb, 40)!r}")
+
+
+async def _with_files(run: AsyncRun, given: Json) -> Json:
+    """Undo the last turn, or apply; with `dry_run` only what that would do, and whether it can
+    (`clear`), onto which branch."""
+    dry = given.get("dry_run") is True
+    if given["verb"] == "undo":
+        files = (await run.undo()).summary.files
+        names = one_line(", ".join(change.path for change in files), 200)
+        return {"said": f"Put back as it was before the turn: {names}." if names else ""}
+    applied = await run.apply(as_str(given.get("onto")), dry_run=dry)
+    told = clean(str(applied).partition("\n\n")[0] if not applied.conflicts else str(applied))
+    clear = bool(applied.summary.files) and not applied.conflicts
+    return {"said": told, "clear": clear, "onto": applied.onto}
 
 
 async def _answer(run: AsyncRun, verb: str, given: Json) -> None:

@@ -198,6 +198,10 @@ class Feed:
         except Exception:  # its comm was closed under us
             self.leave(viewer)
 
+    def measure_soon(self) -> None:
+        """Files were put back or applied, by a person: what changed is worked out anew."""
+        self._diff_due = 0.0
+
     def dismiss(self, viewer: Viewer) -> None:
         """A view ends: it shows the run as it stands now, not as it stood at the last tick."""
         if not self.broken:

@@ -118,6 +118,8 @@ def can(
         "set_model": send if models else f"{name} offers no choice of model.",
         "set_effort": send if efforts else f"{name} offers no choice of effort.",
         "edit_input": True,
+        "undo": not busy and turn is not None and bool(beyond.diff and beyond.diff.files),
+        "apply": not busy and spec.worktree is not None and bool(beyond.diff and beyond.diff.files),
     }
 
 

@@ -60,6 +60,8 @@ class RunWidget(anywidget.AnyWidget):
                 mine.hello(self, message.get("epoch"), message.get("n"))
         elif kind == "do":
             self.tell(await acting.act(self.run, message))
+            if mine is not None and message.get("verb") in ("undo", "apply"):
+                mine.measure_soon()
         elif kind == "more":
             self.tell(await acting.more_of(self.run, message.get("row")))
         elif kind == "diff":

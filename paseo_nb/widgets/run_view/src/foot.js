@@ -1,8 +1,9 @@
 /** The foot of a run: what changed, and the way to it. A button that would do nothing is not there. */
 
 import { counts, diffBody } from "./diff.js";
-import { add, h, icon } from "./dom.js";
-import { list, num, oneLine, webUrl } from "./text.js";
+import { add, coded, h, icon } from "./dom.js";
+import { may } from "./head.js";
+import { clean, list, num, oneLine, webUrl } from "./text.js";
 import { plural } from "./units.js";
 
 export class Foot {
@@ -17,6 +18,7 @@ export class Foot {
     this.bar = h("footer.rv-foot", null, this.what, this.links);
     this.el = h("div", null, this.bar, this.panel);
     this.kept = "";
+    this.shows = ""; // what the panel is open for
   }
 
   update() {
@@ -28,7 +30,7 @@ export class Foot {
     const over = !busy && this.store.everSynced;
     const agent = over ? oneLine(head.agent, 60) : "";
     const branch = over ? oneLine(head.branch, 80) : "";
-    const told = JSON.stringify([agent, branch, files, added, removed, base, trace, frozen, busy, follow, this.panel.hidden]);
+    const told = JSON.stringify([agent, branch, files, added, removed, base, trace, frozen, busy, follow, this.shows, may(head, "undo"), may(head, "apply")]);
     if (this.kept === told) return;
     this.kept = told;
     const focused = /** @type {any} */ (this.links.getRootNode()).activeElement?.dataset?.name;
@@ -44,24 +46,54 @@ export class Foot {
       this.links,
       follow && button("Follow up", "prompt", this.follow),
       trace && h("a.btn.quiet", { href: trace, target: "_blank", rel: "noopener noreferrer" }, icon("trace"), "Trace"),
-      !!files && !frozen && button("Diff", "diff", () => this.toggle(), { "aria-expanded": String(!this.panel.hidden) }),
+      over && !frozen && may(head, "undo") && button("Undo turn", "again", () => this.open("undo"), { "aria-expanded": String(this.shows === "undo") }),
+      over && !frozen && may(head, "apply") && button("Apply…", "tail", () => this.open("apply"), { "aria-expanded": String(this.shows === "apply") }),
+      !!files && !frozen && button("Diff", "diff", () => this.open("diff"), { "aria-expanded": String(this.shows === "diff") }),
     );
     this.bar.hidden = !this.what.firstChild && !this.links.firstChild;
     if (focused) /** @type {any} */ (this.links.querySelector(`[data-name="${focused}"]`))?.focus();
   }
 
-  toggle() {
-    this.panel.hidden = !this.panel.hidden;
-    if (!this.panel.hidden) {
-      this.panel.replaceChildren(h("p.f2.t12.pad", { role: "status" }, "Reading the changes…"));
-      this.store.send({ k: "diff" });
-    }
+  /** Opens the panel for something, or closes it. @param {string} what */
+  open(what) {
+    this.shows = this.shows === what ? "" : what;
+    this.panel.hidden = !this.shows;
+    if (this.shows) this.line("Reading the changes…");
+    if (this.shows === "diff") this.store.send({ k: "diff" });
+    else if (this.shows === "undo") this.question("Put back the files that the last turn changed, as they were before it?", "Undo", () => this.carry("undo", {}));
+    else if (this.shows === "apply") this.preview();
     this.update();
+  }
+
+  /** @param {string} text @param {...any} more */
+  line(text, ...more) {
+    this.panel.replaceChildren(h("div.pad", { role: "status" }, h("p.t12.said.pre", null, ...coded(clean(text).slice(0, 4000))), ...more));
+  }
+
+  /** @param {string} text @param {string} word @param {() => void} yes */
+  question(text, word, yes) {
+    this.line(text, h("div.acts", null, h("button.btn", { type: "button", onclick: yes }, word), h("button.btn.quiet", { type: "button", onclick: () => this.open(this.shows) }, "Back")));
+  }
+
+  /** What applying would do, before it is done. */
+  async preview() {
+    const answer = await this.store.act("apply", { dry_run: true });
+    if (this.shows !== "apply") return;
+    const onto = oneLine(answer.onto, 80);
+    if (!answer.ok || !answer.clear) return this.line(answer.said || "It cannot be applied.");
+    this.question(`${answer.said}.`, `Apply to ${onto}`, () => this.carry("apply", { onto: answer.onto }));
+  }
+
+  /** @param {string} verb @param {Record<string, unknown>} fields */
+  async carry(verb, fields) {
+    this.line(verb === "undo" ? "Putting back…" : "Applying…");
+    const answer = await this.store.act(verb, fields);
+    if (this.shows === verb) this.line(answer.said || (answer.ok ? "Done." : "That did not work."));
   }
 
   /** @param {any[]} files @param {string} said why there are none */
   show(files, said) {
-    if (this.panel.hidden) return;
+    if (this.shows !== "diff") return;
     const open = files.length <= 3;
     this.panel.replaceChildren(
       files.length ? h("div.calls", null, files.slice(0, 200).map((file, i) => this.file(file, open || i === 0))) : h("p.f2.t12.pad", null, oneLine(said, 300) || "Nothing changed."),

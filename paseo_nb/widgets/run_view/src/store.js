@@ -48,7 +48,7 @@ export class Store {
     this.asks = [];
     /** @type {Set<Watcher>} */
     this.watchers = new Set();
-    /** @type {Map<string, (answer: {ok: boolean, said: string}) => void>} */
+    /** @type {Map<string, (answer: {ok: boolean, said: string, clear?: boolean, onto?: string}) => void>} */
     this.waiting = new Map();
     /** @type {Map<number, (whole: Row) => void>} */
     this.asked = new Map();
@@ -131,7 +131,7 @@ export class Store {
   /**
    * A command; resolves with the kernel's answer. `slow` is told when none came for 3 s.
    * @param {string} verb @param {Record<string, unknown>} fields @param {() => void} [slow]
-   * @returns {Promise<{ok: boolean, said: string}>}
+   * @returns {Promise<{ok: boolean, said: string, clear?: boolean, onto?: string}>}
    */
   act(verb, fields, slow) {
     const id = `${this.name}-${++this.serial}`;
@@ -164,7 +164,7 @@ export class Store {
     else if (message.k === "done") {
       const answer = this.waiting.get(message.id);
       this.waiting.delete(message.id);
-      answer?.({ ok: message.ok === true, said: str(message.said) });
+      answer?.({ ok: message.ok === true, said: str(message.said), clear: message.clear === true, onto: str(message.onto) });
     } else if (message.k === "more") {
       const row = num(message.row) ?? num(message.call) ?? -1;
       this.asked.get(row)?.(message);
