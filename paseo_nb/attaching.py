@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import mimetypes
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
 
-from .describing import picture_of, text_of
+from .describing import cut, is_figure, shown, text_of
+from .drivers.attached import PDF, PDF_SIGN, POINTER, keep, raster
 from .errors import UsageProblem
 from .host.local import LocalHost
 
@@ -26,9 +27,10 @@ def blocks_of(given: Attachments, host: LocalHost) -> list[Json]:
     if given is None:
         return []
     made: list[Json] = []
+    blobs = host.home / "blobs"
     if isinstance(given, Mapping):
         for name, thing in cast(Mapping[Any, Any], given).items():
-            made += _blocks(str(name), thing, named=True)
+            made += _blocks(str(name), thing, blobs, named=True)
         return made
     several = cast(list[Any], given if isinstance(given, (list, tuple)) else [given])
     for number, thing in enumerate(several, 1):
@@ -36,7 +38,7 @@ def blocks_of(given: Attachments, host: LocalHost) -> list[Json]:
             thing = run_of(thing, host)
         elif isinstance(thing, str):
             thing = Path(thing)
-        made += _blocks(f"attachment-{number}", thing)
+        made += _blocks(f"attachment-{number}", thing, blobs)
     return made
 
 
@@ -48,45 +50,84 @@ def run_of(word: str, host: LocalHost) -> Any:
     return RunView(host, find_run(host, word.removeprefix(RUN)))
 
 
-def _blocks(name: str, thing: Any, named: bool = False) -> list[Json]:
+def _blocks(name: str, thing: Any, blobs: Path, named: bool = False) -> list[Json]:
     from .runview import RunView
 
     if isinstance(thing, Path):
-        return [file_block(thing)]
+        return [file_block(thing, blobs)]
+    if isinstance(thing, (bytes, bytearray, memoryview)):
+        return [_bytes_block(name, bytes(cast(bytes, thing)), blobs)]
     try:
-        picture = picture_of(thing)
-        if picture is not None:
-            data = base64.b64encode(picture.data).decode()
-            image = {"type": "image", "mimeType": picture.mime, "data": data}
-            # An image has no name that agents see, and there may be several.
-            return [*([{"type": "text", "text": f"[{name}:]"}] if named else []), image]
+        picture, lacking = shown(thing)
+        blocks = [] if picture is None else [_image(name, picture.data, picture.mime, blobs)]
+        if blocks and named:  # an image has no name that agents see, and there may be several
+            blocks.insert(0, {"type": "text", "text": f"[{name}:]"})
         if isinstance(thing, RunView):
             name, text, mime = f"{RUN}{thing.id}", thing.digest(), "text/markdown"
+        elif picture is not None and not is_figure(thing):
+            return blocks
         else:
             text, mime = text_of(thing)
     except UsageProblem:
         raise
     except Exception as error:  # of whatever the value's own code does
         raise UsageProblem(f"attach: {name} cannot be shown: {error!r}") from error
+    if lacking is not None:
+        warnings.warn(f"attach: {name} goes along as data only: {lacking}", stacklevel=2)
+    return [*blocks, _text_block(name, text, mime)]
+
+
+def _text_block(name: str, text: str, mime: str) -> Json:
     uri = f"notebook:{quote(name, safe=':')}"
-    return [{"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}}]
+    return {"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}}
 
 
-def file_block(path: Path) -> Json:
-    """A file as an ACP content block: an image as one, text embedded, anything else as a link."""
+def _image(name: str, data: bytes, mime: str, blobs: Path) -> Json:
+    return {"type": "image", "mimeType": mime, "name": name, "data": keep(blobs, data)}
+
+
+def _bytes_block(name: str, data: bytes, blobs: Path) -> Json:
+    """Bytes: a picture as one, text as text, a PDF and anything else as a link to where they are
+    kept, which an agent reads with its own tools."""
+    _check_size(name, len(data))
+    picture = raster(data)
+    if picture is not None:
+        return _image(name, data, picture, blobs)
+    try:
+        return _text_block(name, cut(data.decode()), "text/plain")
+    except UnicodeDecodeError:
+        pass
+    mime = PDF if data.startswith(PDF_SIGN) else "application/octet-stream"
+    kept = blobs / str(keep(blobs, data)[POINTER])
+    return _link(kept, name, mime)
+
+
+def _link(file: Path, name: str, mime: str) -> Json:
+    uri = file.resolve().as_uri()
+    return {"type": "resource_link", "uri": uri, "name": name, "mimeType": mime}
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_ATTACHMENT:
+        raise UsageProblem(f"attach={name!r} is larger than {MAX_ATTACHMENT >> 20} MB")
+
+
+def file_block(path: Path, blobs: Path) -> Json:
+    """A file as an ACP content block: a picture as one, text embedded, anything else as a link."""
     file = path.expanduser()
     try:
+        size = file.stat().st_size
+        _check_size(str(path), size)
         data = file.read_bytes()
     except OSError as error:
         raise UsageProblem(f"attach={str(path)!r}: {error.strerror}") from None
-    if len(data) > MAX_ATTACHMENT:
-        raise UsageProblem(f"attach={str(path)!r} is larger than {MAX_ATTACHMENT >> 20} MB")
+    picture = raster(data)
+    if picture is not None:
+        return _image(file.name, data, picture, blobs)
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    if kind.startswith("image/"):
-        return {"type": "image", "mimeType": kind, "data": base64.b64encode(data).decode()}
-    uri = file.resolve().as_uri()
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return {"type": "resource_link", "uri": uri, "name": file.name, "mimeType": kind}
+        return _link(file, file.name, kind)
+    uri = file.resolve().as_uri()
     return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "text": text}}

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-ROWS, COLUMNS, CELL, TEXT = 40, 30, 80, 20_000
+ROWS, COLUMNS, CELL, TEXT, POINTS = 40, 30, 80, 20_000, 200
 PNG = "image/png"
 
 
@@ -85,6 +85,8 @@ def text_of(value: Any) -> tuple[str, str]:
         return cut("".join(traceback.format_exception(value))), "text/plain"
     if hasattr(value, "to_plotly_json"):
         return cut(str(value.to_json())), "application/json"
+    if is_figure(value):
+        return cut(_plotted(value)), "application/json"
     if isinstance(value, (dict, list, tuple)):
         try:
             return cut(json.dumps(value, ensure_ascii=False, indent=1)), "application/json"
@@ -107,6 +109,60 @@ def _table_told(value: Any) -> str:
     more = f", and {width - len(kinds):,} more" if width > len(kinds) else ""
     head = f"DataFrame, {height:,} rows × {width:,} columns: {', '.join(kinds)}{more}"
     return f"{head}\n\n{table(value)}"
+
+
+NO_KALEIDO = "plotly makes pictures with kaleido, which is not installed"
+
+
+def is_figure(value: Any) -> bool:
+    """Whether a value is a plot, whose data say more than its picture."""
+    artist: Any = getattr(sys.modules.get("matplotlib.artist"), "Artist", None)
+    drawn = artist is not None and isinstance(value, artist) and value.figure is not None
+    return drawn or (hasattr(value, "to_plotly_json") and hasattr(value, "to_image"))
+
+
+def shown(value: Any) -> tuple[Picture | None, str | None]:
+    """A value as a picture, and why a plotly figure cannot be made one."""
+    if not (hasattr(value, "to_plotly_json") and hasattr(value, "to_image")):
+        return picture_of(value), None
+    if importlib.util.find_spec("kaleido") is None:
+        return None, NO_KALEIDO
+    try:
+        return picture_of(value), None
+    except Exception as error:  # kaleido needs a browser
+        return None, f"plotly made no picture: {error}"
+
+
+def _plotted(artist: Any) -> str:
+    """What a matplotlib figure, or one of its axes, shows, in numbers."""
+    figure: Any = artist.figure
+    axes: list[Any] = [artist] if artist in figure.axes else figure.axes
+    told: list[Any] = []
+    for one in axes:
+        lines = [_points(line.get_label(), *line.get_data()) for line in one.get_lines()]
+        for points in one.collections:
+            at: list[Any] = list(getattr(points, "get_offsets", list)())
+            lines.append(_points(points.get_label(), [p[0] for p in at], [p[1] for p in at]))
+        bars = [_bars(group) for group in one.containers if hasattr(group, "patches")]
+        names = {"title": one.get_title(), "x": one.get_xlabel(), "y": one.get_ylabel()}
+        told.append({**names, "lines": [line for line in lines if line], "bars": bars})
+    return json.dumps({"matplotlib": told}, ensure_ascii=False, default=str)
+
+
+def _points(label: Any, x: Any, y: Any) -> Any:
+    if not len(x):
+        return None
+    every = max(len(x) // POINTS, 1)
+    few = {"every": every} if every > 1 else {}
+    return {"label": str(label), **few, "x": _few(x, every), "y": _few(y, every)}
+
+
+def _few(values: Any, every: int) -> list[Any]:
+    return [value.item() if hasattr(value, "item") else value for value in list(values)[::every]]
+
+
+def _bars(group: Any) -> Any:
+    return {"label": str(group.get_label()), "heights": [bar.get_height() for bar in group.patches]}
 
 
 def picture_of(value: Any) -> Picture | None:

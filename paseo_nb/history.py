@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import msgspec
 
 from .drivers.acp_reading import SUMMARY, as_dict, as_int, as_list, as_str, content_text, decode
+from .drivers.attached import pictures
 from .drivers.differing import Called
 from .drivers.options import options_of
 from .drivers.reading import reading_for
@@ -58,6 +59,8 @@ FOLD_VERSION = 6  # raise it when the same lines fold into something else: the i
 
 class History:
     """The fold. `feed` lines in order of seq; a line seen before is passed over."""
+
+    shows_pictures = True
 
     def __init__(self, dialect: str = "acp", provider: str = "", blobs: Path | None = None) -> None:
         self.reading = reading_for(dialect, provider)
@@ -550,7 +553,8 @@ class History:
         self.turns.append(
             Turn(line.turn, origin, prompt, line.t, first_seq=line.seq, last_seq=line.seq)
         )
-        self._add(line, "user", "message", prompt, title=None if origin == "user" else origin)
+        title = None if origin == "user" else origin
+        self._add(line, "user", "message", prompt, title=title, ref=self._pictures(data))
 
     def _own_snapshot(self, line: Line, data: dict[str, Any]) -> None:
         turn, commit, at = self.turn, str(data.get("commit")), str(data.get("at"))
@@ -704,7 +708,12 @@ class History:
 
     def _own_steered(self, line: Line, data: dict[str, Any]) -> None:
         prompt = prompt_text(as_list(data.get("prompt")))
-        self._add(line, "user", "message", prompt, title="steer")
+        self._add(line, "user", "message", prompt, title="steer", ref=self._pictures(data))
+
+    def _pictures(self, data: dict[str, Any]) -> list[tuple[str, str]] | None:
+        if self.blobs is None or not self.shows_pictures:
+            return None
+        return pictures(as_list(data.get("prompt")), self.blobs) or None
 
     def _own_model(self, line: Line, data: dict[str, Any]) -> None:
         self.model_answered = as_str(data.get("answered")) or self.model_answered
@@ -771,6 +780,7 @@ def prompt_text(blocks: list[Any]) -> str:
     for block in map(as_dict, blocks):
         uri = as_str(as_dict(block.get("resource")).get("uri"))
         name = unquote(uri.rpartition("/")[2].removeprefix("notebook:")) if uri else None
+        name = name or as_str(block.get("name"))
         lines.append(f"[{name}]" if name else content_text(block))
     return "\n".join(lines)
 

@@ -1,20 +1,24 @@
-"""Making a wish fit Claude Code: a prompt's blocks as the API's, MCP servers as its own. Pure."""
+"""Making a wish fit Claude Code: a prompt's blocks as the API's, MCP servers as its own."""
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from .acp_fitting import fit
 from .acp_reading import Json, as_dict, as_list, as_str
+from .attached import PDF, PDF_SIGN
 from .names import parts, resolve_name
 from .seat import AgentProblem
 
 TAKES = {"image": True}
 NEW, BACK = "--session-id=", "--resume="
 BUDGET = "--max-budget-usd="
+MOST_PDF = 20 << 20
 FORK, FORK_AT = "--fork-session", "--resume-session-at="
 _SIZE = re.compile(r"(.*?)(\[\w+\])?", re.DOTALL)  # `sonnet[1m]`: with a larger context
 CUSTOM = "Custom model"  # what its list says of a name that it was launched with
@@ -91,11 +95,30 @@ def content_of(blocks: list[Json]) -> list[Json]:
                 "data": block.get("data"),
             }
             content.append({"type": "image", "source": source})
+        elif kind == "resource_link" and (document := _document(block)) is not None:
+            content += document
         elif kind == "resource_link":
             content.append({"type": "text", "text": f"[{block.get('name')}]({block.get('uri')})"})
         else:
             content.append({"type": "text", "text": str(block.get("text") or "")})
     return content
+
+
+def _document(block: Json) -> list[Json] | None:
+    """A PDF as the API takes it, and where it lies; None for what is none, or too large for it."""
+    uri = str(block.get("uri"))
+    if block.get("mimeType") != PDF or not uri.startswith("file:"):
+        return None
+    try:
+        data = Path(unquote(urlsplit(uri).path)).read_bytes()
+    except (OSError, ValueError):
+        return None
+    if len(data) > MOST_PDF or not data.startswith(PDF_SIGN):
+        return None
+    encoded = base64.b64encode(data).decode()
+    source = {"type": "base64", "media_type": PDF, "data": encoded}
+    named = {"type": "text", "text": f"[{block.get('name')}]({uri})"}
+    return [named, {"type": "document", "source": source}]
 
 
 def mcp_server(server: Json) -> Json:

@@ -90,6 +90,8 @@ class Fold(History):
     """History in pieces. `past` counts what was given up; `turns` begins with the last ended turn,
     which late lines may still change."""
 
+    shows_pictures = False
+
     def __init__(self, spec: RunSpec, blobs: Path, carry: Carry | None = None) -> None:
         super().__init__(spec.dialect, spec.at_heart, blobs)
         self.past = Carry()

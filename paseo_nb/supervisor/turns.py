@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..drivers.attached import whole
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
 from ..model import TURN_STATES, Problem
@@ -87,6 +88,10 @@ class Turns:
         turn was over. That may take as long as a tool that it runs."""
         link, turn = self.supervisor.link, self.done
         if link is None or not self.running or self._cancelled_by is not None:
+            return False
+        try:
+            blocks = whole(blocks, self.supervisor.folder.blobs)
+        except OSError:
             return False
         saying = asyncio.ensure_future(link.dialect.steer(blocks))
         saying.add_done_callback(retrieved)
@@ -320,6 +325,11 @@ class Turns:
 
     async def _converse(self, link: AgentLink, blocks: list[dict[str, Any]]) -> TurnResult:
         told = [{"type": "text", "text": note} for note in self.notes]
+        try:
+            blocks = whole(blocks, self.supervisor.folder.blobs)
+        except OSError as error:
+            said = f"what went along with the prompt is not kept any more: {error}"
+            return TurnResult("error", None, Problem("attachment", said, "Send it again."))
         self.notes = []
         answering = asyncio.ensure_future(link.dialect.prompt([*told, *blocks]))
         answering.add_done_callback(retrieved)

@@ -259,6 +259,28 @@ def image_in(w: World) -> None:
     assert [i.media_type for i in images] == ["image/png"], "no image reached the model"
 
 
+@case("a table, a figure and a file in")
+def attachments_in(w: World) -> None:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().plot([3, 1, 2717], label="tide")
+    table = pd.DataFrame({"gauge": ["heron-weir"], "level": [41.25]})
+    note = w.folder / "note.md"
+    note.write_text("the-bittern-note\n")
+    w.plan(alpha=["Seen."])
+    run = w.run("alpha: look", attach={"tides": table, "fig": figure, "note": note})
+    assert run.state == "idle"
+    sent = w.server.conversations[-1]
+    told = "\n".join(message.text for message in sent.messages)
+    assert "heron-weir" in told, "no table reached the model"
+    assert "41.25" in told
+    assert "2717" in told, "the figure's data did not reach the model"
+    assert [i.media_type for i in sent.images] == ["image/png"], "the figure's picture did not"
+    assert "the-bittern-note" in told or "note.md" in told, "no file reached the model"
+
+
 @case("structured output")
 def schema_out(w: World) -> None:
     w.plan(alpha=[behaviours.value({"word": "heron", "count": 3}), "All done."])

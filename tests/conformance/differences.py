@@ -49,6 +49,7 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "image_in": _SCRIPTED,
+        "attachments_in": _SCRIPTED,
         "steer": _QUEUED,
         "usage": _SCRIPTED,
         "rule_denies_reading": _SCRIPTED,

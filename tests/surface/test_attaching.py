@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from PIL import Image
 import paseo_nb as paseo
 from paseo_nb.attaching import blocks_of
 from paseo_nb.describing import cut, table
+from paseo_nb.drivers.attached import keep, pictures
+from paseo_nb.drivers.claude_fitting import content_of
 from paseo_nb.errors import UsageProblem
 from paseo_nb.verbs import current_host
 
@@ -29,6 +33,11 @@ def texts(given: Any) -> list[str]:
         for block in blocks_of(given, current_host())
         if block["type"] != "image"
     ]
+
+
+def kept(block: Any) -> bytes:
+    """What is stored of a block."""
+    return (current_host().home / "blobs" / block["data"]["$blob"]).read_bytes()
 
 
 def test_a_table_is_bounded_markdown_with_shape_and_types(repo: Path) -> None:
@@ -56,17 +65,76 @@ def test_figures_and_images_are_pictures(repo: Path) -> None:
     image = Image.new("RGB", (7, 5), "red")
     given = {"fig": figure, "ax": axes, "img": image}
     blocks = blocks_of(given, current_host())
-    assert [block["type"] for block in blocks] == ["text", "image"] * 3
-    assert [block["text"] for block in blocks[::2]] == ["[fig:]", "[ax:]", "[img:]"]
-    import base64
-
-    data = base64.b64decode(blocks[5]["data"])
-    assert blocks[5]["mimeType"] == "image/png"
-    assert Image.open(io.BytesIO(data)).size == (7, 5)
+    assert [block["type"] for block in blocks] == [
+        "text", "image", "resource", "text", "image", "resource", "text", "image",
+    ]  # fmt: skip
+    assert [blocks[at]["text"] for at in (0, 3, 6)] == ["[fig:]", "[ax:]", "[img:]"]
+    assert blocks[7]["mimeType"] == "image/png"
+    assert Image.open(io.BytesIO(kept(blocks[7]))).size == (7, 5)
+    told = json.loads(blocks[2]["resource"]["text"])["matplotlib"][0]
+    assert told["lines"][0]["y"] == [1, 3, 2]
     told = paseo.run("demo/image", "look", attach=[figure, image]).text
     assert told.count("image, image/png") == 2
-    (plot,) = texts([go.Figure(go.Bar(y=[3, 1, 2]))])
+    with pytest.warns(UserWarning, match="data only: plotly makes pictures with kaleido"):
+        (plot,) = texts([go.Figure(go.Bar(y=[3, 1, 2]))])
     assert '"type":"bar"' in plot, "without kaleido its data"
+
+
+def test_bytes_are_what_they_begin_like(repo: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (7, 5), "red").save(picture, "JPEG")
+    given = [picture.getvalue(), b"plain words", b"%PDF-1.7 \xff\xfe", b"\xff\x00\x01"]
+    image, text, pdf, other = blocks_of(given, current_host())
+    assert (image["type"], image["mimeType"]) == ("image", "image/jpeg")
+    assert text["resource"]["text"] == "plain words"
+    assert (pdf["type"], pdf["mimeType"]) == ("resource_link", "application/pdf")
+    assert Path(pdf["uri"].removeprefix("file://")).read_bytes() == given[2]
+    assert other["mimeType"] == "application/octet-stream"
+    (repo / "x.svg").write_text("<svg onload='alert(1)'/>")
+    (svg,) = blocks_of("x.svg", current_host())
+    assert svg["type"] == "resource", "a picture that is a program is text"
+
+
+def test_claude_takes_a_pdf_as_a_document_and_others_a_link(repo: Path) -> None:
+    Path("a paper.pdf").write_bytes(b"%PDF-1.7 \xff")
+    Path("none.pdf").write_bytes(b"\xff no pdf")
+    named, document, link = content_of(blocks_of(["a paper.pdf", "none.pdf"], current_host()))
+    assert named["text"].startswith("[a paper.pdf](file://")
+    assert document["source"]["media_type"] == "application/pdf"
+    assert base64.b64decode(document["source"]["data"]) == b"%PDF-1.7 \xff"
+    assert link["text"].startswith("[none.pdf](file://")
+
+
+def test_it_is_stored_once_and_shown(repo: Path) -> None:
+    image = Image.new("RGB", (9, 9), "blue")
+    image.save("blue.png")
+    run = paseo.run("demo/image", "look", attach=["blue.png"])
+    assert "image, image/png" in run.text
+    run.send("and again", attach=["blue.png"])
+    run.wait()
+    assert run.text.count("image, image/png") == 1
+    host = current_host()
+    [stored] = (host.home / "blobs").iterdir()
+    assert stored.read_bytes() == Path("blue.png").read_bytes()
+    begun = [json.loads(raw) for raw in run.events()[lambda x: x.kind == "turn_start"]["raw"]]
+    assert [one["prompt"][1]["data"]["$blob"] for one in begun] == [stored.name] * 2
+    assert list(run.turns()["prompt"]) == ["look\n[blue.png]", "and again\n[blue.png]"]
+    html = run._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]
+    assert html.count('<img alt="blue.png" src="data:image/png;base64,') == 2
+    stored.unlink()
+    run.send("once more").wait()
+    html = run._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]
+    run.stop()
+    again = paseo.attach(run.id)
+    assert "[blue.png]" in again._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]
+    assert "<img" not in again._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_picture_that_is_none_is_not_shown(repo: Path) -> None:
+    blobs = current_host().home / "blobs"
+    evil = {"type": "image", "name": "x", "data": keep(blobs, b"<svg onload='alert(1)'/>")}
+    outside = {"type": "image", "data": {"$blob": "../../etc/passwd", "bytes": 5}}
+    assert pictures([evil, outside, {"data": {"$blob": 5}}, 7], blobs) == []
 
 
 def test_any_value_is_bounded_text(repo: Path) -> None:

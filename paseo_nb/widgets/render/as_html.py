@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from ...drivers.attached import RASTER
 from ...git.values import DiffSummary
 from . import style
 from .blocks import (
@@ -40,10 +41,28 @@ _PLAN_MARKS: dict[str, tuple[str, Tone]] = {
 }
 
 
+_RASTER = tuple(f"data:{mime};base64," for mime in RASTER)
+PICTURES = 150_000  # bytes of pictures in an output, beside its text
+
+
+def _with_pictures(pieces: list[tuple[Block, str]], limits: Limits) -> list[tuple[Block, str]]:
+    """In a final output the small pictures that went along with prompts stand below them."""
+    room = PICTURES if limits is FINAL else 0
+    made: list[tuple[Block, str]] = []
+    for block, text in pieces:
+        for name, uri in block.pictures if isinstance(block, Prompt) else ():
+            if uri.startswith(_RASTER) and len(uri) <= room:
+                room -= len(uri)
+                alt = literal(one_line(name, 80))
+                text += f'<img alt="{alt}" src="{literal(uri)}" style="{style.THUMBNAIL}">'
+        made.append((block, text))
+    return made
+
+
 def html_of(story: Story, limits: Limits) -> str:
     """The fragment; `data-paseo-run` on its root names the run."""
     form = _Html(story)
-    pieces = fit(story, form.block, limits)
+    pieces = _with_pictures(fit(story, form.block, limits), limits)
     body: list[str] = []
     for is_row, group in groupby(pieces, key=lambda pair: isinstance(pair[0], Row)):
         texts = [text for _, text in group]

@@ -24,10 +24,11 @@ Span = tuple[SpanStyle, str]
 
 
 class Prompt(msgspec.Struct):
-    """A turn's prompt, as a quote."""
+    """A turn's prompt, as a quote; pictures that went along, by name, as data URIs."""
 
     label: str
     text: str
+    pictures: list[tuple[str, str]] = []
 
 
 class Message(msgspec.Struct):

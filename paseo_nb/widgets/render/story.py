@@ -211,7 +211,7 @@ class Teller:
         label = f"Turn {item.turn}" if item.turn > 1 else "Prompt"
         if item.title:
             label += f" ({one_line(item.title, 30)})"
-        return Prompt(label, item.text)
+        return Prompt(label, item.text, item.ref or [])
 
     def _thought(self, item: Item) -> Thought:
         time = between(item.started_us, item.finished_us or item.started_us)

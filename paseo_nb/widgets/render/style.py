@@ -68,5 +68,6 @@ PLAIN_LIST = "margin:0;padding:0;list-style:none"
 TABLE = "margin:0 0 8px;border-collapse:collapse;font-size:13px;display:block;overflow-x:auto"
 CELL = f"text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid {HAIR};vertical-align:top"
 NUMBER = CELL.replace("left", "right", 1) + ";white-space:nowrap"
+THUMBNAIL = "max-height:96px;max-width:100%;margin:0 8px 4px 0;border-radius:3px"
 CARET = TONES["now"]
 LINK = "color:inherit;text-decoration:underline"
