@@ -14,7 +14,7 @@ from .. import __version__
 from ..model import Problem
 from .acp_choosing import Offer
 from .acp_ending import Ending, explained
-from .acp_fitting import check_mcp, fit, note_unreachable
+from .acp_fitting import check_mcp, fit, note_unreachable, taken
 from .acp_reading import (
     MODEL_CALL,
     PRESENT,
@@ -59,7 +59,7 @@ class AcpDialect(Calls):
         self.seat = seat
         self.start_s = seat.spec.limits.start_s
         self.session_id: str | None = None
-        self.capabilities: Json = {}
+        self.capabilities, self._takes = Json(), Json()
         self._ours: Json = {}  # what an agent of our own can beyond ACP
         self._auth_methods: list[Any] = []
         self.offer = Offer()
@@ -69,8 +69,7 @@ class AcpDialect(Calls):
         self._last_chunk: bytes | None = None
         self._looked_up: tuple[str, bool] = ("", False)
         self._looking: asyncio.Future[None] | None = None
-        self._services = Services(seat)
-        self.differences = differences_of(seat.spec.at_heart)
+        self._services, self.differences = Services(seat), differences_of(seat.spec.at_heart)
         self.ending = Ending(seat, self.differences)
 
     def argv(self, session_id: str | None) -> list[str]:
@@ -251,6 +250,7 @@ class AcpDialect(Calls):
         compare_versions(self.seat, as_str(as_dict(told.get("agentInfo")).get("version")))
         self.capabilities = as_dict(told.get("agentCapabilities"))
         self._ours = as_dict(as_dict(self.capabilities.get("_meta")).get(OURS))
+        self._takes = taken(self.capabilities, self.differences.embeds)
         self._auth_methods = as_list(told.get("authMethods"))
         if self.seat.spec.auth_method:
             await self.request(
@@ -319,7 +319,7 @@ class AcpDialect(Calls):
         self._cancel_asked = self._services.cancelled = False
         self._last_chunk = None
         try:
-            fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
+            fitting = fit(blocks, self._takes)
             await self._hold()
         except AgentProblem as error:
             return TurnResult("error", None, error.problem)
@@ -355,7 +355,7 @@ class AcpDialect(Calls):
         if not self._ours.get("steer"):
             return False
         try:
-            fitting = fit(blocks, as_dict(self.capabilities.get("promptCapabilities")))
+            fitting = fit(blocks, self._takes)
             told = {"sessionId": self.session_id, "prompt": fitting}
             return bool((await self.request("_paseo_nb/steer", told)).get("taken"))
         except (RequestError, AgentProblem):

@@ -13,6 +13,7 @@ from .acp_reading import Json, as_dict, as_str
 from .seat import AgentProblem, Seat
 
 REACH_S = 5.0
+EMBEDDED = "embeddedContext"
 
 
 def fit(blocks: list[Json], can: Json) -> list[Json]:
@@ -24,7 +25,7 @@ def fit(blocks: list[Json], can: Json) -> list[Json]:
         if kind in ("image", "audio") and not can.get(kind):
             said = f"the agent takes no {'images' if kind == 'image' else 'sound'}"
             raise AgentProblem(Problem(f"no_{kind}", said, "Send the prompt without it."))
-        if kind == "resource" and not can.get("embeddedContext"):
+        if kind == "resource" and not can.get(EMBEDDED):
             inner = as_dict(block.get("resource"))
             uri, text = str(inner.get("uri")), as_str(inner.get("text"))
             if text is None:
@@ -33,6 +34,11 @@ def fit(blocks: list[Json], can: Json) -> list[Json]:
                 block = {"type": "text", "text": f"<file uri={uri!r}>\n{text}\n</file>"}
         fitting.append(block)
     return fitting
+
+
+def taken(capabilities: Json, embeds: bool) -> Json:
+    """The `promptCapabilities` that are true of an agent: some announce more."""
+    return as_dict(capabilities.get("promptCapabilities")) | ({} if embeds else {EMBEDDED: False})
 
 
 def check_mcp(servers: list[Json], can: Json) -> None:

@@ -93,6 +93,7 @@ def _usage(told: Json) -> Usage:
 USED = "session.usage_record"
 _OF_A_TURN = ("assistant.", "tool.", "permission.", "session.error", USED)
 DIFFERENCES = Differences(
+    embeds=False,  # it tells its model their paths only, and those of images beside them
     input_includes_cache=True,
     cumulative=True,
     retry=re.compile(r"Info: .* [Rr]etrying\.\.\."),

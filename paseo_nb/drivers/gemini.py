@@ -206,6 +206,7 @@ def _usage(told: Json) -> Usage:
 
 
 DIFFERENCES = Differences(
+    embeds=False,  # it leaves out every image of a prompt with an embedded text
     usage_of=usage_of,
     aside_retry=re.compile(
         r"\[[^]]+\] \[WARN\] Attempt (?P<attempt>\d+) failed\b"

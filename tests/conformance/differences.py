@@ -128,6 +128,9 @@ _TABLE: dict[str, dict[str, Difference]] = {
         "token_limit": _LATE,
         "permission_edited": _QUEUED_SAID,
         "mcp_stdio": Difference("is handed on; this CLI leaves it out", "no tool 'add'"),
+        "attachments_in": Difference(
+            "is handed on as announced; this CLI tells its model the paths only", "no table reached"
+        ),
         "steer": _QUEUED,
         "http_429": _ENDS_WELL,
         "http_500": _ENDS_WELL,
