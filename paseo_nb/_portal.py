@@ -106,3 +106,16 @@ def start_soon(
 ) -> concurrent.futures.Future[T]:
     """Start a coroutine function on the loop thread; a future for its result."""
     return _get().start_task_soon(lambda: function(*args, **kwargs))
+
+
+def beside(function: Callable[P, Awaitable[Any]], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Start a coroutine function on the loop thread, from any thread; nobody waits for it."""
+    if _portal is None or threading.get_ident() != _thread:
+        start_soon(function, *args, **kwargs)
+        return
+    task = asyncio.ensure_future(function(*args, **kwargs))
+    _beside.add(task)
+    task.add_done_callback(_beside.discard)
+
+
+_beside: set[asyncio.Future[Any]] = set()

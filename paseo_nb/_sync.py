@@ -48,6 +48,7 @@ __all__ = [
     "loop",
     "ls",
     "model_calls",
+    "on_finish",
     "permissions",
     "providers",
     "prune",
@@ -57,9 +58,12 @@ __all__ = [
     "send",
     "sessions",
     "skills",
+    "spawn_subagent",
     "sql",
     "start",
     "stop",
+    "subagent_result",
+    "subagent_status",
     "timeline",
     "tool_traces",
     "trust",
@@ -538,6 +542,93 @@ def start(
             cell=cell,
         )
     )
+
+
+def spawn_subagent(
+    agent: str | None,
+    prompt: str,
+    *,
+    worktree: str | None = None,
+    base: str | None = None,
+    repo: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    label: str | None = None,
+    title: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    schema: Any = None,
+    attach: Attachments | None = None,
+    budget: float | None = None,
+    token_budget: int | None = None,
+    timeout: float | None = None,
+    conduct: bool = False,
+    on_finish: Any = None,
+    quiet: bool = False,
+) -> Run:
+    """Start an agent in the background and say when it is done: its run at once.
+
+    agent: as in `start`, and so all options but these
+    on_finish: what to do at the end of each of its turns, as the verb `on_finish` takes it
+    quiet: do not tell the person here
+
+    Raises what `start` raises.
+    """
+    return _plain(
+        _portal.call(
+            verbs.spawn_subagent,
+            agent,
+            prompt,
+            worktree=worktree,
+            base=base,
+            repo=repo,
+            mode=mode,
+            effort=effort,
+            label=label,
+            title=title,
+            labels=labels,
+            schema=schema,
+            attach=attach,
+            budget=budget,
+            token_budget=token_budget,
+            timeout=timeout,
+            conduct=conduct,
+            on_finish=on_finish,
+            quiet=quiet,
+        )
+    )
+
+
+def subagent_status(run: str) -> dict[str, Any]:
+    """How a background agent stands, in short; not what it said.
+
+    run: an id, or any beginning of one that fits a single run
+    """
+    return _portal.call(verbs.subagent_status, run)
+
+
+def subagent_result(run: str, turn: int | None = None) -> Any:
+    """What a background agent said at the end of a turn, whole; a structured answer as a value.
+
+    run: an id, or any beginning of one that fits a single run
+    turn: which one, counted from 1 (default: the last that ended)
+
+    Raises UsageProblem where no such turn has ended.
+    """
+    return _portal.call(verbs.subagent_result, run, turn)
+
+
+def on_finish(hook: Any, *, run: str | None = None) -> str:
+    """Have something done at the end of each turn of a run: once per turn, also after a restart.
+
+    hook: a shell command, which finds PASEO_CHILD, PASEO_TURN, PASEO_OUTCOME and PASEO_TEXT in its
+        environment; a run (`run:ID`, in Python also its handle), whose agent is told when it is
+        idle; or, in Python, a function, which is called with the run
+    run: which one, by its id or a beginning of it (default: every subagent that is spawned from
+        here on in this process)
+
+    Raises UsageProblem.
+    """
+    return _portal.call(verbs.on_finish, hook, run=run)
 
 
 def attach(run: str) -> Run:

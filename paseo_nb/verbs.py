@@ -22,7 +22,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from . import cells, config, importing, preparing
+from . import cells, config, importing, preparing, subagents
 from .answering import OnPermission
 from .applying import Applied
 from .attaching import Attachments
@@ -246,6 +246,109 @@ async def run(
 
 verb(run)
 verb(start)
+
+
+@verb
+async def spawn_subagent(
+    agent: str | None,
+    prompt: str,
+    *,
+    worktree: str | None = None,
+    base: str | None = None,
+    repo: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    label: str | None = None,
+    title: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    schema: Any = None,
+    attach: Attachments | None = None,
+    budget: float | None = None,
+    token_budget: int | None = None,
+    timeout: float | None = None,
+    conduct: bool = False,
+    on_finish: Any = None,
+    quiet: bool = False,
+) -> AsyncRun:
+    """Start an agent in the background and say when it is done: its run at once.
+
+    agent: as in `start`, and so all options but these
+    on_finish: what to do at the end of each of its turns, as the verb `on_finish` takes it
+    quiet: do not tell the person here
+
+    Raises what `start` raises.
+    """
+    made = await start(
+        agent, prompt, worktree=worktree, base=base, repo=repo, mode=mode, effort=effort,
+        label=label, title=title, labels=labels, schema=schema, attach=attach, budget=budget,
+        token_budget=token_budget, timeout=timeout, conduct=conduct,
+    )  # fmt: skip
+    for hook in (on_finish, *_hooks):
+        if hook is not None:
+            await subagents.tell(made, hook)
+    if not quiet:
+        subagents.notify(made)
+    return made
+
+
+@verb
+async def subagent_status(run: str) -> dict[str, Any]:
+    """How a background agent stands, in short; not what it said.
+
+    run: an id, or any beginning of one that fits a single run
+    """
+    handle = run_of(run)
+    turn = handle.history().turn
+    return {
+        "run_id": handle.id,
+        "agent": handle.agent,
+        "state": handle.state,
+        "turn": turn.turn if turn is not None else None,
+        "outcome": turn.outcome if turn is not None else None,
+        "error": handle.error.message if handle.error is not None else None,
+        "pending": [one.title or one.kind for one in handle.pending()],
+        "cost_usd": handle.cost_usd,
+    }
+
+
+@verb
+async def subagent_result(run: str, turn: int | None = None) -> Any:
+    """What a background agent said at the end of a turn, whole; a structured answer as a value.
+
+    run: an id, or any beginning of one that fits a single run
+    turn: which one, counted from 1 (default: the last that ended)
+
+    Raises UsageProblem where no such turn has ended.
+    """
+    handle = run_of(run)
+    ended = [one for one in handle.history().turns if one.outcome is not None]
+    found = ended[-1:] if turn is None else [one for one in ended if one.turn == turn]
+    if not found:
+        raise UsageProblem(f"no such turn of run {handle.id} has ended; wait() waits for it")
+    return found[0].text if found[0].value is None else found[0].value
+
+
+_hooks: list[Any] = []
+
+
+@verb
+async def on_finish(hook: Any, *, run: str | None = None) -> str:
+    """Have something done at the end of each turn of a run: once per turn, also after a restart.
+
+    hook: a shell command, which finds PASEO_CHILD, PASEO_TURN, PASEO_OUTCOME and PASEO_TEXT in its
+        environment; a run (`run:ID`, in Python also its handle), whose agent is told when it is
+        idle; or, in Python, a function, which is called with the run
+    run: which one, by its id or a beginning of it (default: every subagent that is spawned from
+        here on in this process)
+
+    Raises UsageProblem.
+    """
+    if run is not None:
+        handle = run_of(run)
+        return f"{await subagents.tell(handle, hook)} is told of run {handle.id}"
+    subagents.receiver_of(hook, current_host())
+    _hooks.append(hook)
+    return "is told of every subagent that is spawned here from now on"
 
 
 async def _finished(host: LocalHost, prepared: preparing.Prepared) -> str | None:

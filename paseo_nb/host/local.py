@@ -172,9 +172,12 @@ class LocalHost:
             settle(folder)
         return state
 
-    def put(self, run_id: str, kind: Literal["archived", "unarchived"], facts: Json) -> None:
-        """Journal that a run without processes is put away, or back, and how. UsageProblem where it
-        has some, StorageProblem where the project cannot be written."""
+    def put(
+        self, run_id: str, kind: Literal["archived", "unarchived", "told"], facts: Json
+    ) -> None:
+        """Journal of a run without processes that it is put away, or back, and how, or that
+        somebody was told of its turn. UsageProblem where it has some, StorageProblem where the
+        project cannot be written."""
         folder = self.folder(run_id)
         self.state(run_id)  # closes the books of one that died
         try:

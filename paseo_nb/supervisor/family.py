@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .main import Supervisor
 
 Ident = tuple[str, str]
-VERBS = frozenset({"expect", "heard", "on_finish", "step"})
+VERBS = frozenset({"expect", "heard", "on_finish", "step", "told"})
 
 
 class Kin(msgspec.Struct):
@@ -84,6 +84,8 @@ class Kin(msgspec.Struct):
             receiver = msgspec.convert(args, Receiver)
             if receiver not in self.receivers:
                 self.receivers = [*self.receivers, receiver]
+        elif verb == "told":  # by a process of the user's
+            self.note("told", args)
         elif verb == "step":
             self.begun.add(str(args.get("name")))
 
