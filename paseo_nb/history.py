@@ -145,7 +145,8 @@ class History:
 
     def open_permissions(self) -> list[Permission]:
         """Questions that wait for an answer."""
-        return [p for p in self.permissions.values() if p.answered_us is None]
+        known = list(self.permissions.values())  # at once: another thread may be reading on
+        return [p for p in known if p.answered_us is None]
 
     def call_item(self, turn: int, call_id: str | None) -> Item | None:
         """The item of a tool call."""
