@@ -8,6 +8,7 @@ nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -20,8 +21,10 @@ from ..drivers.filling import filled, secrets, variables
 from .masking import MIN_LENGTH
 
 if TYPE_CHECKING:
+    from .children import Child
     from .main import Supervisor
 
+TRIES = 5
 URL, TOKEN = "PASEO_NB_MCP_URL", "PASEO_NB_MCP_TOKEN"
 
 
@@ -33,6 +36,8 @@ class Servers:
         self.missing: str | None = None  # a variable that is not set
         self._listener: socket.socket | None = None
         self._token = os.urandom(24).hex()
+        self._child: Child | None = None
+        self._tries = TRIES
 
     def fill_in(self) -> list[str]:
         """Put values into the spec's servers; what must be masked therefore. A name that is not
@@ -54,7 +59,11 @@ class Servers:
 
     def serve(self) -> None:
         """Start our own for the agent that is being started. OSError."""
-        if self._listener is None:
+        self._tries = TRIES
+        self._start()
+
+    def _start(self) -> None:
+        if self._listener is None or (self._child is not None and not self._child.exited.done()):
             return
         supervisor, here = self.supervisor, os.path.dirname(os.path.dirname(__file__))
         known = supervisor.environment.get("PYTHONPATH")
@@ -68,7 +77,7 @@ class Servers:
             TOKEN: self._token,
         }
         with open(supervisor.folder.log, "ab") as log:
-            supervisor.children.spawn(
+            self._child = supervisor.children.spawn(
                 [sys.executable, "-m", "paseo_nb.mcp_server", "--listener", str(listening)],
                 env=env,
                 cwd=supervisor.spec.cwd,
@@ -77,3 +86,13 @@ class Servers:
                 keep=(listening,),
             )
         os.set_inheritable(listening, False)
+        self._child.exited.add_done_callback(lambda _: self._gone())
+
+    def _gone(self) -> None:
+        """It died: while its agent lives it is started again, a few times."""
+        if self.supervisor.link is None or self.supervisor.stopping is not None or not self._tries:
+            return
+        self._tries -= 1
+        self.supervisor.own("warning", message="the MCP server that it conducts with started anew")
+        with contextlib.suppress(OSError):
+            self._start()
