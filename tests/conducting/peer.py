@@ -121,8 +121,13 @@ _PAGE = """# Agents that lead agents
 Made by `python -m tests.conducting.peer > docs/conductors.md`; a test plays every call of the table.
 
 ```python
-run = paseo.start("claude/opus", "Have two others review this, then merge what they say.",
-                  mode="auto", conduct=True, budget=5)
+run = paseo.start(
+    "claude/opus",
+    "Have two others review this, then merge what they say.",
+    mode="auto",
+    conduct=True,
+    budget=5,
+)
 ```
 `conduct=True` (`--conduct`; needs `pip install 'paseo_nb[mcp]'`) hands the agent our MCP server, over stdio
 or http as it takes it. Any other MCP client starts it by `paseo-nb mcp`, or `paseo-nb mcp --http`, which
