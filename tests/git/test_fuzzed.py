@@ -2,7 +2,8 @@
 
 Invariants: (1) index (its bytes), HEAD, branches, tags, stash, configuration and what git is in the
 middle of are untouched; (2) after an undo every file that is not ignored is, byte for byte, what it
-was before the agent came; (3) the present state is kept before an undo.
+was before the agent came; (3) the present state is kept before an undo; (4) so it is through the whole life of a worktree:
+made, archived, brought back, forked, applied.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from paseo_nb.errors import GitProblem
+from paseo_nb.git.applying import apply, work_out
 from paseo_nb.git.diffs import diff
+from paseo_nb.git.forking import lay_over
+from paseo_nb.git.shelving import remove, shelve, unshelve
 from paseo_nb.git.snapshots import snapshot
 from paseo_nb.git.undoing import Change, put_back
+from paseo_nb.git.worktrees import ensure_worktree
 
 NAMES = [b"a.txt", b"b b.txt", b"dir/c", b"dir/deep/d", b"-e", b":(top)f", b"*.g", b"\xff\xfe.bin",
          "ü\n.txt".encode(), b"dir2/\xe9", b"x.log", b"link"]  # fmt: skip
@@ -173,3 +179,92 @@ def test_the_users_side_is_left_alone(
         put_back(repo, again, ref="refs/paseo/r/kept2")
         assert files(repo) == after, "an undo can be undone"
         assert theirs(repo) == mine
+
+
+in_a_worktree = st.lists(
+    st.one_of(
+        edit,
+        st.tuples(
+            st.sampled_from(["add -A", "commit -qm c", "stash -q", "checkout -q --detach", "rm -q a.txt"]),
+            st.none(),
+            st.none(),
+        ),
+    ),
+    max_size=7,
+)  # fmt: skip
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(before=users, agent=in_a_worktree, more=in_a_worktree)
+def test_a_worktrees_life_leaves_the_users_side_alone(
+    before: list[tuple[str, bytes, bytes]], agent: list[tuple[str, bytes, bytes]],
+    more: list[tuple[str, bytes, bytes]],
+) -> None:  # fmt: skip
+    """Made, worked in, archived, brought back, forked, applied: the user's index, stash, HEAD and
+    files stay what they were, until an apply is carried out; then only what it names has changed.
+    What was committed, staged, changed and untracked in the worktree comes back byte for byte."""
+    with tempfile.TemporaryDirectory() as folder:
+        repo, home = repository(Path(folder), True), Path(folder) / "home"
+        git(repo, "config", "user.name", "t")
+        git(repo, "config", "user.email", "t@e")
+        for step in before:
+            do(repo, *step)
+        mine, held = theirs(repo), files(repo)
+        stashes = git(repo, "stash", "list")
+        made = ensure_worktree(repo, "w", home, lambda _: None)
+        base = snapshot(made.path, ref="refs/paseo/w/base")
+        for step in agent:
+            do(made.path, *step)
+        first = snapshot(made.path, ref="refs/paseo/w/1")
+        for step in more:
+            do(made.path, *step)
+        after = snapshot(made.path, ref="refs/paseo/w/2")
+        worked, staged = files(made.path), git(made.path, "diff", "--cached", "--raw", "-z")
+        head = git(made.path, "rev-parse", "HEAD")
+
+        try:
+            shelved = shelve(made.path, "refs/paseo/w/archived")
+        except GitProblem:
+            shelved = None  # it says what it cannot keep; then the worktree stays
+        if shelved is not None:
+            remove(repo, shelved, home / "worktrees")
+            assert not made.path.exists()
+            unshelve(repo, shelved)
+        assert files(made.path) == worked
+        assert git(made.path, "diff", "--cached", "--raw", "-z") == staged
+        assert git(made.path, "rev-parse", "HEAD") == head
+
+        fork = ensure_worktree(repo, "w-fork", home, lambda _: None, made.base)
+        lay_over(fork.path, first)
+        assert diff(fork.path, first).files == [], "as of that turn"
+        git(repo, "worktree", "remove", "--force", str(fork.path))
+        git(repo, "branch", "-qD", "w-fork")
+
+        def untouched() -> bool:
+            now = theirs(repo)
+            branches = [row for row in now[4].splitlines() if b"refs/heads/w" not in row]  # type: ignore[attr-defined]
+            then = [row for row in mine[4].splitlines() if b"refs/heads/w" not in row]  # type: ignore[attr-defined]
+            kept = now[:4] == mine[:4] and files(repo) == held
+            return kept and [r for r in branches if b"stash" not in r] == [
+                r for r in then if b"stash" not in r
+            ]
+
+        assert untouched()
+        merge = work_out(repo, base, after, None)
+        assert untouched(), "a dry run"
+        try:
+            apply(repo, merge, "applied")
+        except GitProblem:
+            assert untouched(), "refused, with nothing touched"
+            return
+        told = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", merge.parent, merge.tree)
+        named = set(git(repo, *told).split(b"\0"))
+        now = files(repo)
+        assert [p for p in {*now, *held} if now.get(p) != held.get(p) and p not in named] == []
+        assert theirs(repo)[2] == mine[2]
+        if not any("stash" in step[0] for step in [*agent, *more]):
+            assert git(repo, "stash", "list") == stashes
