@@ -85,8 +85,9 @@ def state_with(text: Any) -> dict[str, Any]:
     ]
     call: dict[str, Any] = {"word": text, "target": text, "full": text, "result": text, "tone": text, "open": True, "input": text,
                             "output": text, "output_lines": 3 if isinstance(text, str) else text, "keep": "end", "diffs": diffs, "group": text}  # fmt: skip
+    pictures = [text, [text, text], [text, f"data:image/svg+xml;base64,{text}"]]
     rows: list[Any] = [
-        {"k": "prompt", "turn": text, "label": text, "text": text},
+        {"k": "prompt", "turn": text, "label": text, "text": text, "pictures": pictures},
         {"k": "text", "text": text, "cut": 9},
         {"k": "text", "text": f"in the middle {text} of a line\n\n- {text}\n\n> {text}\n\n| {text} |\n|-|\n\n```{text}\n{text}"},
         {"k": "thought", "label": text, "text": text, "tokens": 3},
@@ -128,7 +129,13 @@ _TOUCH = """async ([state, text]) => {
   document.head.append(Object.assign(document.createElement('style'), {textContent: '.pn .rv-scroll{max-height:none!important}'}));
   begin(state);
   await wait(20);
-  await frame(); await frame();
+  // Rows come in as a frame has time for them: until a while nothing more has come.
+  for (let still = 0, last = -1, frames = 0; last <= 20 && still < 30 && frames < 2000; frames++) {
+    await frame();
+    const now = document.querySelectorAll('#out [data-row]').length;
+    still = now === last ? still + 1 : 0;
+    last = now;
+  }
   const touch = () => {
     for (const e of document.querySelectorAll('#out *')) {
       tags.add(e.tagName.toLowerCase());

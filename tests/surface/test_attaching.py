@@ -22,7 +22,9 @@ from paseo_nb.describing import cut, table
 from paseo_nb.drivers.attached import keep, pictures
 from paseo_nb.drivers.claude_fitting import content_of
 from paseo_nb.errors import UsageProblem
+from paseo_nb.model import now_us
 from paseo_nb.verbs import current_host
+from paseo_nb.widgets.run_view.rows import Rows
 
 matplotlib.use("Agg")
 
@@ -121,6 +123,11 @@ def test_it_is_stored_once_and_shown(repo: Path) -> None:
     assert list(run.turns()["prompt"]) == ["look\n[blue.png]", "and again\n[blue.png]"]
     html = run._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]
     assert html.count('<img alt="blue.png" src="data:image/png;base64,') == 2
+    history = run.history()
+    teller = Rows(history, run.spec, run.state, now_us())
+    rows = [row for row in map(teller.row, history.items) if row["k"] == "prompt"]
+    assert [name for row in rows for name, _ in row["pictures"]] == ["blue.png"] * 2
+    assert rows[0]["pictures"][0][1].startswith("data:image/png;base64,")
     stored.unlink()
     run.send("once more").wait()
     html = run._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]

@@ -60,6 +60,8 @@ class Rows:
             return _with_text({"k": "thought", "label": block.label}, block.text)
         if isinstance(block, Prompt):
             row: Row = {"k": "prompt", "turn": item.turn, "label": block.label}
+            if block.pictures:
+                row["pictures"] = [[one_line(name, NAME), uri] for name, uri in block.pictures]
             return _with_text(row, block.text)
         if isinstance(block, Plan):
             return {"k": "plan", "entries": [[s, cut(t, WIDTH)] for s, t in block.entries]}

@@ -50,7 +50,7 @@ function height(row) {
     return Math.min(all.length / width + (all.length < 20_000 ? all.split("\n").length : all.length / 60) * 0.6 + 0.6, 3000) * line;
   };
   switch (kindOf(row)) {
-    case "prompt": return 28 + text(row.text, 110, 19);
+    case "prompt": return 28 + text(row.text, 110, 19) + (list(row.pictures).length ? 128 : 0);
     case "text": return 12 + text(row.text);
     case "plan": return 48 + list(row.entries).length * 22;
     case "call": {
@@ -86,6 +86,7 @@ class Prompt {
         null,
         label && label !== "Prompt" ? h("div.cap", null, label) : h("span.sr", null, "Prompt"),
         h("p.said", null, ...coded(shown)),
+        pictures(row),
         long &&
           h("button.link", { type: "button", "aria-expanded": String(all), onclick: () => {
             this.scene.opened.set(`${this.i}/all`, !all);
@@ -95,6 +96,18 @@ class Prompt {
       ),
     );
   }
+}
+
+/** A picture's data, of a kind that is no document; anything else is not shown. */
+const PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+=*$/;
+
+/** @param {any} row */
+function pictures(row) {
+  const shown = list(row.pictures).filter((one) => PICTURE.test(str(one?.[1])));
+  return shown.length > 0 && h("div.pictures", null, ...shown.map(([name, uri]) => {
+    const told = oneLine(name, 200);
+    return h("img", { src: uri, alt: told, title: told });
+  }));
 }
 
 class Text {
