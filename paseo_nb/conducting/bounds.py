@@ -14,7 +14,7 @@ from ..drivers.reading import reading_for
 from ..errors import UsageProblem
 from ..handle import AsyncRun
 from ..model import Limits, Mode, Permission, Rule
-from ..preparing import Wish
+from ..preparing import Cell, Wish
 from ..supervisor.policy import Decision, decide, inside
 from ..supervisor.recovery import Past, read_past
 
@@ -49,6 +49,7 @@ def policy(wish: Wish, parent: AsyncRun) -> Wish:
         mode=mode,
         allow=_texts(spec.rules, "allow"),
         deny=[*_texts(spec.rules, "deny"), *(wish.deny or ())],
+        cell=Cell(notebook=spec.notebook),  # which it is asked about before it changes it, too
     )
 
 
@@ -121,4 +122,4 @@ def may_answer(permission: Permission, child: AsyncRun, parent: AsyncRun) -> Dec
     spec, roots = parent.spec, list(parent.spec.write_roots)
     if child.spec.worktree is not None:
         roots += child.spec.write_roots
-    return decide(mode_of(parent), call, roots, child.spec.cwd, spec.rules)
+    return decide(mode_of(parent), call, roots, child.spec.cwd, spec.rules, spec.notebook)

@@ -15,6 +15,7 @@ import anyio
 from kit import Project
 
 import paseo_nb as paseo
+from paseo_nb.preparing import Cell
 
 from .conftest import WRITE, Call, conductor, with_tools
 
@@ -160,6 +161,31 @@ def test_a_parent_allows_no_more_than_its_own_policy_does(
     [answer] = child.history().permissions.values()
     assert (answer.outcome, answer.message) == ("denied", "not now")
     assert not (repo / "made.txt").exists()
+
+
+def test_the_notebook_that_a_parent_was_launched_from_is_a_persons_to_give(
+    repo: Path, project: Project, script: Callable[..., str]
+) -> None:
+    book = repo / "lead.ipynb"
+    book.write_text("{}")
+    cell = Cell(notebook=str(book))
+    parent = conductor("demo/slow", "seconds=90", cell=cell)
+    agent = script([{"write": {"path": "lead.ipynb", "text": "{}"}}, {"say": "Written."}])
+
+    async def work(call: Call) -> str:
+        made = await call("create_agent", provider=agent, initialPrompt="x")
+        ident = made["agentId"]
+        asks = await call("wait_for_agent", agentId=ident)
+        request = {"agentId": ident, "requestId": asks["permission"]["id"]}
+        yes = await call(
+            "respond_to_permission", fails=True, **request, response={"behavior": "allow"}
+        )
+        assert "leaves this to a person" in yes["error"]
+        return ident
+
+    child = paseo.attach(with_tools(parent, work))
+    assert child.state == "waiting"
+    assert child.spec.mode == "auto"
 
 
 def test_depth_and_number_of_children_have_a_limit(
