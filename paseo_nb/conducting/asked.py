@@ -16,8 +16,12 @@ from msgspec import Meta
 from ..errors import UsageProblem
 
 Id = Annotated[str, Meta(description="An agent's id, or any beginning of it that fits one.")]
-Limit = Annotated[int, Meta(ge=1, le=200_000)]
-PAGE = 10_000
+Limit = Annotated[
+    int, Meta(ge=1, le=200_000, description="Characters; by default what any agent can take.")
+]
+# What every agent passes on to its model whole, as measured; Copilot puts 21 kB into a file.
+PAGE = 8_000  # characters
+PAGE_BYTES = 9_000  # of JSON
 
 
 class Asked(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -118,7 +122,7 @@ class SubagentResult(Asked):
     agent_id: Id
     turn: int | None = None
     offset: Annotated[int, Meta(ge=0, description="Characters.")] = 0
-    limit: Limit = PAGE
+    limit: Limit | None = None
 
 
 class GetAgentActivity(Asked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..handle import AsyncRun
 from ..journal import write_file_once
 from ..model import Permission, Turn
 from ..runview import RunView
-from .asked import PAGE
+from .asked import PAGE, PAGE_BYTES
 from .bounds import mode_of
 
 Json = dict[str, Any]
@@ -104,38 +105,43 @@ def last_turn(run: RunView, number: int | None = None) -> Turn | None:
 
 def outcome(run: AsyncRun, turn: Turn) -> Json:
     """How a turn ended, with its text where that is no longer than a page, else the first one."""
-    told: Json = {"turn": turn.turn, "outcome": turn.outcome, "lastMessage": turn.text[:PAGE]}
+    first = page(turn.text, 0)
+    told: Json = {"turn": turn.turn, "outcome": turn.outcome, "lastMessage": first["text"]}
     if turn.error is not None:
         told["error"] = turn.error.message
-    if len(turn.text) > PAGE:
+    if (at := first["next"]) is not None:
         told |= {
             "lastMessageTotal": len(turn.text),
-            "next": PAGE,
+            "next": at,
             "file": kept(run, turn),
-            "message": f"The first {PAGE:,} of {len(turn.text):,} characters; read the rest with"
-            f" subagent_result (agentId, offset={PAGE}).",
+            "message": f"The first {at:,} of {len(turn.text):,} characters; read the rest with"
+            f" subagent_result (agentId, offset={at}).",
         }
     return told
 
 
-def page(text: str, offset: int, limit: int) -> Json:
-    """A part of a text, what there is in all, and where the next part begins."""
-    end = min(offset + limit, len(text))
+def page(text: str, offset: int, limit: int | None = None) -> Json:
+    """A part of a text, what there is in all, and where the next part begins. Without a limit it is
+    as long as every agent passes on whole."""
+    part = text[offset : offset + (limit or PAGE)]
+    while limit is None and len(json.dumps(part, ensure_ascii=False).encode()) > PAGE_BYTES:
+        part = part[: len(part) * 3 // 4]
+    end = offset + len(part)
     return {
-        "text": text[offset:end],
+        "text": part,
         "offset": offset,
         "total": len(text),
         "next": end if end < len(text) else None,
     }
 
 
-def result(run: AsyncRun, turn: Turn, offset: int, limit: int) -> Json:
+def result(run: AsyncRun, turn: Turn, offset: int, limit: int | None) -> Json:
     """A page of what a turn said; the sum tells whether the pages put together are all of it."""
     told = page(turn.text, offset, limit)
     told |= {"agentId": run.id, "turn": turn.turn, "outcome": turn.outcome}
     if turn.error is not None:
         told["error"] = turn.error.message
-    if told["total"] > limit:
+    if len(told["text"]) < told["total"]:
         told["sha256"] = hashlib.sha256(turn.text.encode()).hexdigest()
         told["file"] = kept(run, turn)
     if turn.value is not None:

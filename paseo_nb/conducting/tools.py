@@ -40,6 +40,8 @@ class Conductor:
     def __init__(self, host: LocalHost, parent_id: str | None = None) -> None:
         self.host = host
         self.parent = AsyncRun(host, parent_id) if parent_id is not None else None
+        self._said: set[tuple[str, str]] = set()
+        self._runs: dict[str, AsyncRun] = {}  # what was read of their journals
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> Json:
         """Carry a tool out. UsageProblem, and whatever else the library raises."""
@@ -156,6 +158,9 @@ class Conductor:
     async def _heard(self, run: AsyncRun, key: str) -> None:
         """The parent knows: it is not told again."""
         if self.parent is not None and run.parent == self.parent.id:
+            if (run.id, key) in self._said:
+                return
+            self._said.add((run.id, key))
             await self._say("heard", {"news": [[run.id, key]]})
 
     async def send_agent_prompt(self, given: asked.SendAgentPrompt) -> Json:
@@ -216,7 +221,7 @@ class Conductor:
         run = self._any(given.agent_id)
         text = await anyio.to_thread.run_sync(lambda: plain_transcript(run.history(), given.limit))
         offset = max(0, len(text) - asked.PAGE) if given.offset is None else given.offset
-        page = told.page(text, offset, asked.PAGE)
+        page = told.page(text, offset)
         facts = {"agentId": run.id, "updateCount": len(run.history().items)}
         return facts | {"currentModeId": bounds.mode_of(run), "content": page.pop("text"), **page}
 
@@ -418,7 +423,8 @@ class Conductor:
         return self.parent
 
     def _any(self, ident: str) -> AsyncRun:
-        return AsyncRun(self.host, find_run(self.host, ident))
+        run_id = find_run(self.host, ident)
+        return self._runs.setdefault(run_id, AsyncRun(self.host, run_id))
 
     def _mine(self, ident: str) -> AsyncRun:
         """A run that the parent may command: one below it. UsageProblem."""
@@ -449,7 +455,7 @@ class Conductor:
                 continue
             if self.parent is None or spec.parent_run_id in above:
                 above.add(run_id)
-                found.append(AsyncRun(self.host, run_id))
+                found.append(self._any(run_id))
         return found
 
 
