@@ -3,7 +3,8 @@
 `Settings` is the one declaration: names, types, defaults and meanings; reading, checking and
 docs/settings.md (`python -m paseo_nb.config`) come from it. Environment goes over the project's
 `paseo_nb.toml`, that over the user's `config.toml`, that over the defaults. Called by whoever
-starts something; nothing here starts anything, and providers are `drivers.registry`'s.
+starts something; nothing here starts anything, and providers are `drivers.registry`'s. A little
+longer than other files, as the settings are one list.
 """
 
 from __future__ import annotations

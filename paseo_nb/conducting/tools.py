@@ -2,7 +2,8 @@
 
 A conductor is a run (`parent`), which sees and commands the runs below it, or nobody: then the
 tools are those of a user, in an MCP client of theirs. Whatever is started here is an ordinary run
-with its own pair of processes; nothing is kept in this process.
+with its own pair of processes; nothing is kept in this process. Longer than other files, as it is
+the one list of tools.
 """
 
 from __future__ import annotations

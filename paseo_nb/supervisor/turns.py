@@ -1,7 +1,8 @@
 """Turns: the queue of prompts, one turn at a time, and the limits that end one.
 
 A turn ends by the agent's own answer, its death, a cancel, a limit, or the pair's end; whatever it
-is, one `turn_end` line says so and is on the disk before anything else is done.
+is, one `turn_end` line says so and is on the disk before anything else is done. Longer than other
+files, as all that can end a turn is here.
 """
 
 from __future__ import annotations
