@@ -567,7 +567,30 @@ def spawn_subagent(
 ) -> Run:
     """Start an agent in the background and say when it is done: its run at once.
 
-    agent: as in `start`, and so all options but these
+    agent: `provider/model`, as `claude/opus` or `demo/fixer`, or a profile `@name`; None takes
+        the configured one
+    prompt: what the agent shall do (in a terminal, `-` reads it from standard input)
+    worktree: a branch name; the run works in a git worktree of its own on that branch, which is
+        made where there is none
+    base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
+        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+    repo: the repository to work in (default: the one that the current folder lies in)
+    mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
+        its own, ask elsewhere)
+    effort: the reasoning effort, in the agent's word
+    label: a short name for it
+    title: a title for it (default: the agent's own, or the prompt)
+    labels: further labels
+    schema: what the answer must be, in `run.value`: a JSON Schema (also its text, or a file), or a
+        type (a pydantic model, a dataclass, list[int], …)
+    attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
+        earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
+        a notebook names, as `df,fig,_,cell:3,tb`
+    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
+        the agent tells: of each model call where it does, else of each turn
+    timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
+    conduct: let it start, follow and end agents of its own, within its policy and budget
     on_finish: what to do at the end of each of its turns, as the verb `on_finish` takes it
     quiet: do not tell the person here
 

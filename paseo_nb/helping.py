@@ -6,6 +6,7 @@ from .verbs import VERBS
 
 GROUPS = {
     "Launch": "run start",
+    "Background": "spawn_subagent subagent_status subagent_result on_finish",
     "One run": "attach send logs wait cancel stop resume archive unarchive inspect allow deny",
     "Its course": "timeline diff undo fork apply",
     "All runs": "ls dashboard runs turns events tool_traces permissions model_calls sql",

@@ -55,7 +55,9 @@ def options_as(other: Callable[..., Any]) -> Callable[[Any], Any]:
     """The decorated function takes what `other` takes: its docstring says what that means."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        entries = "".join(match[0] + "\n" for match in _ENTRY.finditer(inspect_doc(other)))
+        takes = _inspect.signature(function).parameters
+        told_there = _ENTRY.finditer(inspect_doc(other))
+        entries = "".join(match[0] + "\n" for match in told_there if match[1] in takes)
         first, blank, rest = inspect_doc(function).partition("\n\n")
         function.__doc__ = first + blank + entries + rest
         return function

@@ -249,6 +249,7 @@ verb(start)
 
 
 @verb
+@options_as(start)
 async def spawn_subagent(
     agent: str | None,
     prompt: str,
@@ -272,7 +273,6 @@ async def spawn_subagent(
 ) -> AsyncRun:
     """Start an agent in the background and say when it is done: its run at once.
 
-    agent: as in `start`, and so all options but these
     on_finish: what to do at the end of each of its turns, as the verb `on_finish` takes it
     quiet: do not tell the person here
 

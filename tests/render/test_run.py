@@ -112,7 +112,10 @@ def test_a_waiting_permission_says_what_and_how_to_answer() -> None:
         assert text.startswith("◆ Waiting for you: ")
         assert "◆ Run this command? asked 14 s ago" in text
         assert '\npython -m pip install "hypothesis>=6,<7"\n' in text
-        assert "Its options: 1. Yes · 2. Yes, pip install in this run · 3. No" in text
+        assert (
+            "Its options: 1. Yes · 2. Allow this very command for the rest of the run · 3. No"
+            in text
+        )
         assert f"%paseo allow 01K3VQ8R7N {asked}" in text
         assert f'%paseo deny 01K3VQ8R7N {asked} "reason"' in text
         assert f"paseo-nb allow 01K3VQ8R7N {asked}" in text

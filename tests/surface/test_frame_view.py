@@ -46,7 +46,7 @@ def test_what_matters_comes_first_and_empty_columns_are_not_displayed(runs: pd.D
     assert list(runs.columns) == names(RUNS), "the frame itself is as it was"
     html = frame_view.as_html(runs)
     assert "2 more have values: cwd, prompt" in html
-    assert "70 rows, 43 columns" in html
+    assert "70 rows, 46 columns" in html
     assert "times in UTC" in html
     runs["mine"] = 1.5
     assert header(runs)[-1] == "mine", "a column of the user's own is displayed"

@@ -75,14 +75,14 @@ def test_names_cells_the_last_error_runs_and_files_go_along(kernel: Kernel, repo
     assert shown.error is None, shown.streams
     blocks = prompts(repo)
     uris = [b["resource"]["uri"] for b in blocks if b["type"] == "resource"]
-    assert uris[:2] == ["notebook:df", "notebook:_"]
-    assert uris[2:6] == [
+    assert uris[:3] == ["notebook:df", "notebook:fig", "notebook:_"], "a figure's data, too"
+    assert uris[3:7] == [
         "notebook:tb",
         "notebook:conf%5B%27port%27%5D",
         f"notebook:cell:{count}",
         "notebook:cell:loud-cell",
     ]
-    assert uris[6].endswith("/a%2Cb.txt") or uris[6].endswith("/a,b.txt")
+    assert uris[7].endswith("/a%2Cb.txt") or uris[7].endswith("/a,b.txt")
     assert [b["type"] for b in blocks].count("image") == 1
     text = told(repo)
     assert "DataFrame, 2 rows × 2 columns: depth float64" in text
