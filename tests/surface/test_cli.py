@@ -17,6 +17,7 @@ from paseo_nb.verbs import VERBS
 
 
 def cli(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
+    more.setdefault("env", dict(os.environ))  # readline puts COLUMNS into the one below that
     return subprocess.run(
         [sys.executable, "-m", "paseo_nb.cli", *words],
         capture_output=True, text=True, timeout=120, **more,  # type: ignore[call-overload]
