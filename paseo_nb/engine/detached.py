@@ -1,0 +1,166 @@
+"""A workflow in a process of its own, that whoever called it may leave: `bg=True`.
+
+The caller starts `main` below in a session of its own, hands it what to run by its standard input,
+and reads one line: the workflow run's id, or why there is none. What the process says goes to
+`output.log` beside the journal; what it was given stays there as `detached.json`, for `resume`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .. import cells, config
+from ..drivers import registry
+from ..errors import PaseoError, UsageProblem, WorkflowError
+from ..host.local import LocalHost, make_home
+from ..journal import write_all
+from ..model import new_run_id
+from .flows import Flow
+from .handles import WorkflowHandle
+from .journal import WorkflowFolder
+from .keys import plain
+from .loading import loaded
+from .values import Options, Origin
+from .workflows import Workflow
+
+SPEC, LOG = "detached.json", "output.log"
+_PROGRAM = "from paseo_nb.engine.detached import main; main()"
+
+
+class Detached(msgspec.Struct):
+    """What such a process runs."""
+
+    origin: Origin
+    name: str
+    args: dict[str, Any]
+    options: Options
+    cwd: str
+    source: str
+    notebook: str | None = None
+    providers: dict[str, dict[str, Any]] = {}
+
+
+class _Told(msgspec.Struct):
+    id: str | None = None
+    error: str | None = None
+
+
+def start(
+    workflow: Workflow, arguments: Mapping[str, Any], host: LocalHost, options: Options
+) -> WorkflowHandle:
+    """Call a workflow in a process of its own; the run that the call is. UsageProblem where it
+    needs what only this process has."""
+    given = {name: _carried(value, name, workflow.name) for name, value in arguments.items()}
+    wanted = Detached(
+        workflow.origin(), workflow.name, given, options, str(config.here()), workflow.source(),
+        cells.current().notebook, registry.registered_here(),
+    )  # fmt: skip
+    return launch(wanted, host, workflow.function)
+
+
+def launch(
+    wanted: Detached, host: LocalHost, function: Callable[..., Any] | None = None
+) -> WorkflowHandle:
+    """Start the process; the workflow run that it conducts, or follows. function: whose result is
+    given as the type that it declares."""
+    make_home(host.home)
+    parent = host.home / "workflow_runs"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    log = parent / f".{new_run_id()}.log"
+    with log.open("xb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, str(log)], cwd=wanted.cwd, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=file, start_new_session=True,
+        )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as given:
+        given.write(msgspec.json.encode(wanted))
+    with process.stdout as answer:  # until it says which run it is, not until its end
+        said = answer.read()
+    with contextlib.suppress(msgspec.DecodeError):
+        told = msgspec.json.decode(said, type=_Told)
+        if told.id is not None:
+            return WorkflowHandle(host, WorkflowFolder(parent / told.id), function)
+        log.unlink(missing_ok=True)
+        raise UsageProblem(told.error or "it was not begun")
+    tail = log.read_bytes().decode("utf-8", "replace").strip()[-2000:]
+    log.unlink(missing_ok=True)
+    raise WorkflowError(f"the process of {wanted.name} ended at once: {tail}")
+
+
+def resume(folder: WorkflowFolder, host: LocalHost) -> WorkflowHandle | None:
+    """Go on with a run that had a process of its own; None where it had none."""
+    try:
+        wanted = msgspec.json.decode((folder.path / SPEC).read_bytes(), type=Detached)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return launch(msgspec.structs.replace(wanted, providers=registry.registered_here()), host)
+
+
+def bound(workflow: Workflow, arguments: Mapping[str, Any]) -> inspect.BoundArguments:
+    """Arguments by name, as a call has them."""
+    signature = inspect.signature(workflow.function)
+    return inspect.BoundArguments(signature, OrderedDict(arguments))
+
+
+def _carried(value: Any, name: str, workflow: str) -> Any:
+    told = plain(value, f"the argument {name}")
+    if type(told) is not type(value) and not isinstance(value, tuple):
+        raise UsageProblem(
+            f"bg: the argument {name} of {workflow}, a {type(value).__name__}, would be another"
+            " thing in another process; give texts, numbers, lists and mappings of them"
+        )
+    return told
+
+
+def main() -> None:
+    """Such a process: conduct a workflow, say at once which run it is, and leave at its end."""
+    log = Path(sys.argv[1])
+    out = os.dup(1)
+    os.dup2(2, 1)  # what the body prints goes to the log
+    wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=Detached)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if wanted.cwd not in sys.path:
+        sys.path.insert(0, wanted.cwd)
+    told = _Told()
+    run = None
+    try:
+        for name, given in wanted.providers.items():
+            registry.register_provider(name, **given)
+        workflow = _workflow(wanted)
+        run = workflow.begin(bound(workflow, wanted.args), LocalHost(config.home()))
+        told.id = run.id
+        (run.folder.path / SPEC).write_bytes(msgspec.json.encode(wanted))
+        with contextlib.suppress(OSError):
+            log.rename(run.folder.path / LOG)
+    except PaseoError as error:
+        told.error = str(error)
+    write_all(out, msgspec.json.encode(told))
+    os.close(out)
+    if run is not None:
+        with contextlib.suppress(PaseoError):  # it is the last line of the journal
+            run.wait()
+
+
+def _workflow(wanted: Detached) -> Workflow:
+    origin = wanted.origin
+    if origin.text is None:
+        from .discovery import named
+
+        made = named(wanted.name)
+    else:
+        made = loaded(origin.text, wanted.name, origin.function, f"<{wanted.name}>")
+    workflow = made.workflow if isinstance(made, Flow) else made
+    options = msgspec.structs.asdict(wanted.options) | {"bg": False}
+    return workflow.options(**options).with_text(wanted.source)

@@ -1,0 +1,204 @@
+"""`%paseo workflow ls|runs|show|run|resume|stop` and `%%paseo_workflow NAME`, and the same at a
+terminal. The Python names are the workflow itself (`review(…)`), `paseo.workflow_run`,
+`paseo.workflow_runs` and `paseo.stop_workflow`: `workflow` is the decorator's there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from . import _sync, config  # pyright: ignore[reportPrivateUsage]
+from .engine import detached, discovery
+from .engine.flows import Flow
+from .engine.handles import WorkflowHandle, workflow_run
+from .engine.journal import WorkflowFolder, folders
+from .engine.loading import loaded
+from .engine.standing_alone import WORDS, free_names
+from .engine.story import Story
+from .engine.values import Origin
+from .engine.workflows import Workflow, defined
+from .errors import UsageProblem
+from .host.local import LocalHost
+from .model import short_id
+from .options import HelpShown, call_arguments, parser_for
+from .verb_table import VERBS, Verb, inspect_doc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ls() -> pd.DataFrame:
+    """The workflows that are known here, and the newest run of each.
+
+    Columns: name, source (project, user, built-in, cell), trusted, runs, last_run, state,
+    description.
+    """
+    import pandas as pd
+
+    files = {one.name: one for one in discovery.found()}
+    runs: dict[str, list[WorkflowFolder]] = {}
+    for folder in folders(config.home()):
+        header = folder.header()
+        if header is not None:
+            runs.setdefault(header["name"], []).append(folder)
+    rows: list[tuple[Any, ...]] = []
+    for name in sorted({*files, *defined, *runs}):
+        one, of_it = files.get(name), runs.get(name, [])
+        last = Story(of_it[-1]) if of_it else None
+        rows.append(
+            (
+                name,
+                one.source if one is not None and name not in defined else "cell",
+                one is None or one.trusted,
+                len(of_it),
+                None if last is None else last.folder.id,
+                None if last is None else last.state,
+                one.description if one is not None else None,
+            )
+        )
+    columns = ["name", "source", "trusted", "runs", "last_run", "state", "description"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def show(workflow_run: str) -> Any:
+    """A workflow run as it stands, live while it is at work.
+
+    workflow_run: its id, any beginning of one, or a workflow's name: its newest run
+    """
+    return _handle(workflow_run)
+
+
+def run(
+    name: str,
+    *args: str,
+    bg: bool = False,
+    budget: float | None = None,
+    token_budget: int | None = None,
+    concurrency: int | None = None,
+    refresh: bool = False,
+) -> Any:
+    """Call a workflow, of a cell or a file, and wait: what it returns.
+
+    name: its name
+    args: its arguments, as NAME=VALUE (a value is JSON, else a text), or one JSON object
+    bg: in a process of its own, and return at once
+    budget: what it may spend in all, in US dollars
+    token_budget: the same in tokens
+    concurrency: how many of its steps may be at work at once
+    refresh: a new run that takes nothing from others
+    """
+    given = {
+        "bg": bg, "budget": budget, "token_budget": token_budget, "concurrency": concurrency,
+        "refresh": refresh,
+    }  # fmt: skip
+    changed = {option: value for option, value in given.items() if value not in (None, False)}
+    workflow, told = _named(name), _arguments(args)
+    if workflow.suffix == ".js" and told and "args" not in told:
+        told = {"args": told}  # a script has one value
+    signature = inspect.signature(workflow.function)
+    try:
+        signature.bind(**told)
+    except TypeError as error:
+        raise UsageProblem(f"{name}: {error}; it takes {signature}") from None
+    return (workflow.options(**changed) if changed else workflow)(**told)
+
+
+def resume(workflow_run: str, *, bg: bool = False) -> Any:
+    """Go on with a workflow run that was cut off, stopped, or failed: what it returns. One that had
+    a process of its own gets one again.
+
+    workflow_run: its id, any beginning of one, or a workflow's name: its newest run
+    bg: in a process of its own, and return at once
+    """
+    handle = _handle(workflow_run)
+    if handle.state in ("done", "running"):
+        return handle
+    again = detached.resume(handle.folder, LocalHost(config.home()))
+    if again is not None:
+        return again
+    header = handle.folder.header() or {}
+    try:
+        workflow = _named(handle.name)
+    except UsageProblem:
+        raise UsageProblem(
+            f"workflow run {short_id(handle.id)} was called in a notebook or a program, and its"
+            f" workflow {handle.name!r} is not known here: execute the cell that defines it, then"
+            " resume it, or call it there again"
+        ) from None
+    bound = detached.bound(workflow, header["args"])
+    return workflow.options(bg=bg)(*bound.args, **bound.kwargs)
+
+
+def _handle(known_as: str) -> WorkflowHandle:
+    return workflow_run(known_as)
+
+
+def _named(name: str) -> Workflow:
+    known = defined.get(name) or discovery.named(name)
+    return known.workflow if isinstance(known, Flow) else known
+
+
+def _arguments(words: Sequence[str]) -> dict[str, Any]:
+    if len(words) == 1 and words[0].lstrip().startswith("{"):
+        try:
+            return cast(dict[str, Any], json.loads(words[0]))
+        except ValueError as error:
+            raise UsageProblem(f"the arguments are no JSON: {error}") from None
+    told: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageProblem(f"{word!r}: arguments are NAME=VALUE, or one JSON object")
+        try:
+            told[name] = json.loads(value)
+        except ValueError:
+            told[name] = value
+    return told
+
+
+def _own(function: Callable[..., Any]) -> Verb:
+    return Verb(function.__name__, function, inspect_doc(function).split("\n")[0])
+
+
+COMMANDS = {
+    "ls": _own(ls),
+    "runs": VERBS["workflow_runs"],
+    "show": _own(show),
+    "run": _own(run),
+    "resume": _own(resume),
+    "stop": VERBS["stop_workflow"],
+}
+SUMMARY = "The workflows: " + ", ".join(COMMANDS)
+
+
+def do(words: Sequence[str], prog: str) -> Any:
+    """Carry out one of the commands. UsageProblem; HelpShown where help was printed."""
+    if not words or words[0] in ("help", "-h", "--help"):
+        rows = "\n".join(f"  {name:<8} {verb.summary}" for name, verb in COMMANDS.items())
+        print(f"usage: {prog} COMMAND …\n\n{rows}")
+        raise HelpShown
+    if words[0] not in COMMANDS:
+        raise UsageProblem(f"{prog}: no command {words[0]!r}; there are {', '.join(COMMANDS)}")
+    verb = COMMANDS[words[0]]
+    values = parser_for(verb, f"{prog} {words[0]}").values(words[1:])
+    positional, keywords = call_arguments(verb, values)
+    if inspect.iscoroutinefunction(verb.function):
+        return getattr(_sync, verb.name)(*positional, **keywords)
+    return verb.function(*positional, **keywords)
+
+
+def define(name: str, text: str) -> Workflow | Flow:
+    """A workflow from a cell's text, which is a module of its own, with the words of workflows in
+    it. UsageProblem with the names that it takes from nowhere."""
+    free = [one for one in free_names(text) if one not in (*WORDS, "paseo")]
+    if free:
+        raise UsageProblem(
+            f"{name} uses {', '.join(free)}, which its cell does not define: such a cell stands by"
+            " itself, as a file does. Import or define what it needs in it, or give it as arguments"
+        )
+    made = loaded(text, name, None, f"<{name}>")
+    defined[name] = made = made.with_text(text, Origin(text))
+    return made
