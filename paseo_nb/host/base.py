@@ -57,6 +57,10 @@ class Host(Protocol):
         """The run's true state, now; `told` is the journal's, where the caller knows it."""
         ...
 
+    def alive(self, run_id: str) -> bool:
+        """Whether the run has processes."""
+        ...
+
     def list(self) -> list[str]:
         """All run ids, oldest first."""
         ...

@@ -10,9 +10,9 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import anyio
 import anyio.abc
@@ -42,6 +42,7 @@ from .launch import Entry, launch
 from .states import broke_off, control_path, settle, true_state
 
 Json = dict[str, Any]
+T = TypeVar("T")
 ANSWER_S = 10.0
 PING_S = 2.0
 LEAVING_S = 15.0
@@ -72,6 +73,10 @@ class LocalHost:
             self._make(folder, spec)
         elif not folder.spec.exists():
             raise UsageProblem(f"no run {run_id!r} in {self.home}")
+        elif self.spec(run_id).bundled:
+            raise UsageProblem(
+                f"run {short_id(run_id)} came here in a bundle: it can only be looked at"
+            )
         else:
             self._mark(folder)
         if not lock_held(folder.lock):
@@ -119,6 +124,11 @@ class LocalHost:
             raise StorageProblem(f"another process has held {path} for more than {wait_s:g} s")
         with lock:
             yield
+
+    def putting(self, run_id: str, wait_s: float) -> contextlib.AbstractContextManager[None]:
+        """One process at a time puts a run away, brings it back, or removes it. Not the lock that
+        tells whether it lives: this may take long."""
+        return self.holding(f"runs/{run_id}/away.lock", wait_s)
 
     def _mark(self, folder: RunFolder) -> None:
         try:
@@ -173,11 +183,15 @@ class LocalHost:
         return state
 
     def put(
-        self, run_id: str, kind: Literal["archived", "unarchived", "told"], facts: Json
-    ) -> None:
+        self,
+        run_id: str,
+        kind: Literal["archived", "unarchived", "told"],
+        facts: Json,
+        then: Callable[[], T] = lambda: None,
+    ) -> T:
         """Journal of a run without processes that it is put away, or back, and how, or that
-        somebody was told of its turn. UsageProblem where it has some, StorageProblem where the
-        project cannot be written."""
+        somebody was told of its turn; then do what must not be done beside processes of its.
+        UsageProblem where it has some, StorageProblem where the project cannot be written."""
         folder = self.folder(run_id)
         self.state(run_id)  # closes the books of one that died
         try:
@@ -191,12 +205,18 @@ class LocalHost:
                     journal.own(kind, **facts)
                 finally:
                     journal.close()
+                done = then()
                 if kind == "archived":
                     journal.free_reserve()
                     with contextlib.suppress(OSError):  # then it stays as it is
                         pack(folder.journal)
+                return done
         except OSError as error:
             raise storage_problem(error, self.home) from error
+
+    def alive(self, run_id: str) -> bool:
+        """See `Host.alive`."""
+        return lock_held(self.folder(run_id).lock)
 
     def kill(self, run_id: str) -> None:
         """kill -9 of a run's supervisor, by the id in its journal: its warden, woken, ends the

@@ -1,0 +1,232 @@
+/**
+ * Notebooks: a run attached by a cell, and outputs of earlier runs made live again, in their place.
+ *
+ * A frozen output names its run in its metadata, which anybody may have written: it is only ever used
+ * to ask our server, and goes into code only as an id. Code runs on a click, or where the setting says
+ * so.
+ */
+
+import { Notification } from "@jupyterlab/apputils";
+import { Cell, INotebookTracker, NotebookActions, NotebookPanel } from "@jupyterlab/notebook";
+import { h, icon, say } from "../../../paseo_nb/widgets/run_view/src/dom.js";
+import { oneLine, str } from "../../../paseo_nb/widgets/run_view/src/text.js";
+import { Json, Server } from "./server";
+import type { Store } from "./store";
+
+const ID = /^[0-9A-Z]{20,64}$/;
+const VIEW = "application/vnd.jupyter.widget-view+json";
+const TICK_MS = 1500;
+const LOADING = 3; // ticks in which a live view may come up
+const SHAPES: Record<string, string> = { idle: "done", error: "failed", starting: "running", unresponsive: "interrupted" };
+const BUSY = ["starting", "running", "waiting"];
+
+export type Revive = "button" | "auto" | "off";
+
+/** The folder that a notebook lies in, as the server names it. */
+export const folderOf = (path: string): string => path.replace(/^\/+/, "").split("/").slice(0, -1).join("/");
+
+/** Insert a cell that shows a run; why that cannot be, or nothing. */
+export async function attach(panel: NotebookPanel | null, run: string, runIt: boolean): Promise<string> {
+  if (!panel || panel.isDisposed) return "Open a notebook first: the run is shown in a cell of it.";
+  if (!ID.test(run)) return "This is no run.";
+  const notebook = panel.content;
+  NotebookActions.insertBelow(notebook);
+  notebook.activeCell?.model.sharedModel.setSource(`import paseo_nb as paseo\npaseo.attach("${run}")`);
+  if (runIt && panel.sessionContext.session?.kernel) void NotebookActions.run(notebook, panel.sessionContext);
+  return "";
+}
+
+/** What stands below a frozen output: how its run is now, and what can be done. */
+class Bar {
+  readonly el: HTMLElement;
+  private sign = h("span.sg");
+  private word = h("span");
+  private state = h("span.state", null, this.sign, this.word);
+  private shape = "";
+  readonly button = h("button.btn", { type: "button" }, icon("again"), "Make live");
+
+  constructor(run: string, go: (action: string) => void) {
+    this.button.addEventListener("click", () => go("revive"));
+    const quiet = (name: string, face: string) => h("button.btn.quiet", { type: "button", onclick: () => go(name) }, icon(name), face);
+    this.el = h("div.pn.paseo-nb-bar", { "data-run": run, hidden: true }, this.state, h("span.grow"), this.button, quiet("diff", "Diff"), quiet("trace", "Trace"));
+  }
+
+  fill(line: Json): void {
+    const shape = str(line.shape);
+    if (shape !== this.shape) {
+      this.shape = shape;
+      this.state.className = `state st-${shape}`;
+      this.sign.replaceChildren(icon(shape, shape === "running" ? "spin" : ""));
+    }
+    say(this.word, `${oneLine(line.word, 40)}${line.busy === true ? " now" : ""}`);
+    this.el.hidden = false;
+  }
+}
+
+/** The frozen outputs of one notebook. */
+class Frozen {
+  private bars = new Map<Cell, { run: string; bar: Bar; line: Json | null; asked: boolean }>();
+  private age = new Map<Cell, number>();
+  private tried = new Set<string>();
+  private timer = setInterval(() => this.tick(), TICK_MS);
+  private server: Server;
+
+  constructor(
+    private panel: NotebookPanel,
+    private store: Store,
+    folder: string,
+    private wanted: () => Revive,
+    private go: (action: string, run: string, line: Json, server: Server) => void,
+  ) {
+    this.server = new Server(folder);
+    panel.disposed.connect(() => clearInterval(this.timer));
+    this.tick();
+  }
+
+  /** Make all of them live. */
+  async all(): Promise<void> {
+    for (const [cell, { run }] of [...this.bars]) await this.revive(cell, run);
+  }
+
+  private tick(): void {
+    const cells = this.wanted() === "off" || this.panel.isDisposed ? [] : this.panel.content.widgets;
+    for (const [cell, { bar }] of this.bars)
+      if (!cells.includes(cell) || cell.isDisposed) {
+        bar.el.remove();
+        this.bars.delete(cell);
+      }
+    if (!this.panel.isVisible) return;
+    for (const cell of cells) if (cell.model?.type === "code" && cell.outputArea) this.look(cell);
+  }
+
+  private look(cell: Cell): void {
+    const { node } = cell.outputArea;
+    const found = runOf(cell);
+    const loading = found?.live ? (this.age.get(cell) ?? 0) : LOADING;
+    if (found?.live) this.age.set(cell, loading + 1);
+    else this.age.delete(cell);
+    const alive = node.querySelector(".paseo-alive") !== null;
+    if (alive) this.age.delete(cell);
+    const shown = this.bars.get(cell);
+    if (!found || alive || loading < LOADING) {
+      shown?.bar.el.remove();
+      this.bars.delete(cell);
+      return;
+    }
+    if (shown?.run === found.run) {
+      if (!node.contains(shown.bar.el)) node.append(shown.bar.el);
+      const line = this.server.project === this.store.server.project ? this.store.lines.get(found.run) : undefined;
+      if (line) shown.line = line;
+      if (shown.line) shown.bar.fill(shown.line);
+      return;
+    }
+    shown?.bar.el.remove();
+    const { run } = found;
+    const bar = new Bar(run, (action) => (action === "revive" ? void this.revive(cell, run) : this.go(action, run, this.bars.get(cell)?.line ?? {}, this.server)));
+    this.bars.set(cell, { run, bar, line: null, asked: false });
+    node.append(bar.el);
+    void this.ask(cell, run, bar);
+  }
+
+  /** How the run stands; a run that is not here has no bar. */
+  private async ask(cell: Cell, run: string, bar: Bar): Promise<void> {
+    try {
+      const told = (await this.server.get(`runs/${run}`, { no_track_activity: 1 })).run ?? {};
+      const state = str(told.state);
+      const mine = this.bars.get(cell);
+      if (mine?.bar !== bar) return;
+      const shape = state === "idle" && told.error ? "failed" : (SHAPES[state] ?? state);
+      mine.line ??= { shape, word: WORDS[shape] ?? state, busy: BUSY.includes(state), title: told.title, branch: told.branch };
+      bar.fill(mine.line);
+      if (this.wanted() === "auto" && mine.line.busy === true && !this.tried.has(run)) {
+        this.tried.add(run);
+        await this.panel.sessionContext.ready;
+        await this.revive(cell, run, true);
+      }
+    } catch {
+      bar.el.hidden = true;
+    }
+  }
+
+  /** One line in the notebook's kernel, whose output takes the place of this one. */
+  private async revive(cell: Cell, run: string, quietly = false): Promise<void> {
+    const kernel = this.panel.sessionContext.session?.kernel;
+    const shown = this.bars.get(cell);
+    if (!kernel || kernel.status === "dead") {
+      if (!quietly) Notification.emit("This notebook has no kernel that could show the run live. Start one (Kernel menu), then try again.", "info");
+      return;
+    }
+    if (!ID.test(run) || !shown || shown.bar.button.disabled) return;
+    shown.bar.button.disabled = true;
+    const { outputs, trusted } = cell.model;
+    const before = outputs.toJSON();
+    // What a stranger wrote stays untrusted, and a widget is shown in a trusted cell only.
+    const others = before.filter((one) => !namesRun(one?.metadata) && (trusted || one?.output_type === "stream"));
+    let trouble = "";
+    try {
+      const future = kernel.requestExecute({ code: `__import__("IPython").display.display(__import__("paseo_nb").attach("${run}"))`, silent: false, store_history: false, allow_stdin: true, stop_on_error: false });
+      cell.outputArea.future = future; // clears it
+      cell.model.trusted = true;
+      for (const one of others) outputs.add(one);
+      const { content } = await future.done;
+      if (content.status !== "ok") trouble = str(content.evalue) || str(content.ename) || "The kernel could not show it.";
+    } catch {
+      trouble = "The kernel ended before it could show the run.";
+    }
+    shown.bar.button.disabled = false;
+    if (!trouble || cell.isDisposed) return;
+    outputs.fromJSON([]);
+    cell.model.trusted = trusted;
+    outputs.fromJSON(before);
+    Notification.emit(oneLine(trouble, 300), "error");
+  }
+}
+
+const WORDS: Record<string, string> = { running: "Running", waiting: "Waiting for you", done: "Done", failed: "Failed", interrupted: "Interrupted", stopped: "Stopped", archived: "Archived" };
+
+const namesRun = (metadata: any): string => {
+  const run = metadata?.paseo_nb?.run_id;
+  return typeof run === "string" && ID.test(run) ? run : "";
+};
+
+/** The run of a cell's output, and whether that was live when it was saved. */
+function runOf(cell: Cell): { run: string; live: boolean } | null {
+  const { outputs } = cell.model;
+  let run = "";
+  let live = false;
+  for (let i = 0; i < outputs.length; i++) {
+    const one = outputs.get(i);
+    const named = namesRun(one.metadata);
+    if (!named) continue;
+    run = named;
+    live ||= VIEW in one.data;
+  }
+  return run ? { run, live } : null;
+}
+
+export class Revival {
+  private panels = new Map<NotebookPanel, Frozen>();
+
+  constructor(
+    private tracker: INotebookTracker,
+    store: Store,
+    folder: (panel: NotebookPanel) => string,
+    wanted: () => Revive,
+    go: (action: string, run: string, line: Json, server: Server) => void,
+  ) {
+    const watch = (panel: NotebookPanel) =>
+      void panel.context.ready.then(() => {
+        if (panel.isDisposed || this.panels.has(panel)) return;
+        this.panels.set(panel, new Frozen(panel, store, folder(panel), wanted, go));
+        panel.disposed.connect(() => void this.panels.delete(panel));
+      });
+    tracker.forEach(watch);
+    tracker.widgetAdded.connect((_, panel) => watch(panel));
+  }
+
+  /** Make the outputs of the notebook in front live. */
+  async all(): Promise<void> {
+    const panel = this.tracker.currentWidget;
+    if (panel) await this.panels.get(panel)?.all();
+  }
+}

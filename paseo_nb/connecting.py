@@ -1,0 +1,83 @@
+"""Hosts by name: those of the settings, those that were connected here, and how to get one."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from . import config
+from .errors import UsageProblem
+from .host.http import HttpHost
+from .host.requests import Server
+
+ALL = "all"
+_connected: dict[str, HttpHost] = {}
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def connect(
+    url: str, token: str | None = None, *, name: str | None = None, project: str = ""
+) -> HttpHost:
+    """The host behind another machine's Jupyter Server, for `host=` of every verb.
+
+    url: the server's address, with its base URL; `?token=…` in it is taken, too. token: its token.
+    name: what frames call it (default: the machine's name). project: a folder below the server's
+    own, whose runs are meant.
+
+    Raises UsageProblem for what is no address, Unreachable where nothing answers there, where the
+    token is not accepted, and where the other side is of another version.
+    """
+    address, _, query = url.partition("?")
+    found = re.search(r"(?:^|&)token=([^&#]+)", query)
+    server = Server(address, token or (found[1] if found else None), project)
+    made = HttpHost(name or server.parts.hostname or "host", server, _mirrors())
+    if name is None and made.about.get("host"):
+        made.name = str(made.about["host"])
+    before = _connected.get(made.name)
+    if before is not None and before.server.same(server):
+        return before
+    if before is not None:
+        before.close()
+    _connected[made.name] = made
+    return made
+
+
+def _mirrors() -> Path:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    data = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share"
+    return data / "paseo_nb" / "hosts"
+
+
+def host_of(given: Any) -> HttpHost:
+    """The host that `host=` means: one that `connect` gave, or a name. UsageProblem."""
+    if isinstance(given, HttpHost):
+        return given
+    if not isinstance(given, str):
+        raise UsageProblem(f"a host is its name, or what connect() gave, not {given!r}")
+    if given in _connected:
+        return _connected[given]
+    known = config.settings(config.project_root()).hosts
+    if given not in known:
+        names = ", ".join(sorted({*known, *_connected})) or "none"
+        raise UsageProblem(
+            f"no host {given!r}; there is: {names}. Name one in the settings ([hosts.NAME]), or"
+            " connect(url, token) to it"
+        )
+    told = known[given]
+    return connect(told.url, _filled(told.token, given), name=given, project=told.project)
+
+
+def names() -> list[str]:
+    """All hosts but this machine."""
+    return sorted({*config.settings(config.project_root()).hosts, *_connected})
+
+
+def _filled(token: str | None, name: str) -> str | None:
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise UsageProblem(f"the token of host {name!r} is in ${found[1]}, which is not set")
+        return os.environ[found[1]]
+
+    return None if token is None else _VARIABLE.sub(value, token)

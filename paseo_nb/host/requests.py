@@ -1,0 +1,164 @@
+"""Requests to the Jupyter Server of another machine: one form, patient with a line that breaks.
+
+Everything that is asked bears being asked twice (reads, pieces by offset, commands and calls under
+a key), so what got no answer is asked again until patience ends. An error comes back as ours.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from .. import errors
+from ..errors import PaseoError, Unreachable, UsageProblem
+
+Json = dict[str, Any]
+PROTOCOL = 1
+PATIENCE_S = 60.0
+ANSWER_S = 60.0  # longer than the server lets a call wait
+
+
+class Answer(msgspec.Struct):
+    """What a server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Json:
+        """The body as an object."""
+        return msgspec.json.decode(self.body)
+
+
+class LineBroken(Unreachable):
+    """There was no answer: it is not known whether the other side heard."""
+
+
+class Server:
+    """The address of one server, and how to ask it. Any thread may."""
+
+    def __init__(self, url: str, token: str | None, project: str = "") -> None:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageProblem(f"{url!r} is no address: write http://MACHINE:PORT, or https://…")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise UsageProblem("the token has characters that no token has")
+        self.parts, self.token, self.project = parts, token, project
+        self.base = parts.path.rstrip("/") + "/paseo/api"
+        self._own = threading.local()
+        self.born: str | None = None  # the server that answered last
+
+    @property
+    def named(self) -> str:
+        """The address as errors tell it: without a token."""
+        return f"{self.parts.scheme}://{self.parts.netloc.rpartition('@')[2]}{self.parts.path}"
+
+    def same(self, other: Server) -> bool:
+        """Whether both mean the same place, with the same token."""
+        return (self.parts, self.token, self.project) == (other.parts, other.token, other.project)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request has."""
+        told = {"Authorization": f"token {self.token}"} if self.token else {}
+        return {**told, "Paseo-Protocol": str(PROTOCOL)}
+
+    def target(self, path: str, query: Json | None = None) -> str:
+        """A route with its query, from the server's root on."""
+        asked = {**({"project": self.project} if self.project else {}), **(query or {})}
+        return self.base + quote(path) + (f"?{urlencode(asked)}" if asked else "")
+
+    @property
+    def stream(self) -> str:
+        """The WebSocket's address."""
+        scheme = "wss" if self.parts.scheme == "https" else "ws"
+        return f"{scheme}://{self.parts.netloc.rpartition('@')[2]}{self.target('/stream')}"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Json | None = None,
+        headers: dict[str, str] | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> Answer:
+        """The answer. Unreachable where there is none for so long; else what the server says is
+        wrong, as the error that it was there. Asked again, it says which server it had asked:
+        another one does not know what became of that."""
+        told = dict(headers or {})
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        deadline, pause = time.monotonic() + patience_s, 0.05
+        while True:
+            try:
+                answer = self._once(method, self.target(path, query), data, told)
+                break
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, ssl.SSLCertVerificationError):
+                    raise Unreachable(f"{self.named}: {error.verify_message}") from None
+                if time.monotonic() + pause > deadline:
+                    raise LineBroken(f"{self.named} does not answer: {error}") from None
+                if self.born is not None:
+                    told["Paseo-Born"] = self.born
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+        self.born = answer.headers.get("Paseo-Born", self.born)
+        if answer.status in (502, 504) and time.monotonic() < deadline:  # a proxy's, not its own
+            raise LineBroken(f"{self.named} does not answer: {answer.status} from a proxy")
+        if answer.status >= 400:
+            raise self._problem(answer)
+        return answer
+
+    def _once(
+        self, method: str, target: str, data: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        for fresh in (False, True):
+            connection = self._connection()
+            known = connection.sock is not None
+            try:
+                connection.request(method, target, data, {**self.headers, **headers})
+                got = connection.getresponse()
+                return Answer(got.status, dict(got.getheaders()), got.read())
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                if fresh or not known:  # a kept connection may have been closed for its age
+                    raise
+        raise AssertionError
+
+    def _connection(self) -> http.client.HTTPConnection:
+        kept = getattr(self._own, "connection", None)
+        if kept is None:
+            make = (
+                http.client.HTTPSConnection
+                if self.parts.scheme == "https"
+                else http.client.HTTPConnection
+            )
+            kept = make(self.parts.hostname or "", self.parts.port, timeout=ANSWER_S)
+            self._own.connection = kept
+        return kept
+
+    def _problem(self, answer: Answer) -> PaseoError:
+        try:
+            told: Any = answer.json["error"]
+            code, message = str(told["code"]), str(told["message"])
+        except (msgspec.MsgspecError, KeyError, TypeError):
+            code, message = "", f"it answered {answer.status}"
+        if answer.status in (401, 403):
+            return Unreachable(
+                f"{self.named} does not let us in: the token is missing, wrong or has expired"
+            )
+        if answer.status == 404 and code != "UsageProblem":
+            return Unreachable(f"{self.named} has no paseo_nb (or an older one) that it serves")
+        kind: Any = getattr(errors, code, None)
+        if not (isinstance(kind, type) and issubclass(kind, PaseoError)):
+            return PaseoError(message)
+        return PaseoError(message) if issubclass(kind, errors.RunError) else kind(message)

@@ -1,0 +1,118 @@
+"""Tokens of a project for other devices: each for some runs and some rights, until it expires.
+
+Only their SHA-256 is kept (`.paseo_nb/tokens.json`, 0600): what `pair` shows is shown once. They
+open the routes of paseo_nb that they are for, and nothing else of the Jupyter Server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from .errors import UsageProblem
+from .host.local import LocalHost
+
+PREFIX = "paseo_"
+Right = Literal["read", "answer", "send"]
+RIGHTS: tuple[Right, ...] = ("read", "answer", "send")
+FILE = "tokens.json"
+LONGEST_S = 366 * 86400.0
+
+
+class Grant(msgspec.Struct, forbid_unknown_fields=True):
+    """What one token is good for. runs: ids; None: all of the project."""
+
+    name: str
+    sha256: str
+    rights: list[Right]
+    runs: list[str] | None
+    expires: float
+
+    def allows(self, right: str | None, run: str | None) -> bool:
+        """Whether it is good for this now."""
+        meant = run is None or self.runs is None or run in self.runs
+        return right in self.rights and meant and time.time() < self.expires
+
+
+class Pairing(msgspec.Struct):
+    """A token that was made: shown once."""
+
+    name: str
+    token: str
+    rights: list[Right]
+    runs: list[str] | None
+    expires: float
+
+    def __str__(self) -> str:
+        until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.expires))
+        which = "all runs" if self.runs is None else ", ".join(self.runs)
+        return f"{self.token}\n{self.name}: {', '.join(self.rights)} of {which}, until {until}"
+
+    __repr__ = __str__
+
+
+def make(
+    host: LocalHost, name: str, rights: Sequence[str], runs: list[str] | None, for_s: float
+) -> Pairing:
+    """A new token; one of the same name is good for nothing from now on. UsageProblem."""
+    wanted: list[Right] = [right for right in RIGHTS if right in rights]
+    if not wanted or set(rights) - set(RIGHTS):
+        raise UsageProblem(f"rights={list(rights)!r}: there are {', '.join(RIGHTS)}")
+    if not (name.strip() and name.isprintable() and len(name) <= 80):
+        raise UsageProblem("a pairing has a name of up to 80 characters")
+    if not 0 < for_s <= LONGEST_S:
+        raise UsageProblem("a pairing ends after more than 0 s, and a year at most")
+    token = PREFIX + secrets.token_urlsafe(32)
+    expires = time.time() + for_s
+    with host.holding("tokens.lock", 10.0):
+        kept = [one for one in granted(host.home) if one.name != name]
+        _write(host.home, [*kept, Grant(name, _sum(token), wanted, runs, expires)])
+    return Pairing(name, token, wanted, runs, expires)
+
+
+def revoke(host: LocalHost, name: str) -> None:
+    """Its token is good for nothing from now on. UsageProblem where there is none of that name."""
+    with host.holding("tokens.lock", 10.0):
+        before = granted(host.home)
+        after = [one for one in before if one.name != name]
+        if len(after) == len(before):
+            there = ", ".join(one.name for one in before) or "none"
+            raise UsageProblem(f"nothing is paired by the name {name!r}; there is: {there}")
+        _write(host.home, after)
+
+
+def granted(home: Path) -> list[Grant]:
+    """The tokens that are good for something now. A file that cannot be read grants nothing."""
+    try:
+        found = msgspec.json.decode((home / FILE).read_bytes(), type=list[Grant])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return [one for one in found if time.time() < one.expires]
+
+
+def grant_of(home: Path, token: str) -> Grant | None:
+    """What a token is good for now; None for one that is unknown, revoked or expired."""
+    told = _sum(token)
+    found = [one for one in granted(home) if secrets.compare_digest(one.sha256, told)]
+    return found[0] if found else None
+
+
+def _sum(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _write(home: Path, grants: list[Grant]) -> None:
+    new = home / f".{FILE}.{os.getpid()}"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.encode(grants))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, home / FILE)

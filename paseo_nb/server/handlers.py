@@ -1,0 +1,518 @@
+"""The routes' handlers: each is a few lines between a request and the project's `LocalHost`.
+
+What holds for all is `Base`'s: Jupyter's authentication, authorisation, XSRF and Origin checks, the
+protocol's version, a body's bound, and errors that tell what they may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+
+import anyio
+import msgspec
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from .. import __version__, config
+from ..attaching import Blocks, blocks_of
+from ..drivers.acp_reading import as_dict
+from ..errors import UsageProblem
+from ..handle import AsyncRun
+from ..host.local import LocalHost
+from ..journal import read_lines
+from ..pairing import Grant
+from ..verbs import VERBS
+from . import asked, brought, told
+from .calls import Calls
+from .keeping import Kept
+from .letting_in import let_in
+from .tails import Tails
+
+Json = dict[str, Any]
+T = TypeVar("T")
+PROTOCOL = 1
+MOST_BODY = 16 << 20
+MOST_ENDS = 500
+PIECE = 4 << 20
+HOLD_S = 10.0
+NOT_FOR_THIS = "this token is not for that"
+# The commands of a supervisor that a paired device may give, and what right that takes.
+PAIRED = {"answer": "answer", "cancel": "answer", "send": "send", "resume": "send"}
+RESOURCE = "paseo"
+_ID = re.compile(r"[0-9A-Z]{1,64}")
+
+
+class Refused(Exception):
+    """A request that gets this status, and these words."""
+
+    def __init__(self, status: int, message: str, code: str = "UsageProblem") -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Shared:
+    """What the handlers of one server share."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.calls, self.tails = Calls(), Tails()
+        self.homes: set[Path] = set()
+        self.reporting: asyncio.Task[None] | None = None
+
+    def project(self, named: str) -> Path:
+        """The folder that a request is about: the server's own, or one below it."""
+        folder = (self.root / named).resolve()
+        if "\0" in named or not folder.is_relative_to(self.root.resolve()) or not folder.is_dir():
+            raise Refused(404, f"no project {named[:200]!r} below the server's folder")
+        return folder
+
+    def host(self, project: Path) -> LocalHost:
+        """The host of a project."""
+        home = config.home(project)
+        self.homes.add(home)
+        return LocalHost(home)
+
+
+@web.stream_request_body
+class Base(APIHandler):
+    """What every route has."""
+
+    auth_resource = RESOURCE
+    query: ClassVar[dict[str, tuple[type, str]]] = {}
+    rights: ClassVar[dict[str, str]] = {}  # method -> what a token of `pair` must be good for
+    most_body = MOST_BODY
+
+    def initialize(self, shared: Shared) -> None:
+        """See tornado."""
+        self.shared = shared
+        self.grant: Grant | None = None
+        self._body = bytearray()
+
+    async def prepare(self) -> None:
+        """Refuse before the body is read."""
+        self.set_header("Paseo-Born", self.shared.calls.born)
+        self.grant = let_in(self)
+        await super().prepare()
+        if not self.current_user and self.request.method != "OPTIONS":
+            raise web.HTTPError(403)
+        if self.grant is not None:
+            right = self.rights.get((self.request.method or "").lower())
+            if not self.grant.allows(right, self.path_kwargs.get("run")):
+                raise Refused(403, NOT_FOR_THIS, "Refused")
+        wanted = self.request.headers.get("Paseo-Protocol", str(PROTOCOL))
+        if wanted != str(PROTOCOL):
+            raise Refused(
+                426,
+                f"this server (paseo_nb {__version__}) speaks protocol {PROTOCOL}, you speak"
+                f" {wanted[:20]}: have the same version of paseo_nb on both machines",
+                "Unreachable",
+            )
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdigit() and int(length) > self.most_body:
+            raise self._too_large()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Collect a body, up to its bound."""
+        self._body += chunk
+        if len(self._body) > self.most_body:
+            raise self._too_large()
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"a body may have {self.most_body} bytes at most")
+
+    @property
+    def body(self) -> bytes:
+        """The request's body."""
+        return bytes(self._body)
+
+    def json(self) -> Json:
+        """The request's body as an object."""
+        try:
+            given = msgspec.json.decode(self.body or b"{}")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise Refused(400, "the body is no JSON") from None
+        if not isinstance(given, dict):
+            raise Refused(400, "the body is no JSON object")
+        return cast(Json, given)
+
+    @property
+    def project(self) -> Path:
+        """The folder that this is about."""
+        return self.shared.project(self.get_query_argument("project", ""))
+
+    @property
+    def host(self) -> LocalHost:
+        """Its host."""
+        return self.shared.host(self.project)
+
+    def number(self, name: str, default: int) -> int:
+        """A count from the query."""
+        given = self.get_query_argument(name, str(default))
+        if not (given.isascii() and given.isdigit() and len(given) < 19):
+            raise Refused(400, f"{name} is a number from 0 on")
+        return int(given)
+
+    async def apart(self, function: Callable[[], T]) -> T:
+        """Something that may take its time, in a thread; about this project."""
+
+        def work() -> T:
+            config.standing.set(project)
+            return function()
+
+        project = self.project
+        return await asyncio.to_thread(work)
+
+    def run_of(self, run_id: str) -> AsyncRun:
+        """A run by its whole id."""
+        host = self.host
+        if not (_ID.fullmatch(run_id) and host.folder(run_id).spec.exists()):
+            raise Refused(404, f"no run {run_id[:64]!r} here")
+        return AsyncRun(host, run_id)
+
+    def tell(self, value: Any, status: int = 200) -> None:
+        """Answer with JSON."""
+        self.set_status(status)
+        self.finish(value if isinstance(value, bytes) else msgspec.json.encode(value, enc_hook=str))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """In JSON, one form for all."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        body: Json
+        if isinstance(error, Refused):
+            status_code = error.status
+            body = {"error": {"code": error.code, "message": str(error)}}
+        elif isinstance(error, web.HTTPError):
+            said = "not authenticated" if status_code == 403 else self._reason
+            body = {"error": {"code": "Refused", "message": error.log_message or said}}
+        else:
+            assert error is not None
+            status_code, body = told.problem(error)
+        self.set_status(status_code)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(body))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Only what nobody foresaw is worth a traceback."""
+        if isinstance(value, Refused) or (value is not None and told.problem(value)[0] != 500):
+            return
+        super().log_exception(typ, value, tb)
+
+
+class About(Base):
+    """What this server is."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Version, protocol, machine and project: what is asked for first."""
+        host = self.host
+        self.tell({
+            "name": "paseo_nb",
+            "version": __version__,
+            "protocol": PROTOCOL,
+            "host": socket.gethostname(),
+            "project": str(self.project),
+            "home": str(host.home),
+        })  # fmt: skip
+
+
+class Runs(Base):
+    """All runs."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "limit": (int, "how many at most"),
+        "all": (int, "1: archived ones too"),
+    }
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The runs, newest first, with their true states and what they ask."""
+        limit, archived = self.number("limit", 50), self.number("all", 0)
+        only = self.grant.runs if self.grant is not None else None
+        found = await self.apart(lambda: _listed(self.host, limit, bool(archived), only))
+        self.tell({"runs": found})
+
+
+class Ids(Base):
+    """All runs, by their ids."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The ids of all runs, oldest first."""
+        only = self.grant.runs if self.grant is not None else None
+        ids = await self.apart(self.host.list)
+        self.tell({"ids": [one for one in ids if only is None or one in only]})
+
+
+class OneRun(Base):
+    """One run."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """What it is and how it stands."""
+        found = self.run_of(run)
+        self.tell({"run": await self.apart(lambda: told.facts_of(found))})
+
+
+class Spec(Base):
+    """A run's spec."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """What it was started with, as it is kept."""
+        self.tell(await self.apart(self.run_of(run).host.folder(run).spec.read_bytes))
+
+
+class State(Base):
+    """A run's state."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "told": (str, "what its journal tells, where that is known")
+    }
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """Its true state now, and whether it has processes."""
+        host = self.run_of(run).host
+
+        def look() -> Json:
+            return {"state": host.state(run), "alive": host.alive(run)}
+
+        self.tell(await self.apart(look))
+
+
+class JournalBytes(Base):
+    """A run's journal."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "offset": (int, "where to begin"),
+        "limit": (int, "about how many bytes at most"),
+    }
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """Whole lines from an offset on, as they are; `Paseo-Offset` is the offset after them."""
+        path = self.run_of(run).host.folder(run).journal
+        offset, limit = self.number("offset", 0), min(self.number("limit", PIECE), PIECE) or PIECE
+        data, after = await self.apart(lambda: read_lines(path, offset, limit))
+        self.set_header("Paseo-Offset", str(after))
+        self.finish(data, set_content_type="application/x-ndjson")
+
+
+class Command(Base):
+    """A command to a run's supervisor."""
+
+    rights: ClassVar[dict[str, str]] = {"post": "read"}
+
+    @web.authenticated
+    @authorized
+    async def post(self, run: str) -> None:
+        """Have a command applied once, under the id that it brings (`id`, `verb`, `args`; `wake`:
+        processes are started for it where there are none)."""
+        found, given = self.run_of(run), self.json()
+        ident, verb, told_args = given.get("id"), given.get("verb"), given.get("args", {})
+        if not (isinstance(ident, str) and 8 <= len(ident) <= 64 and isinstance(verb, str)):
+            raise Refused(400, "a command has an id of 8 to 64 characters, and a verb")
+        if not isinstance(told_args, dict):
+            raise Refused(400, "a command's args are an object")
+        args = cast(Json, told_args)
+        if self.grant is not None:
+            more = given.get("wake") is True and "send" not in self.grant.rights
+            if more or not self.grant.allows(PAIRED.get(verb), run) or "most" in args:
+                raise Refused(403, NOT_FOR_THIS, "Refused")
+        prompt = args.get("prompt")
+        if isinstance(prompt, list):
+            blocks = Blocks(as_dict(one) for one in cast(list[Any], prompt))
+            args["prompt"] = await self.apart(lambda: blocks_of(blocks, found.host))
+
+        async def do() -> Json:
+            environment = found.environment() if given.get("wake") is True else None
+            return await found.host.command(
+                run, verb, args, command_id=ident, environment=environment
+            )
+
+        done, result = await self.shared.calls.result(f"command-{ident}", self.project, do)
+        self.tell({"result": result} if done else {"pending": True}, 200 if done else 202)
+
+
+class Wake(Base):
+    """A run's processes."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run: str) -> None:
+        """See that it has processes, for what it owes."""
+        found = self.run_of(run)
+
+        async def do() -> None:
+            await found.host.ensure(run, None, found.environment())
+
+        await self.shared.calls.result(None, self.project, do)
+        self.tell({"result": {}})
+
+
+class Hold(Base):
+    """A run's permission clock."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run: str) -> None:
+        """Hold it for some seconds: who thinks about an answer asks again and again."""
+        found = self.run_of(run)
+
+        async def do() -> None:
+            with anyio.move_on_after(HOLD_S):
+                await found.host.hold(run)
+
+        await self.shared.calls.result(None, self.project, do)
+        self.tell({"result": {}})
+
+
+class VerbCall(Base):
+    """A verb."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, verb: str) -> None:
+        """Do it. Asked again under its `Paseo-Key` it is done once; 202 says that it is still at
+        work: ask again. `Paseo-Born`, where this is not the first time, is what the server that was
+        asked told in that header: another one does not know what became of it, and says so."""
+        if verb not in asked.served():
+            raise Refused(404, f"no verb {verb[:40]!r} is served")
+        positional, keywords = asked.call_of(verb, self.body)
+        key = self.request.headers.get("Paseo-Key")
+        calls = self.shared.calls
+        born = self.request.headers.get("Paseo-Born")
+        if key is not None and born not in (None, calls.born) and not calls.knows(key):
+            raise Refused(
+                409, f"the server was restarted while {verb} was at work: whether it was done is"
+                " not known; look with ls()", "Unreachable"
+            )  # fmt: skip
+        function = VERBS[verb].function
+        done, result = await calls.result(
+            key, self.project, lambda: function(*positional, **keywords)
+        )
+        if not done:
+            self.tell({"pending": True}, 202)
+            return
+        if told.is_frame(result) and told.ARROW in self.request.headers.get("Accept", ""):
+            table = await self.apart(lambda: told.arrow(result))
+            if table is not None:
+                self.finish(table, set_content_type=told.ARROW)
+                return
+        self.tell(await self.apart(lambda: told.answer(result)))
+
+
+class Content(Base):
+    """Contents by their SHA-256: attachments, bundles, and what was too long for a journal."""
+
+    rights: ClassVar[dict[str, str]] = {"put": "send"}
+
+    most_body = PIECE
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "offset": (int, "where this piece begins"),
+        "size": (int, "of the whole content, in bytes"),
+    }
+
+    @web.authenticated
+    @authorized
+    async def get(self, digest: str) -> None:
+        """A piece of it from an offset on; `Paseo-Size` is the size of the whole."""
+        offset = self.number("offset", 0)
+        data, size = await self.apart(lambda: Kept(self.host.home, digest).read(offset, PIECE))
+        self.set_header("Paseo-Size", str(size))
+        self.finish(data, set_content_type="application/octet-stream")
+
+    @web.authenticated
+    @authorized
+    async def put(self, digest: str) -> None:
+        """Bring a piece of it: `have` is how much is here now, whatever was sent. Whole when that
+        is its size and it has its sum."""
+        offset, size, data = self.number("offset", 0), self.number("size", 0), self.body
+        kept = Kept(self.host.home, digest)
+        self.tell({"have": await self.apart(lambda: kept.add(offset, size, data))})
+
+
+class Repositories(Base):
+    """Repositories that were brought."""
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """Where a commit's repository is, brought along by a bundle where it is not here yet."""
+        given = self.json()
+        try:
+            wanted = msgspec.convert(given, brought.Wanted)
+        except msgspec.ValidationError as error:
+            raise Refused(400, str(error)) from None
+        project = self.project
+        self.tell(await self.apart(lambda: brought.find(LocalHost(config.home()), project, wanted)))
+
+
+class Result(Base):
+    """What a run did, as commits."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run: str) -> None:
+        """Its files now as a commit, in a bundle that lies among the contents; `have`: commits that
+        the caller has."""
+        found = self.run_of(run)
+        try:
+            have = msgspec.convert(self.json().get("have", []), list[brought.Commit])
+        except msgspec.ValidationError:
+            raise Refused(400, "have is a list of commits") from None
+        self.tell(await self.apart(lambda: brought.result(found, have[:MOST_ENDS])))
+
+
+class OpenApi(Base):
+    """This page."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The routes in OpenAPI's form."""
+        from .openapi import page
+
+        self.tell(await self.apart(page))
+
+
+def _listed(host: LocalHost, limit: int, archived: bool, only: list[str] | None) -> list[Json]:
+    found: list[Json] = []
+    for run_id in reversed(host.list() if only is None else sorted(only)):
+        if len(found) >= limit:
+            break
+        run = AsyncRun(host, run_id)
+        try:
+            if archived or run.state != "archived":
+                found.append(told.facts_of(run))
+        except (UsageProblem, FileNotFoundError):  # a folder without a readable spec is no run
+            continue
+    return found

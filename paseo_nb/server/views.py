@@ -1,0 +1,162 @@
+"""What a page shows of runs, as values: the board, a run's changes, its trace, and what it asks of
+a run. The same values that the notebook's widgets get by their comms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jupyter_server.auth.decorator import authorized
+from tornado import web
+
+from .. import config
+from ..errors import PaseoError
+from ..handle import AsyncRun
+from ..host.local import LocalHost
+from ..model import BUSY_STATES, now_us
+from ..tracing.seen import seen_of
+from ..tracing.spans import run_span
+from ..widgets.dashboard.board import Board
+from ..widgets.run_view import acting
+from ..widgets.trace import rows
+from .handlers import Base, Refused
+
+Json = dict[str, Any]
+LOOK_S = 0.7
+WAIT_S = 20.0  # shorter than what proxies allow a request
+_ASKED = {"send", "cancel", "stop", "resume", "retry", "allow", "deny", "archive", "unarchive"}
+
+
+class Watched:
+    """One project's board, for all who watch it: one look for all, while somebody waits."""
+
+    _all: ClassVar[dict[Path, Watched]] = {}
+
+    def __init__(self, home: Path) -> None:
+        self.board = Board(LocalHost(home))
+        self.told: Json = {}
+        self.n = 0
+        self._looking = asyncio.Lock()
+        self._looked = 0.0
+
+    @classmethod
+    def of(cls, home: Path) -> Watched:
+        """The one of a project."""
+        return cls._all.setdefault(home, cls(home))
+
+    async def after(self, known: int, project: Path) -> Json:
+        """The board, as soon as it is another one than the caller knows; or after a while."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            await self._look(project)
+            if self.n != known or time.monotonic() > deadline:
+                return {**self.told, "n": self.n, "now_us": now_us()}
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self, project: Path) -> None:
+        def look() -> Json:
+            config.standing.set(project)
+            self.board.look()
+            board = self.board
+            return {"head": board.head, "lines": list(board.lines.values()), "asks": board.asks}
+
+        async with self._looking:
+            if time.monotonic() - self._looked < LOOK_S / 2:
+                return
+            now = await asyncio.to_thread(look)
+            now = {**now, "lines": [dict(line) for line in now["lines"]]}
+            self._looked = time.monotonic()
+            if now != self.told:
+                self.told = now
+                self.n = max(self.n + 1, now_us())  # another server's numbers are never known here
+
+
+class BoardNow(Base):
+    """The board."""
+
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "known": (int, "the `n` that the caller has: it is answered when there is another one")
+    }
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The runs by state and the questions that wait, as the dashboard shows them; waits up to
+        20 s for news."""
+        project, known = self.project, self.number("known", 0)
+        self.tell(await Watched.of(self.host.home).after(known, project))
+
+
+class Act(Base):
+    """What a page asks of a run."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run: str) -> None:
+        """Carry out `verb`: send, cancel, stop, resume, retry, allow, deny, archive, unarchive;
+        `ok`, and in `said` why not. An answer names its `permission`, and may bring an `option`, a
+        changed `input` (allow), or a `reason` (deny)."""
+        found, given = self.run_of(run), self.json()
+        verb = given.get("verb")
+        if not isinstance(verb, str) or verb not in _ASKED:
+            raise Refused(400, "verb is one of " + ", ".join(sorted(_ASKED)))
+        key = self.request.headers.get("Paseo-Key")
+        done, answer = await self.shared.calls.result(
+            key, self.project, lambda: _acted(found, given)
+        )
+        self.tell(answer if done else {"pending": True}, 200 if done else 202)
+
+
+class Changes(Base):
+    """What a run changed."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """Its files' changes, line by line; `said` where there are none."""
+        found = self.run_of(run)
+        done, told = await self.shared.calls.result(
+            None, self.project, lambda: acting.diff_of(found)
+        )
+        self.tell(told if done else {"pending": True}, 200 if done else 202)
+
+
+class Trace(Base):
+    """A run's trace."""
+
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "span": (str, "only the details of this one"),
+        "find": (str, "only the ids of spans that have this text"),
+    }
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """Its spans as rows, parents first, with times in ms since it began."""
+        found = self.run_of(run)
+        span, text = self.get_query_argument("span", ""), self.get_query_argument("find", "")
+
+        def look() -> Json:
+            root, at_us = run_span(seen_of(found)), now_us()
+            if span:
+                return rows.detail_of(root, span) or {}
+            if text:
+                return {"ids": rows.found_in(root, text)}
+            head = rows.head_of(root, at_us, found.state in BUSY_STATES)
+            return {"head": head, "rows": list(rows.rows_of(root, at_us).values())}
+
+        self.tell(await self.apart(look))
+
+
+async def _acted(run: AsyncRun, given: Json) -> Json:
+    verb = given["verb"]
+    if verb not in ("archive", "unarchive"):
+        return await acting.act(run, given)
+    try:
+        await (run.archive() if verb == "archive" else run.unarchive())
+    except (PaseoError, OSError) as error:
+        return {"ok": False, "said": str(error)}
+    return {"ok": True, "said": ""}

@@ -1,0 +1,197 @@
+"""Runs on another machine: two homes, two projects and a line between them that can break."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cutting import Line
+from kit import SLACK, Project, git
+from serving import TOKEN, Serving
+
+import paseo_nb as paseo
+from paseo_nb import cli
+from paseo_nb.packing import opened
+from paseo_nb.programs.demo import copy_sample
+
+
+class Far:
+    """The other machine, and the line to it."""
+
+    def __init__(self, room: Path) -> None:
+        self.root = room / "far" / "workshop"
+        self.root.mkdir(parents=True)
+        self.serving = Serving(self.root, "/hub/").start()
+        self.line = Line(self.serving.port)
+        self.url = f"http://127.0.0.1:{self.line.port}/hub/"
+
+    def connect(self, **more: Any) -> Any:
+        return paseo.connect(self.url, TOKEN, name="far", **more)
+
+    def journal(self, run: str) -> bytes:
+        file = opened(self.root / ".paseo_nb" / "runs" / run / "journal.jsonl")
+        try:
+            return file.pread(file.size, 0)
+        finally:
+            file.close()
+
+    def close(self) -> None:
+        self.line.close()
+        self.serving.kill()
+        project = Project(self.root)
+        project.runs = [run for run in project.host.list() if project.alive(run)]
+        project.close()
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    made = Far(tmp_path_factory.mktemp("machines"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository that is worked in here."""
+    path = Path(copy_sample(tmp_path / "tidelog"))
+    monkeypatch.chdir(path)
+    git(path, "config", "user.name", "t")
+    git(path, "config", "user.email", "t@example.com")
+    return path
+
+
+def test_a_run_there_works_in_the_repository_from_here_and_its_work_comes_back(
+    far: Far, here: Path
+) -> None:
+    host = far.connect()
+    run = paseo.run("demo/fixer", "The tests fail. Fix the code.", host=host)
+    assert run.state == "idle"
+    assert "13 tests pass" in run.text
+    assert Path(run.spec.repo or "").is_relative_to(far.root / ".paseo_nb" / "repositories")
+    assert "tidelog/offsets.py" in {one.path for one in run.diff().summary.files}
+    assert git(here, "status", "--porcelain") == ""
+    done = run.apply()
+    assert done.onto == "main" or done.onto == "master"
+    assert git(here, "show", "--stat", "HEAD").count("offsets.py") == 1
+    assert git(here, "branch", "--list", "paseo/far/*").strip()
+    assert "ljust" in git(here, "show", "HEAD:tidelog/offsets.py")
+    second = paseo.start("demo/echo", "once more", host=host)  # the repository is there now
+    second.wait()
+    assert second.spec.git_base == git(here, "rev-parse", "HEAD").strip()
+    folders = list((far.root / ".paseo_nb" / "repositories").iterdir())
+    assert len(folders) == 1
+    assert paseo.ls() == []  # nothing of it is a run of this project
+
+
+def test_a_question_there_is_answered_from_here(far: Far, here: Path) -> None:
+    run = paseo.start("demo/asker", "may I?", mode="ask", host=far.connect())
+    deadline = time.monotonic() + 12 * SLACK
+    while not run.pending() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert run.state == "waiting"
+    run.allow()
+    assert run.wait().state == "idle"
+    run.send("and again", when="queue")
+    run.wait(on_permission=lambda question: True)
+    assert len(run.history().turns) == 2
+    assert run.permissions()["answered_by"].tolist() == ["user", "callback"]
+
+
+def test_frames_and_lists_say_which_machine(far: Far, here: Path, tmp_path: Path) -> None:
+    far.connect()
+    mine = paseo.run("demo/echo", "here")
+    there = paseo.run("demo/echo", "there", host="far", attach={"note": "a text that goes along"})
+    frame = paseo.runs(host="far")
+    assert set(frame["host"]) == {"far"}
+    assert there.id in set(frame["run_id"])
+    assert str(frame["created_at"].dtype).startswith("datetime64")
+    both = paseo.ls(host="all")
+    assert {mine.id, there.id} <= {one.id for one in both}
+    turns = paseo.turns(host="all")
+    assert {"far", "local"} <= set(turns["host"])
+    assert paseo.logs(there.id[:20], host="far").count("there")
+    assert paseo.attach(there.id, host="far").text == there.text
+    assert paseo.inspect(there)["run_id"] == there.id  # a handle knows where it is
+    assert "a text that goes along" in str(there.spec.prompt)
+    paseo.archive(there)
+    assert there.state == "archived"
+    with pytest.raises(paseo.UsageProblem, match="lists and frames"):
+        paseo.diff(there.id, host="all")
+
+
+def test_named_hosts_and_the_terminal(
+    far: Far, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path.home() / ".config" / "paseo_nb"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        f'[hosts.shed]\nurl = "{far.url}"\ntoken = "${{SHED_TOKEN}}"\n'
+    )
+    monkeypatch.setenv("SHED_TOKEN", TOKEN)
+    assert cli.run(["run", "demo/echo", "from the terminal", "--host", "shed"]) == 0
+    assert "from the terminal" in capsys.readouterr().out
+    assert cli.run(["ls", "--host", "shed"]) == 0
+    assert "demo/echo" in capsys.readouterr().out
+    assert cli.run(["ls", "--host", "attic"]) == 2
+    assert "shed" in capsys.readouterr().err
+
+
+def test_what_cannot_be_reached_is_said(far: Far, here: Path) -> None:
+    with pytest.raises(paseo.Unreachable, match="does not let us in"):
+        paseo.connect(far.url, "wrong")
+    with pytest.raises(paseo.Unreachable, match="does not answer"):
+        paseo.connect("http://127.0.0.1:1/", "x")
+    with pytest.raises(paseo.UsageProblem, match="no address"):
+        paseo.connect("ftp://x", "x")
+    with pytest.raises(paseo.Unreachable, match="no paseo_nb"):
+        paseo.connect(far.url + "nowhere/", TOKEN)
+    host = far.connect()
+    for words in ({"prompt": ""}, {"prompt": "x", "agent": "demo/nothing"}):
+        with pytest.raises(paseo.UsageProblem):
+            paseo.start(**{"agent": "demo/echo", **words}, host=host)
+    with pytest.raises(paseo.UsageProblem, match="no run"):
+        paseo.logs("01ZZZ", host=host)
+
+
+@pytest.mark.crash
+def test_a_line_that_breaks_three_times_in_mid_turn_loses_and_doubles_nothing(
+    far: Far, here: Path
+) -> None:
+    run = paseo.start("demo/slow", "seconds=6", host=far.connect())
+    seqs: list[int] = []
+    cuts = 0
+    for event in run.stream():
+        seqs.append(event.seq)
+        if len(seqs) in (12, 24, 36):
+            far.line.cut()
+            cuts += 1
+            time.sleep(0.4)
+            far.line.mend()
+    assert cuts == 3
+    assert run.wait().state == "idle"
+    assert seqs == list(range(1, len(seqs) + 1))
+    whole = far.journal(run.id)
+    assert run.host.folder(run.id).journal.read_bytes() == whole
+    far.line.cut()  # a command over a broken line: asked again, done once
+    threading.Timer(1.0, far.line.mend).start()
+    run.send("seconds=0")
+    run.wait()
+    assert len(run.history().turns) == 2
+
+
+@pytest.mark.crash
+def test_a_server_that_is_killed_in_mid_turn_takes_no_run_with_it(far: Far, here: Path) -> None:
+    run = paseo.start("demo/slow", "seconds=4", host=far.connect())
+    deadline = time.monotonic() + 12 * SLACK
+    while run.history().seq < 10 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    far.serving.kill()
+    far.serving.start()
+    run.wait()
+    assert run.state == "idle"
+    assert run.host.folder(run.id).journal.read_bytes() == far.journal(run.id)
+    assert run.id in {one.id for one in paseo.ls(host=run.host)}

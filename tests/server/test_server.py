@@ -1,0 +1,403 @@
+"""The extension as a client of it sees it: verbs, journals, contents; what is refused, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import Project, project_in
+from serving import TOKEN, Serving, serving
+from tornado import httpclient, websocket
+
+from paseo_nb.packing import opened
+from paseo_nb.programs.demo import copy_sample
+
+HEAD = {"Authorization": f"token {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One server under a base URL, for all tests here."""
+    room = tmp_path_factory.mktemp("served")
+    root = Path(copy_sample(room / "tidelog"))
+    with serving(root, "/user/me/") as made:
+        yield made
+        project = Project(root)
+        project.runs = [run for run in project.host.list() if project.alive(run)]
+        project.close()
+
+
+def started(served: Serving, agent: str = "demo/echo", **more: Any) -> str:
+    return served.verb("start", agent=agent, prompt="hello there", **more)["run"]["run_id"]
+
+
+async def watched(
+    served: Serving, offsets: dict[str, int], enough: int, *, slow: float = 0
+) -> dict[str, bytes]:
+    """What a watcher gets of runs, until it has so many bytes of each."""
+    url = served.url.replace("http", "ws") + "paseo/api/stream"
+    line = await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
+    got = dict.fromkeys(offsets, b"")
+    await line.write_message(json.dumps({"watch": offsets}))
+    while any(len(one) < enough for one in got.values()):
+        message = await asyncio.wait_for(line.read_message(), 60)
+        assert isinstance(message, bytes), message
+        head, _, data = message.partition(b"\n")
+        told = json.loads(head)
+        assert told["offset"] == offsets[told["run"]] + len(got[told["run"]])
+        got[told["run"]] += data
+        assert told["after"] == told["offset"] + len(data)
+        await asyncio.sleep(slow)
+    line.close()
+    return got
+
+
+def journal(served: Serving, run: str) -> bytes:
+    path = served.root / ".paseo_nb" / "runs" / run / "journal.jsonl"
+    file = opened(path)
+    try:
+        return file.pread(file.size, 0)
+    finally:
+        file.close()
+
+
+def test_a_run_is_started_asked_about_and_read_over_the_wire(served: Serving) -> None:
+    about = served.ask("GET", "/about").json
+    assert about["protocol"] == 1
+    assert about["project"] == str(served.root)
+    run = started(served)
+    facts = served.settled(run)
+    assert (facts["state"], facts["outcome"]) == ("idle", "end_turn")
+    assert "hello there" in facts["text"]
+    assert run in served.ask("GET", "/ids").json["ids"]
+    assert [one["run_id"] for one in served.ask("GET", "/runs?limit=1").json["runs"]]
+    assert served.ask("GET", f"/runs/{run}/state").json == {"state": "idle", "alive": True}
+    spec = served.ask("GET", f"/runs/{run}/spec").json
+    assert spec["provider"] == "demo"
+    whole = journal(served, run)
+    first = served.ask("GET", f"/runs/{run}/journal?limit=200")
+    after = int(first.headers["Paseo-Offset"])
+    rest = served.ask("GET", f"/runs/{run}/journal?offset={after}").body
+    assert first.body + rest == whole[: len(first.body) + len(rest)]
+    assert served.verb("logs", run=run)["value"].count("hello there")
+    frame = served.verb("runs", run=run)
+    assert (frame["kind"], frame["value"][0]["run_id"]) == ("frame", run)
+    table = served.ask(
+        "POST", "/verbs/runs", {}, headers={"Accept": "application/vnd.apache.arrow.stream"}
+    )
+    import pyarrow as pa
+
+    assert run in pa.ipc.open_stream(table.body).read_pandas()["run_id"].tolist()
+    shown = served.verb("timeline", run=run)
+    assert "text/html" in shown["shown"]
+    assert served.verb("archive", run=run)["run"]["state"] == "archived"
+    assert served.ask("GET", f"/runs/{run}/journal").body == journal(served, run)  # packed now
+
+
+def test_a_command_and_a_call_that_come_twice_count_once(served: Serving) -> None:
+    key = {"Paseo-Key": "a-start-of-mine"}
+    wish = {"agent": "demo/echo", "prompt": "only once"}
+    one, two = (served.ask("POST", "/verbs/start", wish, headers=key).json for _ in range(2))
+    run = one["run"]["run_id"]
+    assert two["run"]["run_id"] == run
+    served.settled(run)
+    command = {
+        "id": "0123456789abcdef", "verb": "send", "wake": True,
+        "args": {"prompt": [{"type": "text", "text": "again"}]},
+    }  # fmt: skip
+    for _ in range(2):
+        answer = served.ask("POST", f"/runs/{run}/command", command)
+        assert answer.status == 200, answer.body
+    deadline = time.monotonic() + 60
+    while served.settled(run)["turns"] < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert served.settled(run)["turns"] == 2
+    other = {"Paseo-Key": "never-seen", "Paseo-Born": "another-server"}
+    gone = served.ask("POST", "/verbs/start", wish, headers=other)
+    assert (gone.status, gone.json["error"]["code"]) == (409, "Unreachable")
+
+
+def test_a_question_is_answered_over_the_wire(served: Serving) -> None:
+    run = started(served, "demo/asker", mode="ask")
+    facts = served.settled(run)
+    assert facts["state"] == "waiting"
+    assert facts["pending"][0]["title"]
+    served.verb("allow", run=run)
+    deadline = time.monotonic() + 60
+    while (facts := served.settled(run))["state"] == "waiting" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert facts["outcome"] == "end_turn"
+
+
+def test_many_watchers_of_a_run_get_every_byte_once_also_the_slow_ones(served: Serving) -> None:
+    run = started(served, "demo/slow")
+
+    async def go() -> list[dict[str, bytes]]:
+        quick = [watched(served, {run: 0}, 3000) for _ in range(8)]
+        return await asyncio.gather(*quick, watched(served, {run: 0}, 3000, slow=0.2))
+
+    for got in asyncio.run(go()):
+        assert journal(served, run).startswith(got[run])
+    served.verb("cancel", run=run)
+
+
+def test_a_watcher_goes_on_where_it_was_and_hears_of_what_it_cannot_see(served: Serving) -> None:
+    run = started(served)
+    served.settled(run)
+    whole = journal(served, run)
+    middle = whole.index(b"\n", len(whole) // 2) + 1
+    got = asyncio.run(watched(served, {run: middle}, 1))
+    assert whole[middle:].startswith(got[run])
+
+    async def strange(message: str) -> Any:
+        url = served.url.replace("http", "ws") + "paseo/api/stream"
+        line = await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
+        await line.write_message(message)
+        said = await asyncio.wait_for(line.read_message(), 60)
+        line.close()
+        return said
+
+    for name in ("01ZZZ", "../../etc", run + "/.."):
+        said = asyncio.run(strange(json.dumps({"watch": {name: 0}})))
+        assert json.loads(said)["error"] == "no such run"
+    for message in ("{", "[]", '{"watch": {"a": "b"}}', '{"x": 1}', "[" * 5000, "x" * 70000):
+        assert asyncio.run(strange(message)) is None  # closed
+    assert served.ask("GET", "/about").status == 200
+
+
+def test_contents_go_up_and_down_in_pieces(served: Serving) -> None:
+    data = bytes(range(256)) * 40000  # 10 MB
+    name = hashlib.sha256(data).hexdigest()
+    size, have, sent = len(data), 0, 0
+    while have < size:
+        piece = data[have : have + (4 << 20)]
+        answer = served.ask("PUT", f"/contents/{name}?offset={have}&size={size}", piece)
+        assert answer.status == 200, answer.body
+        have, sent = answer.json["have"], sent + 1
+        if sent == 1:  # the first again, as if its answer had been lost
+            again = served.ask("PUT", f"/contents/{name}?offset=0&size={size}", piece)
+            assert again.json["have"] == have
+    back = b""
+    while len(back) < size:
+        back += served.ask("GET", f"/contents/{name}?offset={len(back)}").body
+    assert back == data
+    run = started(served, attach=[{"type": "resource_link", "name": "../../x.bin", "blob": name}])
+    link = served.ask("GET", f"/runs/{run}/spec").json["prompt"][1]
+    assert link["uri"].endswith(f"/.paseo_nb/blobs/{name}")
+    other = served.ask("PUT", f"/contents/{'0' * 64}?offset=0&size=3", b"abc")
+    assert other.status == 400
+    assert "another SHA-256" in other.json["error"]["message"]
+    assert served.ask("GET", f"/contents/{'0' * 64}").status == 400
+
+
+REFUSED: list[tuple[str, str, Any, int, str]] = [
+    ("GET", "/runs/01ZZZZ", None, 404, "no run"),
+    ("GET", "/runs/..%2f..%2fetc/spec", None, 404, "no run"),
+    ("GET", "/runs/%00/journal", None, 404, "no run"),
+    ("GET", "/about?project=../..", None, 404, "no project"),
+    ("GET", "/about?project=/etc", None, 404, "no project"),
+    ("GET", "/runs?limit=-1", None, 400, "limit"),
+    ("GET", "/contents/..%2f..%2fpasswd", None, 400, "SHA-256"),
+    ("PUT", "/contents/x?size=1", b"a", 400, "SHA-256"),
+    ("PUT", f"/contents/{'1' * 64}?size=99999999999999", b"a", 400, "bytes"),
+    ("PUT", f"/contents/{'1' * 64}?size=1&offset=5", b"a", 400, "more of it"),
+    ("POST", "/verbs/nonsense", {}, 404, "no verb"),
+    ("POST", "/verbs/trust", {"path": "x"}, 404, "no verb"),
+    ("POST", "/verbs/start", b"{", 400, "body"),
+    ("POST", "/verbs/start", b"\xff\xfe", 400, "body"),
+    ("POST", "/verbs/start", b"[" * 100000, 400, "body"),
+    ("POST", "/verbs/start", {"agent": 5, "prompt": "x"}, 400, "agent"),
+    ("POST", "/verbs/start", {"prompt": "x", "agent": "demo/echo", "cell": {}}, 400, "cell"),
+    ("POST", "/verbs/start", {"agent": "demo/nothing", "prompt": "x"}, 400, "demo"),
+    ("POST", "/verbs/start", {"agent": "demo/echo", "prompt": ""}, 400, "empty"),
+    (
+        "POST",
+        "/verbs/start",
+        {"agent": "demo/echo", "prompt": "x", "attach": [{"type": "image", "blob": "../x"}]},
+        400,
+        "SHA-256",
+    ),
+    ("POST", "/verbs/logs", {"run": "01ZZ"}, 400, "no run"),
+    ("POST", "/verbs/sql", {"query": "select nonsense"}, 507, ""),
+    ("POST", "/repositories", {"commit": "x", "roots": []}, 400, ""),
+    (
+        "POST",
+        "/repositories",
+        {"commit": "a" * 40, "roots": ["b" * 40], "bundle": "0" * 64},
+        400,
+        "not brought",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "said"), REFUSED)
+def test_what_is_wrong_is_said(
+    served: Serving, method: str, path: str, body: Any, status: int, said: str
+) -> None:
+    answer = served.ask(method, path, body)
+    assert answer.status == status or (not said and 400 <= answer.status < 500), answer.body
+    assert said in answer.json["error"]["message"]
+    assert "Traceback" not in answer.body.decode()
+
+
+def test_too_large_a_body_is_refused_before_it_is_read(served: Serving) -> None:
+    answer = served.ask("POST", "/verbs/start", headers={"Content-Length": str(1 << 40)})
+    assert answer.status in (400, 413)
+    assert served.ask("GET", "/about").status == 200
+
+
+def test_another_protocol_is_an_error_that_says_so(served: Serving) -> None:
+    answer = served.ask("GET", "/about", headers={"Paseo-Protocol": "99"})
+    assert answer.status == 426
+    assert "same version" in answer.json["error"]["message"]
+
+
+def routes() -> list[tuple[str, str]]:
+    from paseo_nb.server.openapi import page
+
+    return [
+        (method, path)
+        for path, methods in page()["paths"].items()
+        for method in methods
+        if not path.startswith("/paseo/api/verbs/") or path.endswith(("/start", "/sql"))
+    ]
+
+
+@pytest.mark.parametrize(("method", "path"), routes())
+def test_no_route_answers_to_strangers(served: Serving, method: str, path: str) -> None:
+    known = served.ask("GET", "/ids").json["ids"]
+    run = (known or [started(served)])[0] if "{run}" in path else ""
+    target = path.removeprefix("/paseo/api").replace("{run}", run).replace("{digest}", "0" * 64)
+    for token in (None, "", "wrong", TOKEN[:-1]):
+        answer = served.ask(method.upper(), target, None if method == "get" else b"{}", token=token)
+        assert answer.status == 403, (target, token, answer.status)
+        assert b"tidelog" not in answer.body
+    cookie = served.ask("GET", "", at=f"login?token={TOKEN}").headers.get("Set-Cookie", "")
+    alien = {"Cookie": cookie.split(";")[0], "Origin": "https://evil.example"}
+    if path.endswith("/stream"):
+        alien |= {
+            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }  # fmt: skip
+    answer = served.ask(method.upper(), target, None, token=None, headers=alien)
+    assert answer.status in (403, 404)
+    assert b"tidelog" not in answer.body
+    foreign = served.ask(method.upper(), target, None, headers={"Host": "evil.example"})
+    assert foreign.status == 403
+
+
+def paired(served: Serving, *words: str) -> str:
+    """A new token: what `paseo-nb pair` shows."""
+    done = subprocess.run(
+        [sys.executable, "-m", "paseo_nb.cli", "pair", *words],
+        cwd=served.root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.split()[0]
+
+
+def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served: Serving) -> None:
+    mine, other = started(served, "demo/asker", mode="ask"), started(served)
+    assert served.settled(mine)["state"] == "waiting"
+    served.settled(other)
+    token = paired(served, "phone", "--runs", mine[:20])
+    assert token not in (served.root / ".paseo_nb" / "tokens.json").read_text()
+    (permission,) = served.ask("GET", f"/runs/{mine}", token=token).json["run"]["pending"]
+    listed = served.ask("GET", "/runs", token=token).json["runs"]
+    assert [one["run_id"] for one in listed] == [mine]
+    assert served.ask("GET", "/ids", token=token).json["ids"] == [mine]
+    for method, path in routes():
+        if "{run}" in path or not path.endswith(("/about", "/runs", "/ids", "/stream")):
+            target = path.removeprefix("/paseo/api").replace("{digest}", "0" * 64)
+            body = None if method == "get" else b"{}"
+            answer = served.ask(method.upper(), target.replace("{run}", other), body, token=token)
+            assert answer.status == 403, (method, target)
+    assert served.ask("GET", "/about?project=.", token=token).status == 403
+    assert served.ask("GET", "", token=token, at="api/contents").status == 403  # Jupyter's own
+
+    def command(verb: str, **more: Any) -> int:
+        body = {"id": f"0123456789{verb}", "verb": verb, **more}
+        return served.ask("POST", f"/runs/{mine}/command", body, token=token).status
+
+    assert command("send", args={"prompt": []}) == 403
+    assert command("set_mode", args={"mode": "auto"}) == 403
+    assert command("cancel", wake=True) == 403
+    assert command("answer", args={"permission": permission["id"], "option": "allow"}) in (200, 400)
+    assert command("cancel") == 200
+
+    async def seen(run: str) -> Any:
+        url = served.url.replace("http", "ws") + f"paseo/api/stream?token={token}"
+        line = await websocket.websocket_connect(url)
+        await line.write_message(json.dumps({"watch": {run: 0}}))
+        said = await asyncio.wait_for(line.read_message(), 60)
+        line.close()
+        return said
+
+    assert isinstance(asyncio.run(seen(mine)), bytes)
+    assert "no such run" in asyncio.run(seen(other))
+    again = paired(served, "phone", "--runs", mine, "--expires", "0.001")
+    for gone in (token, again):
+        assert served.ask("GET", f"/runs/{mine}", token=gone).status == 403
+
+
+def test_the_openapi_page_is_made_from_the_routes() -> None:
+    from paseo_nb.server.openapi import page
+
+    path = Path(__file__).parents[2] / "docs" / "openapi.json"
+    assert json.loads(path.read_text()) == page(), (
+        "run `python -m paseo_nb.server.openapi > docs/openapi.json`"
+    )
+
+
+def test_runs_at_work_count_as_activity(tmp_path: Path) -> None:
+    from paseo_nb.server.activity import report
+    from paseo_nb.server.handlers import Shared
+
+    async def told(project: Project, for_s: float) -> dict[str, Any]:
+        shared, settings = Shared(project.root), {"last_activity_times": dict[str, Any]()}
+        shared.host(project.root)
+        task = asyncio.create_task(report(shared, settings, 0.05))
+        deadline = time.monotonic() + for_s
+        while not settings["last_activity_times"] and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        task.cancel()
+        return settings["last_activity_times"]
+
+    with project_in(tmp_path / "p") as project:
+        quiet = project.start("echo", "x")
+        project.ended(quiet)
+        assert asyncio.run(told(project, 0.5)) == {}
+        project.start("slow", "x")
+        assert "paseo_nb" in asyncio.run(told(project, 60))
+
+
+def test_the_extension_is_enabled_by_a_file_that_the_wheel_installs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tomllib
+
+    root = Path(__file__).parents[2]
+    told = tomllib.loads((root / "pyproject.toml").read_text())
+    shared = told["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert shared["extensions/server/etc"] == "etc"
+    (file,) = (root / "extensions/server/etc").rglob("*.json")
+    assert file.parent.name == "jupyter_server_config.d"
+    assert json.loads(file.read_text())["ServerApp"]["jpserver_extensions"] == {
+        "paseo_nb.server": True
+    }
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(file.parent.parent))
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter", "server", "extension", "list"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = listed.stdout + listed.stderr
+    assert re.search(r"paseo_nb\.server.*enabled", said), said
+    assert re.search(r"paseo_nb\.server.*OK", said), said

@@ -1,0 +1,87 @@
+"""What pages show, over the wire: the board as it changes, questions answered, changes, the trace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import Project
+from serving import Serving, serving
+
+from paseo_nb.programs.demo import copy_sample
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    root = Path(copy_sample(tmp_path_factory.mktemp("views") / "tidelog"))
+    with serving(root) as made:
+        yield made
+        project = Project(root)
+        project.runs = [run for run in project.host.list() if project.alive(run)]
+        project.close()
+
+
+def board(served: Serving, known: int = 0) -> dict[str, Any]:
+    answer = served.ask("GET", f"/board?known={known}")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def until_asked(served: Serving, run: str) -> dict[str, Any]:
+    told = board(served)
+    for _ in range(60):
+        for ask in told["asks"]:
+            if ask["run"] == run:
+                return ask
+        told = board(served, told["n"])
+    raise AssertionError(told)
+
+
+def test_a_board_tells_what_is_new_and_a_question_is_answered(served: Serving) -> None:
+    before = board(served)
+    heard: list[dict[str, Any]] = []
+    waiting = threading.Thread(target=lambda: heard.append(board(served, before["n"])))
+    waiting.start()
+    more = {"mode": "ask", "title": "Ask me"}
+    run = served.verb("start", agent="demo/asker", prompt="run: echo one", **more)["run"]["run_id"]
+    waiting.join(60)
+    assert heard[0]["n"] > before["n"]
+    ask = until_asked(served, run)
+    assert ask["subject"] == "echo one"
+    permission = ask["id"].partition(":")[2]
+    wrong = {"verb": "allow", "permission": "no-such"}
+    assert served.ask("POST", f"/runs/{run}/act", wrong).json["ok"] is False
+    yes = {"verb": "allow", "permission": permission, "option": "allow_once"}
+    told = served.ask("POST", f"/runs/{run}/act", yes).json
+    assert told["ok"], told
+    assert served.settled(run)["outcome"] == "end_turn"
+    assert served.ask("POST", f"/runs/{run}/act", {"verb": "archive"}).json["ok"]
+    told = board(served)
+    for _ in range(20):
+        if run not in [line["id"] for line in told["lines"]]:
+            break
+        told = board(served, told["n"])
+    assert run not in [line["id"] for line in told["lines"]], "what is archived stands there"
+    for verb in ("sql", "apply", "", None, ["send"]):
+        assert served.ask("POST", f"/runs/{run}/act", {"verb": verb}).status == 400
+
+
+def test_changes_and_trace_of_a_run(served: Serving) -> None:
+    fixer = {"worktree": "views", "mode": "auto"}
+    run = served.verb("start", agent="demo/fixer", prompt="mend it", **fixer)["run"]["run_id"]
+    served.settled(run)
+    changes = served.ask("GET", f"/runs/{run}/changes").json
+    assert changes["files"][0]["path"] == "tidelog/durations.py"
+    assert any(line.startswith("+") for line in changes["files"][0]["lines"])
+    trace = served.ask("GET", f"/runs/{run}/trace").json
+    call = next(row for row in trace["rows"] if row["k"] == "tool_call")
+    assert trace["head"]["live"] is False
+    detail = served.ask("GET", f"/runs/{run}/trace?span={call['i']}").json
+    assert detail["i"] == call["i"]
+    assert served.ask("GET", f"/runs/{run}/trace?find=durations.py").json["ids"]
+    assert served.ask("GET", "/runs/NOSUCHRUN/trace").status == 404
+    for path in (f"/runs/{run}/trace", f"/runs/{run}/changes", "/board"):
+        assert served.ask("GET", path, token=None).status == 403

@@ -1,0 +1,134 @@
+"""A server of ours in a process of its own, and a plain client of it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kit import SLACK
+
+TOKEN = "a-token-of-the-tests"
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Answer:
+    """What a server answered."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+class Serving:
+    """`paseo-nb serve` about a project."""
+
+    def __init__(self, root: Path, base: str = "/", port: int | None = None) -> None:
+        self.root, self.port, self.base = root, port or free_port(), base
+        self.url = f"http://127.0.0.1:{self.port}{base}"
+        self.log = root.parent / f"serve-{self.port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, env: dict[str, str] | None = None) -> Serving:
+        """Start it, and wait until it answers."""
+        home = self.root.parent / "server-home"
+        home.mkdir(exist_ok=True)
+        told = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")},
+            "HOME": str(home), "PASEO_NB_IDLE": "20", "PASEO_NB_PERMISSION_TIMEOUT": "60",
+            "PASEO_DEMO_HOME": str(home / "demo"), **(env or {}),
+        }  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "paseo_nb.cli", "serve", "--port", str(self.port),
+                    "--token", TOKEN, f"--ServerApp.base_url={self.base}",
+                    "--ServerApp.allow_root=True", "--ServerApp.port_retries=0",
+                ],
+                cwd=self.root, env=told, stdout=log, stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + 12 * SLACK
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            with contextlib.suppress(OSError):
+                if self.ask("GET", "/about").status == 200:
+                    return self
+            time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = TOKEN,
+        headers: dict[str, str] | None = None,
+        at: str = "paseo/api",
+    ) -> Answer:
+        """One request."""
+        told = {"Authorization": f"token {token}"} if token is not None else {}
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            target = urlsplit(self.url).path + at + path
+            connection.request(method, target, data, {**told, **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+    def verb(self, name: str, **arguments: Any) -> Any:
+        """A verb's result."""
+        answer = self.ask("POST", f"/verbs/{name}", arguments)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def settled(self, run: str) -> dict[str, Any]:
+        """A run's facts once it is not at work."""
+        deadline = time.monotonic() + 12 * SLACK
+        while time.monotonic() < deadline:
+            facts = self.ask("GET", f"/runs/{run}").json["run"]
+            if facts["state"] not in ("starting", "running"):
+                return facts
+            time.sleep(0.05)
+        raise AssertionError(facts)
+
+
+@contextlib.contextmanager
+def serving(root: Path, base: str = "/") -> Iterator[Serving]:
+    """One, and its end."""
+    made = Serving(root, base).start()
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                made.process.wait(30)
+            made.kill()
