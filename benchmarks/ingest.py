@@ -263,7 +263,7 @@ async def read_with_ours(data: Path) -> int:
         assert len(masker.secrets) >= len(SECRETS)
         recorder = Recorder(journal, masker)
         loop = asyncio.get_running_loop()
-        link = AgentLink(_Seat(spec, recorder), folder, recorder, Children(loop), environment, None)
+        link = AgentLink(Seat(spec, recorder), folder, recorder, Children(loop), environment, None)
         await link.exited.wait()
         recorder.durable()
         last = last_line(folder.journal)
@@ -273,11 +273,18 @@ async def read_with_ours(data: Path) -> int:
         return last.seq
 
 
-class _Seat:
+class Seat:
     """What the dialect sees of a supervisor."""
 
     def __init__(self, spec: Any, recorder: Any) -> None:
         self.spec, self.recorder = spec, recorder
+        self.environment: dict[str, str] = {}
+
+    def write(self, kind: str, message: Any) -> None:
+        pass
+
+    def heard(self) -> None:
+        pass
 
     def own(self, kind: str, **facts: Any) -> None:
         self.recorder.own(kind, **facts)

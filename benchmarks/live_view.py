@@ -1,8 +1,8 @@
 """What a live view costs: in the kernel per event, on the wire, and from a chunk to the screen.
 
-- `kernel`: a run of 20,000 events (`text`: text chunks of ~440 B, now and then a thought or a tool
-  call; `mixed`: 80 % such, 10 % tool calls, 10 % their results) grows by 5, 50 or 500 events every
-  100 ms, in a real ipykernel whose iopub is drained. CPU µs per event of reading and folding it
+- `kernel`: a run of 20,000 events (`text`: text chunks of ~250 B, now and then a thought or a tool
+  call; `short`: of ~100 B; `mixed`: 80 % such, 10 % tool calls, 10 % their results) grows by 5, 50
+  or 500 events every 100 ms, in a real ipykernel whose iopub is drained. CPU µs per event of reading and folding it
   (which every reader pays), of finding what changed, of sending it; beside them what no reader can
   do without: to decode the line, and the text in it (`decode_us`).
 - `bytes`: everything that left by iopub for the view, envelopes too, beside the agent's own lines.
@@ -62,10 +62,10 @@ def lines_of_a_run(kind: str, count: int = COUNT) -> list[bytes]:
     call = 0
     while len(out) < count:
         for _ in range(8):
-            text = " ".join(pick.choices(WORDS, k=50)) + ".\n"
+            text = " ".join(pick.choices(WORDS, k=20 if kind == "short" else 50)) + ".\n"
             update("agent_message_chunk", content={"type": "text", "text": text})
-        if kind == "text":
-            if len(out) % 5 == 0:  # another message begins
+        if kind != "mixed":
+            if len(out) % (5 if kind == "text" else 40) == 0:  # another message begins
                 update("agent_thought_chunk", content={"type": "text", "text": "Well. "})
             if pick.random() < 0.97:
                 continue
@@ -88,6 +88,7 @@ def measure(folder: str, kind: str, batch: int) -> dict[str, Any]:
     from paseo_nb.host.local import LocalHost
     from paseo_nb.journal import Journal
     from paseo_nb.widgets.run_view.feed import Feed
+    from paseo_nb.widgets.run_view.widget import send
 
     class Viewer:
         """Sends by a real comm, and tells what that took."""
@@ -97,7 +98,7 @@ def measure(folder: str, kind: str, batch: int) -> dict[str, Any]:
 
         def tell(self, message: dict[str, Any]) -> None:
             begun = time.thread_time()
-            self.widget.send(message)
+            send(self.widget, message)
             self.spent += time.thread_time() - begun
             self.messages += 1
 
@@ -162,7 +163,12 @@ class Drain:
         self.client, self.bytes, self.text = client, {}, ""
         self.ended = threading.Event()
         self.session = client.session
-        threading.Thread(target=self._read, daemon=True).start()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.ended.set()
+        self.thread.join()
 
     def _read(self) -> None:
         socket = self.client.iopub_channel.socket
@@ -205,7 +211,7 @@ def in_a_kernel(folder: Path) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     try:
         drain = Drain(kernel.client)
-        for kind, batch in itertools.product(("text", "mixed"), (5, 50, 500)):
+        for kind, batch in itertools.product(("short", "text", "mixed"), (5, 50, 500)):
             agents, texts = sizes(lines_of_a_run(kind))
             drain.text = ""
             kernel.submit(
@@ -224,7 +230,7 @@ def in_a_kernel(folder: Path) -> list[dict[str, Any]]:
             told |= {"bytes": live, "full_bytes": full, "agents_bytes": agents, "text_bytes": texts}
             told |= {"of_agents": round(live / agents, 3), "of_text": round(live / texts, 3)}
             out.append(told)
-        drain.ended.set()
+        drain.close()
     finally:
         kernel.close()
     return out
@@ -321,7 +327,8 @@ BLANK = """() => {
 
 def scrolled() -> dict[str, Any]:
     """Tasks over 50 ms while 7,000 rows (of some 20,000 events) are scrolled through, beside a page
-    with nothing on it, in turn: every try's, in ms."""
+    with nothing on it, in turn: every try's, in ms. `heaviest_cpu_ms` is the main thread's own time
+    for its heaviest task, which does not grow while other work has the processors."""
     from browser import run_view_tale as tale
     from browser.run_view_page import begin, browser, host_page
 
@@ -332,15 +339,34 @@ def scrolled() -> dict[str, Any]:
         page.evaluate(BLANK)
         page.wait_for_timeout(500)
         for _ in range(5):
-            out["blank"].append(page.evaluate(SCROLL, "#blank"))
-            out["run_view"].append(page.evaluate(SCROLL, ".rv-scroll"))
+            for name, place in (("blank", "#blank"), ("run_view", ".rv-scroll")):
+                started.start_tracing(page=page, categories=["toplevel", "__metadata"])
+                told = page.evaluate(SCROLL, place)
+                told["heaviest_cpu_ms"] = heaviest(json.loads(started.stop_tracing()))
+                out[name].append(told)
     return out
+
+
+def heaviest(trace: dict[str, Any]) -> float:
+    """CPU ms of the heaviest task on a page's main thread."""
+    events = trace["traceEvents"]
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    spent = [event.get("tdur", 0) for event in events if (event["pid"], event["tid"]) in mains]
+    return round(max(spent) / 1000, 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--no-browser", action="store_true")
+    parser.add_argument("--scrolled", action="store_true", help="only this, and write nothing")
     options = parser.parse_args()
+    if options.scrolled:
+        print(json.dumps(scrolled(), indent=2))
+        return
     result: dict[str, Any] = {"machine": machine()}
     with tempfile.TemporaryDirectory() as folder:
         result["kernel"] = in_a_kernel(Path(folder))

@@ -5,7 +5,8 @@ time, the disk written out (`sync`) before each; the ratio told is the median ov
 
 - hand-out: `ensure_worktree`, as a run gets it, with the branch made; plain git makes the same.
 - snapshot: at the end of a turn that changed 20 files, as the supervisor tells it in the journal
-  (`took_ms`); plain: `git diff --numstat HEAD` for the same 20 changes in the same worktree.
+  (`took_ms`); plain: `git diff --numstat HEAD` for the same 20 changes in the same worktree. Beside
+  them `git add --all` and `git commit` of such changes: what writing them down costs git itself.
 
 `python benchmarks/worktrees.py [--pairs 7]` writes results/worktrees.json. Trust the ratios.
 """
@@ -101,10 +102,22 @@ def snapshots(repo: Path) -> dict[str, Any]:
         run.send(change)
         run.wait()
         plain.append(timed(lambda: git(run.path, "diff", "--numstat", "HEAD")))
+    commits = list[float]()
+    for n in range(TURNS):
+        for name in names:
+            with open(Path(run.path) / name, "a") as file:
+                file.write(f"changed {n}\n")
+        commits.append(timed(lambda: _commit(run.path)))
     lines = [event.data() for event in run.stream(follow=False) if event.kind == "snapshot"]
     ours = [line["took_ms"] / 1e3 for line in lines if line["at"] == "end"]
     run.stop()
-    return told(ours[1:], plain, "snapshot")
+    result = told(ours[1:], plain, "snapshot")
+    return result | {"plain_commit_ms": round(median(commits) * 1e3, 1)}
+
+
+def _commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "-q", "-m", "changed")
 
 
 def told(ours: list[float], plain: list[float], what: str) -> dict[str, Any]:

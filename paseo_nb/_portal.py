@@ -83,9 +83,22 @@ def is_inside() -> bool:
     return threading.get_ident() == _thread
 
 
+_other_loops: set[int] = set()
+
+
+def keep_out(thread: int, forbidden: bool = True) -> None:
+    """Refuse synchronous verbs in a thread whose loop they would stall: that of a workflow."""
+    (_other_loops.add if forbidden else _other_loops.discard)(thread)
+
+
 def call(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a coroutine function on the loop thread and wait for its result."""
     portal = _get()
+    if threading.get_ident() in _other_loops:
+        raise UsageProblem(
+            f"paseo.{getattr(function, '__name__', '…')}() was called inside a workflow, whose loop"
+            " it would stall; use `from paseo_nb import aio` and await it there"
+        )
     if is_inside():
         raise UsageProblem(
             "a synchronous verb was called inside paseo_nb's own loop;"

@@ -11,15 +11,23 @@ from . import _portal, people, verbs
 from .answering import Answer, OnPermission
 from .applying import Applied
 from .attaching import Attachments
+from .bundling import Bundle
 from .handle import AsyncRun
 from .model import Event, When
 from .patterns.results import Committee, Epic, Loop, Result
 from .preparing import Cell
 from .runview import RunDiff, RunView, Watch
 from .timelines import Timeline
+from .tracing.cache import CacheShape
+from .tracing.trace import Trace
+from .verb_table import Where
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .contests.match import Match
+    from .contests.side_by_side import SideBySide
+    from .contests.tournaments import Tournament
 
 __all__ = [
     "Run",
@@ -27,10 +35,17 @@ __all__ = [
     "advisor",
     "allow",
     "apply",
+    "approve",
     "archive",
+    "arena",
     "attach",
+    "bundle",
+    "cache_misses",
+    "cache_shape",
     "cancel",
     "committee",
+    "compare",
+    "cost",
     "dashboard",
     "deny",
     "diff",
@@ -38,17 +53,23 @@ __all__ = [
     "doctor",
     "epic",
     "events",
+    "export_traces",
     "fork",
     "handoff",
     "import_session",
     "import_sessions",
     "inspect",
     "install",
+    "leaderboard",
     "logs",
     "loop",
     "ls",
+    "match",
+    "matches",
     "model_calls",
     "on_finish",
+    "open_bundle",
+    "pair",
     "permissions",
     "providers",
     "prune",
@@ -61,16 +82,23 @@ __all__ = [
     "spawn_subagent",
     "sql",
     "start",
+    "steps",
     "stop",
+    "stop_workflow",
     "subagent_result",
     "subagent_status",
     "timeline",
     "tool_traces",
+    "tournament",
+    "trace",
     "trust",
     "turns",
     "unarchive",
     "undo",
+    "unpair",
     "wait",
+    "workflow_runs",
+    "workflows",
     "worktrees",
 ]
 
@@ -155,10 +183,18 @@ class Run(RunView):
         return self
 
     def send_once(
-        self, ident: str, prompt: str, *, when: When = "queue", attach: Attachments | None = None
+        self,
+        ident: str,
+        prompt: str,
+        *,
+        when: When = "queue",
+        attach: Attachments | None = None,
+        most: Mapping[str, float] | None = None,
     ) -> Run:
-        """The same under an id of the caller's: sent again with it, it counts once."""
-        _portal.call(self._run.send_once, ident, prompt, when=when, attach=attach)
+        """The same under an id of the caller's: sent again with it, it counts once. most: limits of
+        its turn in place of the run's: timeout_s, cost_usd.
+        """
+        _portal.call(self._run.send_once, ident, prompt, when=when, attach=attach, most=most)
         return self
 
     def cancel(
@@ -176,11 +212,12 @@ class Run(RunView):
         _portal.call(self._run.stop, force=force)
         return self
 
-    def resume(self, prompt: str | None = None) -> Run:
+    def resume(self, prompt: str | None = None, *, most: Mapping[str, float] | None = None) -> Run:
         """Bring the run back in the agent's own session. An interrupted turn is gone on with (a
-        prompt tells the agent so, or yours does); otherwise it just stands ready.
+        prompt tells the agent so, or yours does); otherwise it just stands ready. most: limits of
+        its turn in place of the run's: timeout_s, cost_usd.
         """
-        _portal.call(self._run.resume, prompt)
+        _portal.call(self._run.resume, prompt, most=most)
         return self
 
     def unqueue(self, queued: str) -> Run:
@@ -256,10 +293,11 @@ class Run(RunView):
         """Put it away (its processes end first); `unarchive` undoes it.
 
         Its worktree is removed: the branch stays, and what is staged, changed and untracked in it
-        is kept under `refs/paseo/` of the repository. Files that git ignores go with it.
-        It stays with `keep_worktree`, where another run works in it, and where it holds something
-        that cannot be kept so (a merge under way, submodules, repositories of their own, files over
-        64 MB); then a note in the transcript says so.
+        is kept under `refs/paseo/` of the repository, byte for byte. Files that git ignores go with
+        it. It stays with `keep_worktree`, and where another run works in it. GitProblem, and it is
+        not put away, where it holds something that cannot be kept so (a merge under way, submodules
+        and repositories of their own, files over 64 MB, what cannot be read, what git was told not
+        to look at), where its teardown fails, and where it changes meanwhile.
         """
         _portal.call(self._run.archive, children=children, keep_worktree=keep_worktree)
         return self
@@ -267,7 +305,9 @@ class Run(RunView):
     def unarchive(
         self,
     ) -> Run:
-        """Bring it back among the others, with its worktree as it was."""
+        """Bring it back among the others, with its worktree as it was. GitProblem where something
+        else is in its place: another run's worktree, for one.
+        """
         _portal.call(self._run.unarchive)
         return self
 
@@ -356,7 +396,10 @@ def run(
     reuse: bool | None = None,
     conduct: bool = False,
     steps: Sequence[str] | None = None,
+    record: bool = False,
+    record_content: bool = False,
     on_permission: OnPermission = "wait",
+    host: Where = None,
     cell: Cell | None = None,
 ) -> Run:
     """Launch an agent on a prompt and wait until its turn is done.
@@ -367,7 +410,7 @@ def run(
     worktree: a branch name; the run works in a git worktree of its own on that branch, which is
         made where there is none
     base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
-        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+        remote, as `origin/main`, or a pull request, as `pr/12` or `upstream/pr/12`
     shared: work in that worktree though another run is at work in it
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
@@ -398,6 +441,11 @@ def run(
     conduct: let it start, follow and end agents of its own, within its policy and budget
     steps: what it is to do one by one, with `conduct`: it asks for the next and says which is done;
         those never begun are named at its turn's end
+    record: let its model requests pass through a recorder on this machine, which notes times,
+        tokens, and of what was sent hashes and sizes (docs/traces.md)
+    record_content: the same, with the text of what was sent, known secrets masked
+    host: the machine to run it on, by its name (docs/hosts.md); the repository that is worked in
+        here is brought there, at its HEAD, and the run gets a worktree of its own
     on_permission: what to do when the agent asks: wait for an answer, or raise (in Python also a
         function that is given each question and returns `Allow(…)`, `Deny(…)`, True, False, a
         reason to deny, or None)
@@ -432,6 +480,9 @@ def run(
         reuse=reuse,
         conduct=conduct,
         steps=steps,
+        record=record,
+        record_content=record_content,
+        host=host,
         cell=cell,
     )
     with people.cancelling(made):
@@ -466,6 +517,9 @@ def start(
     reuse: bool | None = None,
     conduct: bool = False,
     steps: Sequence[str] | None = None,
+    record: bool = False,
+    record_content: bool = False,
+    host: Where = None,
     cell: Cell | None = None,
 ) -> Run:
     """Launch an agent on a prompt and return its run at once.
@@ -476,7 +530,7 @@ def start(
     worktree: a branch name; the run works in a git worktree of its own on that branch, which is
         made where there is none
     base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
-        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+        remote, as `origin/main`, or a pull request, as `pr/12` or `upstream/pr/12`
     shared: work in that worktree though another run is at work in it
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
@@ -507,8 +561,14 @@ def start(
     conduct: let it start, follow and end agents of its own, within its policy and budget
     steps: what it is to do one by one, with `conduct`: it asks for the next and says which is done;
         those never begun are named at its turn's end
+    record: let its model requests pass through a recorder on this machine, which notes times,
+        tokens, and of what was sent hashes and sizes (docs/traces.md)
+    record_content: the same, with the text of what was sent, known secrets masked
+    host: the machine to run it on, by its name (docs/hosts.md); the repository that is worked in
+        here is brought there, at its HEAD, and the run gets a worktree of its own
 
-    Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
+    Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss;
+    with `host` also Unreachable.
     """
     return _plain(
         _portal.call(
@@ -539,6 +599,9 @@ def start(
             reuse=reuse,
             conduct=conduct,
             steps=steps,
+            record=record,
+            record_content=record_content,
+            host=host,
             cell=cell,
         )
     )
@@ -564,6 +627,7 @@ def spawn_subagent(
     conduct: bool = False,
     on_finish: Any = None,
     quiet: bool = False,
+    host: Where = None,
 ) -> Run:
     """Start an agent in the background and say when it is done: its run at once.
 
@@ -573,7 +637,7 @@ def spawn_subagent(
     worktree: a branch name; the run works in a git worktree of its own on that branch, which is
         made where there is none
     base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
-        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+        remote, as `origin/main`, or a pull request, as `pr/12` or `upstream/pr/12`
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
         its own, ask elsewhere)
@@ -595,6 +659,9 @@ def spawn_subagent(
     quiet: do not tell the person here
 
     Raises what `start` raises.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
         _portal.call(
@@ -617,30 +684,37 @@ def spawn_subagent(
             conduct=conduct,
             on_finish=on_finish,
             quiet=quiet,
+            host=host,
         )
     )
 
 
-def subagent_status(run: str) -> dict[str, Any]:
+def subagent_status(run: str, *, host: Where = None) -> dict[str, Any]:
     """How a background agent stands, in short; not what it said.
 
     run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.subagent_status, run)
+    return _portal.call(verbs.subagent_status, run, host=host)
 
 
-def subagent_result(run: str, turn: int | None = None) -> Any:
+def subagent_result(run: str, turn: int | None = None, *, host: Where = None) -> Any:
     """What a background agent said at the end of a turn, whole; a structured answer as a value.
 
     run: an id, or any beginning of one that fits a single run
     turn: which one, counted from 1 (default: the last that ended)
 
     Raises UsageProblem where no such turn has ended.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.subagent_result, run, turn)
+    return _portal.call(verbs.subagent_result, run, turn, host=host)
 
 
-def on_finish(hook: Any, *, run: str | None = None) -> str:
+def on_finish(hook: Any, *, run: str | None = None, host: Where = None) -> str:
     """Have something done at the end of each turn of a run: once per turn, also after a restart.
 
     hook: a shell command, which finds PASEO_CHILD, PASEO_TURN, PASEO_OUTCOME and PASEO_TEXT in its
@@ -650,16 +724,22 @@ def on_finish(hook: Any, *, run: str | None = None) -> str:
         here on in this process)
 
     Raises UsageProblem.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.on_finish, hook, run=run)
+    return _portal.call(verbs.on_finish, hook, run=run, host=host)
 
 
-def attach(run: str) -> Run:
+def attach(run: str, *, host: Where = None) -> Run:
     """The handle of a run; in a cell, its live view.
 
     run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.attach, run))
+    return _plain(_portal.call(verbs.attach, run, host=host))
 
 
 def send(
@@ -669,6 +749,7 @@ def send(
     when: When = "queue",
     attach: Attachments | None = None,
     wait: bool = False,
+    host: Where = None,
 ) -> Run:
     """Give a run another prompt: queue, steer or interrupt.
 
@@ -680,82 +761,123 @@ def send(
         (cancel that turn first)
     attach: what to give along with the prompt, as in `start`
     wait: also wait for the answer
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.send, run, prompt, when=when, attach=attach, wait=wait))
+    return _plain(
+        _portal.call(verbs.send, run, prompt, when=when, attach=attach, wait=wait, host=host)
+    )
 
 
-def logs(run: str, *, tail: int | None = None) -> str:
+def logs(run: str, *, tail: int | None = None, host: Where = None) -> str:
     """What a run did, as text.
 
     run: an id, or any beginning of one that fits a single run
     tail: only the last so many entries
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.logs, run, tail=tail)
+    return _portal.call(verbs.logs, run, tail=tail, host=host)
 
 
-def wait(*runs: str, timeout: float | None = None, on_permission: OnPermission = "wait") -> RunList:
+def wait(
+    *runs: str,
+    timeout: float | None = None,
+    on_permission: OnPermission = "wait",
+    host: Where = None,
+) -> RunList:
     """Wait until the turns of runs are done; raises if one did not end well.
 
     runs: their ids, or beginnings of them
     timeout: seconds in all (in a terminal also 90s, 5m, 1h)
     on_permission: what to do when an agent asks: wait for an answer, or raise
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.wait, *runs, timeout=timeout, on_permission=on_permission))
+    return _plain(
+        _portal.call(verbs.wait, *runs, timeout=timeout, on_permission=on_permission, host=host)
+    )
 
 
-def cancel(run: str) -> Run:
+def cancel(run: str, *, host: Where = None) -> Run:
     """End the running turn of a run; the run stays.
 
     run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.cancel, run))
+    return _plain(_portal.call(verbs.cancel, run, host=host))
 
 
-def stop(run: str, *, force: bool = False) -> Run:
+def stop(run: str, *, force: bool = False, host: Where = None) -> Run:
     """End a run's agent processes; resume or send bring it back.
 
     run: an id, or any beginning of one that fits a single run
     force: kill processes that do not answer; the run is then interrupted
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.stop, run, force=force))
+    return _plain(_portal.call(verbs.stop, run, force=force, host=host))
 
 
-def resume(run: str, prompt: str | None = None, *, wait: bool = False) -> Run:
+def resume(run: str, prompt: str | None = None, *, wait: bool = False, host: Where = None) -> Run:
     """Bring a run back in the agent's own session; an interrupted turn is gone on with.
 
     run: an id, or any beginning of one that fits a single run
     prompt: what to tell the agent (default: that it was interrupted, if it was)
     wait: also wait until the turn is done
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.resume, run, prompt, wait=wait))
+    return _plain(_portal.call(verbs.resume, run, prompt, wait=wait, host=host))
 
 
-def archive(run: str, *, children: bool = False, keep_worktree: bool = False) -> Run:
+def archive(
+    run: str, *, children: bool = False, keep_worktree: bool = False, host: Where = None
+) -> Run:
     """Put a run away, and its worktree with it; unarchive brings both back.
 
     What is committed, staged, changed or untracked in the worktree is kept, ignored files are not.
+    Where it holds something that cannot be kept, that is an error, and nothing is put away.
 
     run: an id, or any beginning of one that fits a single run
     children: also the runs that it started
     keep_worktree: leave its worktree where it is
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.archive, run, children=children, keep_worktree=keep_worktree))
+    return _plain(
+        _portal.call(verbs.archive, run, children=children, keep_worktree=keep_worktree, host=host)
+    )
 
 
-def unarchive(run: str) -> Run:
+def unarchive(run: str, *, host: Where = None) -> Run:
     """Bring an archived run back among the others.
 
     run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.unarchive, run))
+    return _plain(_portal.call(verbs.unarchive, run, host=host))
 
 
-def inspect(run: str) -> dict[str, Any]:
+def inspect(run: str, *, host: Where = None) -> dict[str, Any]:
     """Everything known about a run: identity, place, state, usage, processes.
 
     run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.inspect, run)
+    return _portal.call(verbs.inspect, run, host=host)
 
 
 def allow(
@@ -765,6 +887,7 @@ def allow(
     always: bool = False,
     option: str | None = None,
     input: Any = None,
+    host: Where = None,
 ) -> Run:
     """Allow what a run asks for.
 
@@ -775,14 +898,24 @@ def allow(
     option: the id of one of the answers that the agent offers (default: allow once)
     input: the tool's whole input as it shall be used in place of the agent's own, an object or its
         JSON; an agent that cannot take it (all but claude) is told no, and to do it in that form
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
-        _portal.call(verbs.allow, run, permission, always=always, option=option, input=input)
+        _portal.call(
+            verbs.allow, run, permission, always=always, option=option, input=input, host=host
+        )
     )
 
 
 def deny(
-    run: str, permission: str | None = None, message: str | None = None, *, cancel: bool = False
+    run: str,
+    permission: str | None = None,
+    message: str | None = None,
+    *,
+    cancel: bool = False,
+    host: Where = None,
 ) -> Run:
     """Deny what a run asks for.
 
@@ -790,27 +923,36 @@ def deny(
     permission: the question's id (default: the oldest one that waits)
     message: the reason, which is kept, and told to an agent that can hear in mid-turn
     cancel: end the turn, too
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.deny, run, permission, message, cancel=cancel))
+    return _plain(_portal.call(verbs.deny, run, permission, message, cancel=cancel, host=host))
 
 
-def diff(run: str, turn: int | None = None) -> RunDiff:
+def diff(run: str, turn: int | None = None, *, host: Where = None) -> RunDiff:
     """What a run changed in its folder since it started, or during one turn.
 
     run: an id, or any beginning of one that fits a single run
     turn: only this turn, counted from 1
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.diff, run, turn)
+    return _portal.call(verbs.diff, run, turn, host=host)
 
 
-def undo(run: str, turn: int | None = None, *, force: bool = False) -> RunDiff:
+def undo(run: str, turn: int | None = None, *, force: bool = False, host: Where = None) -> RunDiff:
     """Put back the files that a run's turn, and those after it, changed.
 
     run: an id, or any beginning of one that fits a single run
     turn: from which turn on (default: the last one)
     force: also files that were changed since
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.undo, run, turn, force=force)
+    return _portal.call(verbs.undo, run, turn, force=force, host=host)
 
 
 def fork(
@@ -821,6 +963,7 @@ def fork(
     agent: str | None = None,
     worktree: str | None = None,
     wait: bool = False,
+    host: Where = None,
 ) -> Run:
     """A new run that goes on from the end of a run's turn, with the files and words of then.
 
@@ -830,18 +973,26 @@ def fork(
     agent: another agent; one of another provider is told the conversation in short
     worktree: the name of its worktree and branch (default: the original's, with -fork)
     wait: also wait for the answer
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
-        _portal.call(verbs.fork, run, prompt, turn=turn, agent=agent, worktree=worktree, wait=wait)
+        _portal.call(
+            verbs.fork, run, prompt, turn=turn, agent=agent, worktree=worktree, wait=wait, host=host
+        )
     )
 
 
-def timeline(run: str) -> Timeline:
+def timeline(run: str, *, host: Where = None) -> Timeline:
     """A run's course in time: turns, waits, interruptions, and the runs forked off it as a tree.
 
     run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.timeline, run)
+    return _portal.call(verbs.timeline, run, host=host)
 
 
 def apply(
@@ -851,6 +1002,7 @@ def apply(
     dry_run: bool = False,
     commit: bool = True,
     message: str | None = None,
+    host: Where = None,
 ) -> Applied:
     """Put what a run changed onto a branch, as one commit, where nothing conflicts.
 
@@ -859,38 +1011,52 @@ def apply(
     dry_run: only say what would change, and what conflicts
     commit: false leaves the change staged
     message: the commit's message (default: made from the run)
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.apply, run, onto, dry_run=dry_run, commit=commit, message=message)
+    return _portal.call(
+        verbs.apply, run, onto, dry_run=dry_run, commit=commit, message=message, host=host
+    )
 
 
-def ls(*, all: bool = False, limit: int = 50) -> RunList:
+def ls(*, all: bool = False, limit: int = 50, host: Where = None) -> RunList:
     """The project's runs, newest first, with their true states.
 
     all: archived ones too
     limit: how many at most
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.ls, all=all, limit=limit))
+    return _plain(_portal.call(verbs.ls, all=all, limit=limit, host=host))
 
 
-def dashboard() -> Any:
+def dashboard(*, host: Where = None) -> Any:
     """All runs of the project by state: what waits for you, is at work, is to review, its cost.
 
     In a notebook live: questions are answered, runs stopped, resumed, opened and dismissed in it.
     For review is what is done in a worktree of its own and not in the project's folder yet.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.dashboard)
+    return _portal.call(verbs.dashboard, host=host)
 
 
-def doctor(*providers: str, ask: bool = False) -> Any:
+def doctor(*providers: str, ask: bool = False, host: Where = None) -> Any:
     """Look at this machine: Python, git, locks, file system, agents; what to do about each.
 
     providers: only these, started for a moment and asked for their modes and models
     ask: start and ask all of them
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.doctor, *providers, ask=ask)
+    return _portal.call(verbs.doctor, *providers, ask=ask, host=host)
 
 
-def install(*agents: str) -> Any:
+def install(*agents: str, host: Where = None) -> Any:
     """Get agent CLIs, in tested versions, into a folder of yours: claude, codex, copilot, ….
 
     agents: their names
@@ -899,11 +1065,14 @@ def install(*agents: str) -> Any:
     it. Shows its progress on standard error.
 
     Raises InstallProblem.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.install, *agents)
+    return _portal.call(verbs.install, *agents, host=host)
 
 
-def providers(*names: str, ask: bool = False) -> pd.DataFrame:
+def providers(*names: str, ask: bool = False, host: Where = None) -> pd.DataFrame:
     """The ways to get an agent: one row per provider, with what it is and what it can do.
 
     names: only these, started for a moment and asked: modes, models, commands, who is signed in
@@ -912,53 +1081,106 @@ def providers(*names: str, ask: bool = False) -> pd.DataFrame:
     Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
     modes, models, commands, returns (resume; load replays), steer, images, mcp (kinds of server),
     asks (for permission by itself), permissions (kinds of answer), effort, usage (in words),
-    sessions (where it keeps them), notes, next_step. None: not known, or not asked.
+    sessions (where it keeps them), record (yes, or why `record=True` does nothing), notes,
+    next_step. None: not known, or not asked.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.providers, *names, ask=ask)
+    return _portal.call(verbs.providers, *names, ask=ask, host=host)
 
 
-def trust(path: str) -> str:
+def trust(path: str, *, host: Where = None) -> str:
     """Let a project file that names commands count, as it is now.
 
     path: the file
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.trust, path)
+    return _portal.call(verbs.trust, path, host=host)
+
+
+def pair(
+    name: str,
+    *,
+    rights: Sequence[str] = ("read", "answer"),
+    runs: Sequence[str] | None = None,
+    expires: float = 604800.0,
+    host: Where = None,
+) -> Any:
+    """A token for another device: for some runs and rights only, until it expires or `unpair`.
+
+    It opens those routes of this project's server and nothing else of it; it is shown once.
+
+    name: what to call the device; one of that name before loses its token
+    rights: read (what runs do), answer (questions; cancel), send (further prompts, attachments)
+    runs: ids of runs, or beginnings of them (default: all of the project)
+    expires: seconds that it is good for
+
+    Raises UsageProblem, StorageProblem.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.pair, name, rights=rights, runs=runs, expires=expires, host=host)
+
+
+def unpair(name: str, *, host: Where = None) -> str:
+    """Take a paired device's token back: it is good for nothing from now on.
+
+    name: what the device was called
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.unpair, name, host=host)
 
 
 def worktrees(
-    *, run: Any = None, all: bool = False, columns: Sequence[str] | None = None
+    *, run: Any = None, all: bool = False, columns: Sequence[str] | None = None, host: Where = None
 ) -> pd.DataFrame:
     """The `worktrees` frame: whose they are, how they stand, what they hold (docs/frames.md).
 
     run: only those of this run (an id, a beginning of one, or a handle), or of these
     all: also those of archived runs, which are gone and come back with `unarchive`
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.worktrees, run=run, all=all, columns=columns)
+    return _portal.call(verbs.worktrees, run=run, all=all, columns=columns, host=host)
 
 
-def disk() -> pd.DataFrame:
+def disk(*, host: Where = None) -> pd.DataFrame:
     """What the project's runs take on the disk, by kind: worktrees, journals, blobs, refs, ….
 
     `prune` tells what of it may go.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.disk)
+    return _portal.call(verbs.disk, host=host)
 
 
-def prune(*, dry_run: bool = True, older: Any = "30d") -> pd.DataFrame:
+def prune(*, dry_run: bool = True, older: Any = "30d", host: Where = None) -> pd.DataFrame:
     """Remove what is put away and of no use any more; first only tells what would go.
 
     Archived runs (folder, journal and refs) whose work is applied, is on their branch, or is none;
-    worktrees that no run works in, where all is committed; blobs that no run names. Journals of
-    archived runs that are not packed yet are. What must stay is listed with the reason.
+    worktrees that no run works in, where all is committed; blobs that no run names; workflow runs,
+    matches and contestants' clones that are over. Journals of archived runs that are not packed yet
+    are. What must stay is listed with the reason.
 
     dry_run: only tell (--no-dry-run removes)
-    older: of archived runs only those put away before this moment: 30d (ago), a date, or a time
+    older: only what was put away, or over, before this moment: 30d (ago), a date, or a time
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.prune, dry_run=dry_run, older=older)
+    return _portal.call(verbs.prune, dry_run=dry_run, older=older, host=host)
 
 
-def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+def sessions(provider: str, *, since: Any = None, host: Where = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
     provider: the agent's provider, as claude; where it keeps no files that we read it is started
@@ -967,29 +1189,38 @@ def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
 
     Columns: session_id, cwd, title, started, finished, turns, model (NULL where it does not tell),
     run_id (the run that has it, if one does).
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.sessions, provider, since=since)
+    return _portal.call(verbs.sessions, provider, since=since, host=host)
 
 
-def import_session(provider: str, session_id: str) -> Run:
+def import_session(provider: str, session_id: str, *, host: Where = None) -> Run:
     """Take over one of an agent's own sessions as a run: what was said is read, send() goes on.
 
     provider: the agent's provider, as claude
     session_id: its id, or any beginning of one that fits a single session; all of it where the
         agent has no list of them, in the folder that it worked in
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.import_session, provider, session_id))
+    return _plain(_portal.call(verbs.import_session, provider, session_id, host=host))
 
 
-def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+def import_sessions(provider: str, *, since: Any = None, host: Where = None) -> pd.DataFrame:
     """Load an agent's own sessions as finished runs, those that are not yet here.
 
     provider: the agent's provider, as claude
     since: only those that went on after this moment: 2h (ago), a date, or a time
 
     Columns: run_id, session_id, title, turns, problem (why one could not be loaded; NULL else).
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.import_sessions, provider, since=since)
+    return _portal.call(verbs.import_sessions, provider, since=since, host=host)
 
 
 def runs(
@@ -999,6 +1230,7 @@ def runs(
     until: Any = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    host: Where = None,
 ) -> pd.DataFrame:
     """The `runs` frame: one row per run (columns: docs/frames.md).
 
@@ -1007,8 +1239,13 @@ def runs(
     until: only what was before this moment
     limit: only the newest so many rows
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.runs, run=run, since=since, until=until, limit=limit, columns=columns)
+    return _portal.call(
+        verbs.runs, run=run, since=since, until=until, limit=limit, columns=columns, host=host
+    )
 
 
 def turns(
@@ -1018,6 +1255,7 @@ def turns(
     until: Any = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    host: Where = None,
 ) -> pd.DataFrame:
     """The `turns` frame: one row per prompt and all that followed (columns: docs/frames.md).
 
@@ -1026,9 +1264,12 @@ def turns(
     until: only what was before this moment
     limit: only the newest so many rows
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _portal.call(
-        verbs.turns, run=run, since=since, until=until, limit=limit, columns=columns
+        verbs.turns, run=run, since=since, until=until, limit=limit, columns=columns, host=host
     )
 
 
@@ -1039,6 +1280,7 @@ def events(
     until: Any = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    host: Where = None,
 ) -> pd.DataFrame:
     """The `events` frame: one row per journal line (columns: docs/frames.md).
 
@@ -1047,9 +1289,12 @@ def events(
     until: only what was before this moment
     limit: only the newest so many rows
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _portal.call(
-        verbs.events, run=run, since=since, until=until, limit=limit, columns=columns
+        verbs.events, run=run, since=since, until=until, limit=limit, columns=columns, host=host
     )
 
 
@@ -1060,6 +1305,7 @@ def tool_traces(
     until: Any = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    host: Where = None,
 ) -> pd.DataFrame:
     """The `tool_traces` frame: one row per tool call (columns: docs/frames.md).
 
@@ -1068,9 +1314,18 @@ def tool_traces(
     until: only what was before this moment
     limit: only the newest so many rows
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _portal.call(
-        verbs.tool_traces, run=run, since=since, until=until, limit=limit, columns=columns
+        verbs.tool_traces,
+        run=run,
+        since=since,
+        until=until,
+        limit=limit,
+        columns=columns,
+        host=host,
     )
 
 
@@ -1081,6 +1336,7 @@ def permissions(
     until: Any = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    host: Where = None,
 ) -> pd.DataFrame:
     """The `permissions` frame: one row per question of an agent (columns: docs/frames.md).
 
@@ -1089,9 +1345,18 @@ def permissions(
     until: only what was before this moment
     limit: only the newest so many rows
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _portal.call(
-        verbs.permissions, run=run, since=since, until=until, limit=limit, columns=columns
+        verbs.permissions,
+        run=run,
+        since=since,
+        until=until,
+        limit=limit,
+        columns=columns,
+        host=host,
     )
 
 
@@ -1102,6 +1367,7 @@ def model_calls(
     until: Any = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
+    host: Where = None,
 ) -> pd.DataFrame:
     """The `model_calls` frame: one row per request to a model (columns: docs/frames.md).
 
@@ -1110,18 +1376,202 @@ def model_calls(
     until: only what was before this moment
     limit: only the newest so many rows
     columns: only these columns, in this order
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _portal.call(
-        verbs.model_calls, run=run, since=since, until=until, limit=limit, columns=columns
+        verbs.model_calls,
+        run=run,
+        since=since,
+        until=until,
+        limit=limit,
+        columns=columns,
+        host=host,
     )
 
 
-def sql(query: str) -> pd.DataFrame:
-    """Query the store with SQL: runs, turns, events, tool_traces, permissions, model_calls.
+def sql(query: str, *, host: Where = None) -> pd.DataFrame:
+    """Query with SQL: runs, turns, events, tool_traces, permissions, model_calls, steps, …
 
     query: one statement that reads, in DuckDB's SQL; the tables are the frames
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.sql, query)
+    return _portal.call(verbs.sql, query, host=host)
+
+
+def arena(
+    prompt: str,
+    agents: str | Sequence[str],
+    *,
+    tests: str | None = None,
+    hidden: str | None = None,
+    judge: str | Sequence[str] | None = None,
+    rubric: str | None = None,
+    same_family: bool = False,
+    blind: bool | None = None,
+    hide_cost: bool = False,
+    tie: str = "none",
+    repo: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    test_timeout: float = 600.0,
+    seed: int | None = None,
+    title: str | None = None,
+    host: Where = None,
+) -> Match:
+    """A match: one prompt, two to five agents, each in a clone of its own; at once.
+
+    The same call goes on with a match that was cut off. In a workflow's body it is awaited to its
+    end, its contestants are steps, and `.result()` is the selected one's.
+
+    prompt: what all of them shall do
+    agents: two to five, `provider/model` or profiles
+    tests: a command that judges: it is run on each one's files, when all have ended
+    hidden: a folder of tests that no contestant sees; laid over its files before `tests` is run
+    judge: who judges besides: "person", or models, as `claude/opus` (default: a person, where there
+        are no tests)
+    rubric: what a judging model goes by
+    same_family: let a model judge contestants of its own family
+    blind: tell names only after the vote (default: where a person judges)
+    hide_cost: while names are hidden, hide time, cost and tokens as well: they may tell who it is
+    tie: "none": a tie stays one; "cheaper": then the cheaper one is selected
+    repo: the repository (default: the one that the current folder lies in)
+    mode: what passes without a question, as in `start` (default: edit)
+    effort: the reasoning effort of all of them
+    timeout: seconds that a contestant's turn may take
+    budget: US dollars that each contestant may cost
+    test_timeout: seconds that `tests` may take on one contestant's files
+    seed: what the seats are drawn by (default: chance; it is kept)
+    title: a title for it
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(
+        verbs.arena,
+        prompt,
+        agents,
+        tests=tests,
+        hidden=hidden,
+        judge=judge,
+        rubric=rubric,
+        same_family=same_family,
+        blind=blind,
+        hide_cost=hide_cost,
+        tie=tie,
+        repo=repo,
+        mode=mode,
+        effort=effort,
+        timeout=timeout,
+        budget=budget,
+        test_timeout=test_timeout,
+        seed=seed,
+        title=title,
+        host=host,
+    )
+
+
+def match(match: str, *, host: Where = None) -> Match:
+    """A match of this project, to look at, to vote in, or to go on with.
+
+    match: its id, or any beginning of one that fits a single match
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.match, match, host=host)
+
+
+def matches(*, host: Where = None) -> pd.DataFrame:
+    """The matches of this project: who was in them, who was selected, and why.
+
+    Columns stand in docs/frames.md. Names are NULL while a match is blind.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.matches, host=host)
+
+
+def tournament(
+    tasks: Any,
+    agents: str | Sequence[str],
+    *,
+    trials: int = 1,
+    repo: str | None = None,
+    mode: str | None = None,
+    effort: str | None = None,
+    concurrency: int | None = None,
+    budget: float | None = None,
+    test_timeout: float = 600.0,
+    refresh: bool = False,
+    host: Where = None,
+) -> Tournament:
+    """Each task given to each agent, so many times; the tournament, at once.
+
+    The same call goes on with one that was cut off, each trial once, and gives one that is done
+    back. Tasks have `prompt`, and `tests` (a command; `hidden`: files laid over first) or `expect`
+    (a text that the answer has); and `id`, `repo`, `base`, `timeout`.
+
+    tasks: a DataFrame, dictionaries, or a folder with a TOML file for each task (docs/arena.md)
+    agents: `provider/model` or profiles
+    trials: how often each agent tries each task
+    repo: the repository of tasks that name none (default: the one that the current folder lies in)
+    mode: what passes without a question, as in `start` (default: edit)
+    effort: the reasoning effort of all of them
+    concurrency: how many trials run at once
+    budget: US dollars that all of it may cost
+    test_timeout: seconds that a task's `tests` may take
+    refresh: begin anew, with nothing taken from before
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(
+        verbs.tournament,
+        tasks,
+        agents,
+        trials=trials,
+        repo=repo,
+        mode=mode,
+        effort=effort,
+        concurrency=concurrency,
+        budget=budget,
+        test_timeout=test_timeout,
+        refresh=refresh,
+        host=host,
+    )
+
+
+def compare(run: str, other: str, *, host: Where = None) -> SideBySide:
+    """Two runs of one task side by side: what they did alike, and where they first parted.
+
+    run: an id, or any beginning of one that fits a single run
+    other: the same of the other run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.compare, run, other, host=host)
+
+
+def leaderboard(tournament: str | None = None, *, host: Where = None) -> pd.DataFrame:
+    """Agents, best first, with intervals; agents that are not told apart share a rank.
+
+    Columns stand in docs/frames.md.
+
+    tournament: its id, or any beginning of one (default: the matches of the project that were
+        decided, names told: who was selected beat the others)
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.leaderboard, tournament, host=host)
 
 
 def handoff(
@@ -1140,6 +1590,7 @@ def handoff(
     budget: float | None = None,
     timeout: float | None = None,
     wait: bool = False,
+    host: Where = None,
 ) -> Run:
     """Have another agent take over what a run was at; its run, at once.
 
@@ -1159,6 +1610,9 @@ def handoff(
     budget: US dollars that it may cost at most
     timeout: seconds that its turn may take
     wait: wait until its turn is done
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
         _portal.call(
@@ -1177,6 +1631,7 @@ def handoff(
             budget=budget,
             timeout=timeout,
             wait=wait,
+            host=host,
         )
     )
 
@@ -1191,6 +1646,7 @@ def advisor(
     attach: Attachments | None = None,
     budget: float | None = None,
     timeout: float | None = None,
+    host: Where = None,
 ) -> Run:
     """Ask another agent for its opinion, read-only; its run, whose text is the advice.
 
@@ -1203,6 +1659,9 @@ def advisor(
     attach: what to give along, as in `start`
     budget: US dollars that it may cost at most
     timeout: seconds that it may take
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
         _portal.call(
@@ -1215,6 +1674,7 @@ def advisor(
             attach=attach,
             budget=budget,
             timeout=timeout,
+            host=host,
         )
     )
 
@@ -1240,6 +1700,7 @@ def loop(
     pause: float = 0.0,
     again: bool = False,
     on_permission: OnPermission = "wait",
+    host: Where = None,
 ) -> Loop:
     """Have agents try, one after the other, until checks and a verifier say that it is done.
 
@@ -1265,6 +1726,9 @@ def loop(
     pause: seconds between two attempts
     again: begin anew, though one like this was cut off
     on_permission: what to do when an agent asks: wait for an answer, or raise
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
         _portal.call(
@@ -1288,6 +1752,7 @@ def loop(
             pause=pause,
             again=again,
             on_permission=on_permission,
+            host=host,
         )
     )
 
@@ -1307,6 +1772,7 @@ def committee(
     budget: float | None = None,
     again: bool = False,
     on_permission: OnPermission = "wait",
+    host: Where = None,
 ) -> Committee:
     """Have two contrasting agents analyse a problem, challenge each other, and agree on a plan.
 
@@ -1314,7 +1780,7 @@ def committee(
     until they approve it. The same call goes on where it was cut off.
 
     problem: what it is about
-    agents: the two members (default: two signed-in agents of different families)
+    agents: the two members, as claude,codex (default: two signed-in agents of different families)
     implement: who carries the plan out
     worktree: a branch name: where it is carried out
     base: what a new worktree's branch starts from
@@ -1326,6 +1792,9 @@ def committee(
     budget: US dollars in all; an agent that tells no cost is refused with it
     again: begin anew, though one like this was cut off
     on_permission: what to do when an agent asks: wait for an answer, or raise
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
         _portal.call(
@@ -1343,6 +1812,7 @@ def committee(
             budget=budget,
             again=again,
             on_permission=on_permission,
+            host=host,
         )
     )
 
@@ -1362,6 +1832,7 @@ def epic(
     time_limit: float | None = None,
     budget: float | None = None,
     on_permission: OnPermission = "wait",
+    host: Where = None,
 ) -> Epic:
     """A larger piece of work: a plan of phases to read and change, then one agent for each.
 
@@ -1381,6 +1852,9 @@ def epic(
     time_limit: seconds of work in all
     budget: US dollars in all; an agent that tells no cost is refused with it
     on_permission: what to do when an agent asks: wait for an answer, or raise
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
     return _plain(
         _portal.call(
@@ -1398,11 +1872,14 @@ def epic(
             time_limit=time_limit,
             budget=budget,
             on_permission=on_permission,
+            host=host,
         )
     )
 
 
-def skills(action: str | None = None, *, for_: Sequence[str] | None = None) -> pd.DataFrame:
+def skills(
+    action: str | None = None, *, for_: Sequence[str] | None = None, host: Where = None
+) -> pd.DataFrame:
     """Put our skills where other agents look for them, take them away, or show how it is.
 
     action: install, uninstall or show (default: show)
@@ -1411,5 +1888,202 @@ def skills(action: str | None = None, *, for_: Sequence[str] | None = None) -> p
 
     Columns: skill, agents (who reads that place), path, done. A file that was there before, or that
     you changed, is left.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
     """
-    return _portal.call(verbs.skills, action, for_=for_)
+    return _portal.call(verbs.skills, action, for_=for_, host=host)
+
+
+def trace(
+    run: str,
+    *,
+    tool: str | None = None,
+    errors: bool | None = None,
+    slower_than: float | None = None,
+    search: str | None = None,
+    host: Where = None,
+) -> Trace:
+    """A run as a tree of turns, model calls, tool calls, waits and the runs that it started; a
+    workflow run as one of steps and their runs.
+
+    To look at, as a DataFrame (`.frame`), and to ask: `.slowest_tools()`, `.error_rates()`,
+    `.time_spent()`, `.retries()`, `.repeated_steps()`, `.files_read()`, `.first_tokens()`.
+
+    run: an id, or any beginning of one that fits a single run, else a single workflow run
+    tool: only calls of this tool, by its name or kind
+    errors: only what failed
+    slower_than: only what took more than so many seconds
+    search: only what has this text in its name, input, output or error
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(
+        verbs.trace,
+        run,
+        tool=tool,
+        errors=errors,
+        slower_than=slower_than,
+        search=search,
+        host=host,
+    )
+
+
+def cost(run: str | None = None, *, host: Where = None) -> pd.DataFrame:
+    """What a run cost, by run, turn and model call: computed, beside what its agent reports.
+
+    Columns stand in docs/frames.md. Prices are those of the settings (`[prices]`), else of the
+    bundled table, whose version is told; what has no price is empty, and `why` says why.
+
+    run: an id, or any beginning of one that fits a single run (default: all runs of the project)
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.cost, run, host=host)
+
+
+def cache_shape(run: str, *, host: Where = None) -> CacheShape:
+    """What a run's model requests shared, what the provider's cache gave, and why not more.
+
+    To look at, and as DataFrames: `.frame`, `.misses`, `.turns()`. Exact where the agent tells what
+    it sent (`api`), else an estimate from sizes and times, and labelled so.
+
+    run: an id, or any beginning of one that fits a single run
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.cache_shape, run, host=host)
+
+
+def cache_misses(run: str | None = None, *, host: Where = None) -> pd.DataFrame:
+    """The model requests that were billed again for what had been sent before, and why.
+
+    Columns stand in docs/frames.md.
+
+    run: an id, or any beginning of one that fits a single run (default: all runs of the project)
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.cache_misses, run, host=host)
+
+
+def bundle(path: str, runs: Any = None, *, host: Where = None) -> str:
+    """Write runs as one file: journals, attachments, patches, versions; where it lies.
+
+    `open_bundle` brings them over elsewhere: the same frames, and answers for PASEO_NB_REPLAY. The
+    file holds what agents and users wrote (known secrets are masked, prompts are not).
+
+    path: the file to write, as `session.paseo.zip`
+    runs: ids, beginnings of them, or handles (default: all runs of the project); those that they
+        started go along
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.bundle, path, runs, host=host)
+
+
+def open_bundle(path: str, *, host: Where = None) -> Bundle:
+    """Bring the runs of a bundle over into this project: to look at, to query, to replay from.
+
+    They keep their ids; those that are here already stay as they are. They can be looked at, and
+    never be gone on with.
+
+    path: the file that `bundle` wrote
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.open_bundle, path, host=host)
+
+
+def export_traces(
+    to: str,
+    run: Any = None,
+    *,
+    content: bool = False,
+    headers: Mapping[str, str] | None = None,
+    host: Where = None,
+) -> int:
+    """Send traces to an OpenTelemetry receiver, or write them as Parquet; how many spans.
+
+    What goes on, and tool calls without times, are not sent (Parquet has them).
+
+    to: the receiver's address (OTLP over HTTP), as `http://localhost:4318`; or a file `….parquet`
+    run: a run, a workflow run, or several (default: all of the project); runs that they started go
+        along
+    content: send prompts, answers, inputs and outputs, too (Parquet has them always)
+    headers: what the receiver wants to be told, as its key
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.export_traces, to, run, content=content, headers=headers, host=host)
+
+
+def workflows(*, host: Where = None) -> pd.DataFrame:
+    """The workflows that lie in `paseo_workflows/` and `.claude/workflows/`, yours, and ours.
+
+    Columns: name, source (project, user or built-in), trusted, description, path.
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.workflows, host=host)
+
+
+def workflow_runs(name: str | None = None, *, host: Where = None) -> pd.DataFrame:
+    """The workflow runs of the project, newest first: how each stands, what it cost.
+
+    name: only those of the workflow of this name
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.workflow_runs, name, host=host)
+
+
+def stop_workflow(workflow_run: str, *, host: Where = None) -> str:
+    """Stop a workflow run, in whatever process it is at work, with its running turns; its state
+    then. What is finished is kept: the same call, or `workflow resume`, goes on with it.
+
+    workflow_run: its id, or any beginning of one
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.stop_workflow, workflow_run, host=host)
+
+
+def steps(
+    workflow_run: str | None = None, *, name: str | None = None, host: Where = None
+) -> pd.DataFrame:
+    """The steps of workflow runs: what each asked for, how it ended, what it cost.
+
+    workflow_run: an id, or any beginning of one (default: all of the project)
+    name: only those of the workflow of this name
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.steps, workflow_run, name=name, host=host)
+
+
+def approve(
+    workflow_run: str, gate: str, *, deny: str | None = None, reason: str = "", host: Where = None
+) -> str:
+    """Let a flow's gate pass that waits for a person, or deny it; what was answered.
+
+    workflow_run: its id, or any beginning of one
+    gate: its name
+    deny: why it is denied
+    reason: what to keep with a yes
+
+    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+        `all`, this machine and every host
+    """
+    return _portal.call(verbs.approve, workflow_run, gate, deny=deny, reason=reason, host=host)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from .describing import cut, is_figure, shown, text_of
 from .drivers.attached import PDF, PDF_SIGN, POINTER, keep, raster
@@ -20,6 +22,12 @@ Attachments: TypeAlias = Any
 figure, an image, any other value. A mapping gives things names; a str in it is a text, no path."""
 MAX_ATTACHMENT = 64 << 20
 RUN = "run:"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Blocks(list[Json]):
+    """Content blocks that came ready from another machine; what they point to was sent before. A
+    link has `blob`, the SHA-256 of a file's content, in place of an address."""
 
 
 def blocks_of(given: Attachments, host: LocalHost) -> list[Json]:
@@ -28,6 +36,8 @@ def blocks_of(given: Attachments, host: LocalHost) -> list[Json]:
         return []
     made: list[Json] = []
     blobs = host.home / "blobs"
+    if isinstance(given, Blocks):
+        return [_brought(block, blobs) for block in given]
     if isinstance(given, Mapping):
         for name, thing in cast(Mapping[Any, Any], given).items():
             made += _blocks(str(name), thing, blobs, named=True)
@@ -40,6 +50,55 @@ def blocks_of(given: Attachments, host: LocalHost) -> list[Json]:
             thing = Path(thing)
         made += _blocks(f"attachment-{number}", thing, blobs)
     return made
+
+
+def _brought(block: Json, blobs: Path) -> Json:
+    """A block from another machine, made anew of what it may have."""
+    kind, name = block.get("type"), str(block.get("name") or "attachment")[:200]
+    mime = str(block.get("mimeType") or "application/octet-stream")[:200]
+    if kind == "text" and isinstance(block.get("text"), str):
+        return {"type": "text", "text": block["text"]}
+    if kind == "resource" and isinstance(block.get("resource"), dict):
+        told = cast(Json, block["resource"])
+        if all(isinstance(told.get(key), str) for key in ("uri", "mimeType", "text")):
+            return {
+                "type": "resource",
+                "resource": {k: told[k] for k in ("uri", "mimeType", "text")},
+            }
+    if kind in ("image", "resource_link"):
+        digest = block.get("blob")
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+            raise UsageProblem(f"attach: {name} names no content by its SHA-256 (blob)")
+        path = blobs / digest
+        try:
+            _check_size(name, path.stat().st_size)
+            picture = raster(path.read_bytes()) if kind == "image" else None
+        except OSError:
+            raise UsageProblem(f"attach: {name} was not sent: its content is not here") from None
+        return (
+            _link(path, name, mime)
+            if picture is None
+            else _image(name, path.read_bytes(), picture, blobs)
+        )
+    raise UsageProblem("attach: a block is a text, a resource with a text, an image or a link")
+
+
+def blocks_to_send(given: Attachments, host: LocalHost) -> tuple[Blocks, list[Path]]:
+    """What was given, as blocks for another machine, and the files of what they point to."""
+    made, files = Blocks(), list[Path]()
+    for block in blocks_of(given, host):
+        if block["type"] == "image":
+            path = host.home / "blobs" / block["data"][POINTER]
+        elif block["type"] == "resource_link":
+            path = Path(unquote(urlsplit(str(block["uri"])).path))
+        else:
+            made.append(block)
+            continue
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        files.append(path)
+        kept = {key: block[key] for key in ("type", "name", "mimeType")}
+        made.append({**kept, "blob": digest})
+    return made, files
 
 
 def run_of(word: str, host: LocalHost) -> Any:

@@ -90,6 +90,11 @@ def can_ask() -> bool:
     return bool(content.get("allow_stdin", not hasattr(shell, "kernel")))
 
 
+def in_kernel() -> bool:
+    """Whether this is a notebook's kernel, whose outputs can be updated."""
+    return hasattr(ipython(), "kernel")
+
+
 def shows_widgets() -> bool:
     """Whether what is displayed now may reach a browser that shows widgets. Who executes notebooks
     without one (nbclient, papermill) says that nobody can be asked."""

@@ -17,18 +17,22 @@ from typing import Any, cast
 import msgspec
 
 from . import __version__, _sync, config  # pyright: ignore[reportPrivateUsage]
+from .engine.handles import WorkflowHandle
 from .errors import PaseoError, UsageProblem
 from .model import BUSY_STATES, short_id
 from .options import HelpShown, call_arguments, known_verb, parser_for
-from .patterns.results import Epic, Loop
+from .patterns.results import Result
 from .runview import RunDiff, RunView, raise_for
 from .store import background
 from .store.columns import SHOWN
 from .verbs import VERBS
 from .widgets.live import runs_bundle, still_running_note
 from .widgets.logs import Printer
+from .widgets.render.text import one_line
 
 _MCP = "Serve the tools that an agent conducts with, as an MCP server (stdio; --http)."
+_SERVE = "Serve the project's runs to other machines and devices (docs/hosts.md)."
+_WORKFLOW = "The workflows of cells and files: ls, runs, show, run, resume, stop."
 FOLLOWS = {"run": True, "attach": False}  # verb -> whether Ctrl-C cancels the turn
 
 
@@ -50,8 +54,14 @@ def run(arguments: list[str]) -> int:
     try:
         if words[0] == "mcp":
             return _mcp(words[1:])
+        if words[0] == "serve":
+            from .server.alone import main as serve
+
+            return serve(words[1:])
         try:
-            return _verb(words, as_json)
+            return (
+                _workflow(words[1:], as_json) if words[0] == "workflow" else _verb(words, as_json)
+            )
         finally:
             _tidy()
     except HelpShown:
@@ -77,7 +87,8 @@ def run(arguments: list[str]) -> int:
 def usage() -> str:
     """What `paseo-nb` alone prints."""
     rows = "\n".join(f"  {verb.name:<12} {verb.summary}" for verb in VERBS.values())
-    rows += f"\n  {'mcp':<12} {_MCP}"
+    rows += f"\n  {'workflow':<12} {_WORKFLOW}\n  {'mcp':<12} {_MCP}"
+    rows += f"\n  {'serve':<12} {_SERVE}"
     return f"usage: paseo-nb VERB … [--json]; `paseo-nb VERB -h` shows its options\n\n{rows}"
 
 
@@ -93,7 +104,15 @@ def _verb(words: list[str], as_json: bool) -> int:
         keywords["columns"] = SHOWN[verb.name].split()
     result = getattr(_sync, verb.name)(*positional, **keywords)
     print(to_json(result) if as_json else to_text(result))
-    return 3 if isinstance(result, (Loop, Epic)) and not result and result.state != "planned" else 0
+    return 3 if isinstance(result, Result) and not result and result.state != "planned" else 0
+
+
+def _workflow(words: list[str], as_json: bool) -> int:
+    from . import workflow_commands
+
+    result = workflow_commands.do(words, "paseo-nb workflow")
+    print(to_json(result) if as_json else to_text(result))
+    return 0
 
 
 def _mcp(words: list[str]) -> int:
@@ -117,7 +136,10 @@ def _follow(name: str, positional: list[Any], keywords: dict[str, Any]) -> int:
     launches = name == "run"
     made = (_sync.start if launches else _sync.attach)(*positional, **keywords)
     printer = Printer(made.id)
-    print(f"run {short_id(made.id)}  {made.agent}", file=sys.stderr)
+    spec = made.spec
+    off = f" off {spec.git_base[:8]}" if spec.git_base else ""
+    on = f"  branch {one_line(spec.branch, 80)}{off}" if spec.worktree and spec.branch else ""
+    print(f"run {short_id(made.id)}  {made.agent}{on}", file=sys.stderr)
 
     def show(view: RunView) -> None:
         for piece in printer.news(view.history()):
@@ -176,7 +198,11 @@ def to_json(result: Any) -> str:
     if isinstance(result, RunView):
         value: Any = run_facts(result)
     elif isinstance(result, RunDiff):
-        value = msgspec.to_builtins(result.summary)
+        value = {**msgspec.to_builtins(result.summary), **result.more}
+    elif hasattr(result, "frame"):  # a timeline, a trace
+        return to_json(result.frame)
+    elif isinstance(result, WorkflowHandle):
+        value = {"workflow_run_id": result.id, "workflow": result.name, "state": result.state}
     elif hasattr(result, "to_json"):
         return str(result.to_json(orient="records", date_format="iso"))
     elif isinstance(result, list):
@@ -199,7 +225,7 @@ def to_text(result: Any) -> str:
         rows = cast(list[Any], result)
         if all(isinstance(one, RunView) for one in rows):
             return runs_bundle(rows, window_width())["text/plain"]
-        from .examination import Check, as_text
+        from .checks import Check, as_text
 
         if all(isinstance(one, Check) for one in rows):
             return as_text(rows)

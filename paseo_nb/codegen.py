@@ -33,15 +33,23 @@ from . import _portal, people, verbs
 from .answering import Answer, OnPermission
 from .applying import Applied
 from .attaching import Attachments
+from .bundling import Bundle
 from .handle import AsyncRun
 from .model import Event, When
 from .patterns.results import Committee, Epic, Loop, Result
 from .preparing import Cell
 from .runview import RunDiff, RunView, Watch
 from .timelines import Timeline
+from .tracing.cache import CacheShape
+from .tracing.trace import Trace
+from .verb_table import Where
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .contests.match import Match
+    from .contests.side_by_side import SideBySide
+    from .contests.tournaments import Tournament
 
 __all__ = {names}
 

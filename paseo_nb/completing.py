@@ -54,8 +54,10 @@ class Started(msgspec.Struct):
 _started: dict[tuple[Path, str], Started | None] = {}
 
 
-def matcher(shell: Any, launch: Callable[[], Parser]) -> Callable[[CompletionContext], Any]:
-    """The matcher of a shell; `launch` gives the parser of `%%paseo`."""
+def matcher(
+    shell: Any, launch: Callable[[], Parser], line: Callable[[str], Parser]
+) -> Callable[[CompletionContext], Any]:
+    """The matcher of a shell; `launch` gives the parser of `%%paseo`, `line` of `%paseo VERB`."""
 
     def match(context: CompletionContext) -> Any:
         found = _CELL.match(context.text_until_cursor) if context.cursor_line == 0 else None
@@ -64,7 +66,7 @@ def matcher(shell: Any, launch: Callable[[], Parser]) -> Callable[[CompletionCon
         if found is None:
             return {"completions": [], "suppress": False}
         *words, fragment = re.split(r"\s+", found["words"])
-        offers, fragment = complete(words, fragment, parser, shell.user_ns)
+        offers, fragment = complete(words, fragment, parser, line, shell.user_ns)
         if not offers and fragment:
             # Where nothing is offered IPython has the others offer Python names, after seconds.
             offers = [(fragment, "text")]
@@ -79,20 +81,32 @@ def matcher(shell: Any, launch: Callable[[], Parser]) -> Callable[[CompletionCon
 
 
 def complete(
-    words: list[str], fragment: str, parser: Parser | None, names: dict[str, Any]
+    words: list[str],
+    fragment: str,
+    parser: Parser | None,
+    line: Callable[[str], Parser],
+    names: dict[str, Any],
 ) -> tuple[list[Offer], str]:
     """What may stand for the fragment after these words of a line, and what part of it that
-    replaces. `parser`: of a line that launches; None for one that begins with a verb.
+    replaces. `parser`: of a line that launches; None for one that begins with a verb, for which
+    `line` tells it.
     """
     verb = "start"
     if parser is None:
         if not words or words[0] == "help":
-            told = [*VERBS] if words else [*VERBS, "help"]
+            told = [*VERBS] if words else [*VERBS, "workflow", "help"]
             return _fitting([(name, "verb") for name in told], fragment), fragment
         verb, *words = words
-        if verb not in VERBS:
+        known = VERBS
+        if verb == "workflow":
+            from .workflow_commands import COMMANDS as known
+
+            if not words:
+                return _fitting([(name, "verb") for name in known], fragment), fragment
+            verb, *words = words
+        if verb not in known:
             return [], fragment
-        parser = parser_for(VERBS[verb], verb)
+        parser = line(verb) if known is VERBS else parser_for(known[verb], verb)
     by_flag = {flag: one for one in parser.arguments for flag in one.option_strings}
     option, equals, value = fragment.partition("=")
     argument: argparse.Action | None
@@ -143,6 +157,7 @@ def _values(
         "worktree": lambda: [(name, "branch") for name in branches(Path.cwd())],
         "session": lambda: [(name, "session") for name in _sessions()],
         "run": lambda: _runs(fragment),
+        "workflow_run": lambda: _workflow_runs(fragment),
         "attach": lambda: _things(fragment, names),
         "columns": lambda: _columns(verb),
         "path": lambda: _files(fragment),
@@ -201,6 +216,15 @@ def _runs(fragment: str) -> Iterable[Offer]:
         if run_id.startswith(wanted):
             shown = run_id if len(fragment) > len(short_id(run_id)) else short_id(run_id)
             yield fragment + shown[len(fragment) :], run.agent
+
+
+def _workflow_runs(fragment: str) -> Iterable[Offer]:
+    from .engine.journal import folders
+
+    for one in list(reversed(folders(current_host().home)))[:RUNS]:
+        if one.id.startswith(fragment.upper()):
+            shown = one.id if len(fragment) > len(short_id(one.id)) else short_id(one.id)
+            yield fragment + shown[len(fragment) :], str((one.header() or {}).get("name"))
 
 
 def _sessions() -> Iterable[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import tomllib
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,7 +27,7 @@ from .trusting import PROJECT_FILE, is_trusted, not_trusted, user_folder
 Json = dict[str, Any]
 PREFIX = "PASEO_NB_"
 HOME_NAME = ".paseo_nb"
-TABLES = ("profiles", "mcp")  # in files only
+TABLES = ("profiles", "mcp", "prices", "hosts")  # in files only
 # Variables that are no settings: they say where things are or what is trusted.
 VARIABLES = {
     "HOME": "The folder that runs are kept in, absolute. Default: `.paseo_nb` in the project.",
@@ -49,6 +50,37 @@ class Profile(msgspec.Struct, frozen=True):
         list[str] | dict[str, Any] | None,
         Meta(description="Its MCP servers: names from `[mcp]`, or tables as there."),
     ] = None
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """`[prices.MODEL]`: what a model costs, in US dollars per million tokens."""
+
+    input: Annotated[NotNegative | None, Meta(description="Tokens in, not cached.")] = None
+    output: Annotated[NotNegative | None, Meta(description="Tokens out.")] = None
+    cache_read: Annotated[
+        NotNegative | None, Meta(description="Tokens in from the cache; none: as `input`.")
+    ] = None
+    cache_write: Annotated[
+        NotNegative | None, Meta(description="Tokens written to the cache; none: as `input`.")
+    ] = None
+    cache_write_1h: Annotated[
+        NotNegative | None, Meta(description="Those kept for an hour; none: as `cache_write`.")
+    ] = None
+    subscription: Annotated[
+        bool, Meta(description="Paid otherwise: no cost is computed for its tokens.")
+    ] = False
+
+
+class HostEntry(msgspec.Struct, frozen=True):
+    """`[hosts.NAME]`: another machine, for `host=` and `--host`."""
+
+    url: Annotated[str, Meta(description="The address of its Jupyter Server, with the base URL.")]
+    token: Annotated[
+        str | None, Meta(description="Its token; `${VAR}` takes it from your environment.")
+    ] = None
+    project: Annotated[
+        str, Meta(description="A folder below the server's own, whose runs are meant.")
+    ] = ""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +117,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_budget: Annotated[
         PositiveInt | None,
         Meta(description="Tokens that a run may use at most, in (cached ones too) and out."),
+    ] = None
+    day_budget: Annotated[
+        Positive | None,
+        Meta(description="US dollars that all runs of the project may cost in a day (UTC)."),
+    ] = None
+    day_tokens: Annotated[
+        PositiveInt | None, Meta(description="Tokens that they may use in a day.")
+    ] = None
+    day_hours: Annotated[
+        Positive | None, Meta(description="Hours that their turns may take in a day, summed.")
+    ] = None
+    project_budget: Annotated[
+        Positive | None, Meta(description="US dollars that all runs of the project may cost.")
+    ] = None
+    project_tokens: Annotated[
+        PositiveInt | None, Meta(description="Tokens that they may use in all.")
+    ] = None
+    project_hours: Annotated[
+        Positive | None, Meta(description="Hours that their turns may take, summed.")
     ] = None
     reuse: Annotated[
         bool, Meta(description="Return a finished run of the same content instead of a new one.")
@@ -124,6 +175,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mcp: Annotated[
         dict[str, Any], Meta(description="MCP servers by name, for profiles to choose from.")
     ] = {}
+    prices: Annotated[
+        dict[str, Price],
+        Meta(
+            description="What models cost, over the bundled price table: by `model`, or"
+            " `provider/model` with `*`."
+        ),
+    ] = {}
+    hosts: Annotated[
+        dict[str, HostEntry], Meta(description="Other machines by name, for `host=`.")
+    ] = {}
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -138,13 +199,21 @@ class ConfigFile(msgspec.Struct, frozen=True):
 
 # ---------------------------------------------------------------- where things live
 
+# For who serves several projects in one process: the folder of the one that is asked about.
+standing: ContextVar[Path | None] = ContextVar("standing", default=None)
+
+
+def here() -> Path:
+    """The working folder: the process's, or what stands for it in the present call."""
+    return standing.get() or Path.cwd()
+
 
 def project_root(start: str | os.PathLike[str] | None = None) -> Path:
     """The project of a folder (default: the working folder): the top of its repository's main
     worktree, so that runs of one repository stay together, else the folder itself. A linked
     worktree of a bare repository is a project of its own. Inside `.paseo_nb/worktrees` it is the
     project that owns them, so that an agent at work there lands in the same store."""
-    folder = Path(start or Path.cwd()).expanduser().resolve()
+    folder = Path(start or here()).expanduser().resolve()
     if folder.is_file():
         folder = folder.parent
     parts = folder.parts
@@ -202,7 +271,9 @@ def settings(project: Path) -> Settings:
     kinds = declared.kinds(Settings)
     values: Json = {}
     profiles: dict[str, Profile] = {}
+    prices: dict[str, Price] = {}
     servers: Json = {}
+    hosts: dict[str, HostEntry] = {}
     for file in files(project):
         where, wants = str(file.path), _loosens(file.table)
         if wants and not file.trusted:
@@ -215,6 +286,16 @@ def settings(project: Path) -> Settings:
                     if isinstance(told.get("mcp"), dict):
                         told["mcp"] = _beside(told["mcp"], file.path.parent)
                     profiles[one] = Profile(**told)
+            elif name == "prices":
+                for one, table in declared.check_tables(value, name, where).items():
+                    told = declared.check_table(Price, table, f"[prices.{one}]", where)
+                    prices[one] = Price(**told)
+            elif name == "hosts":
+                for one, table in declared.check_tables(value, name, where).items():
+                    if one in ("all", "local"):
+                        raise UsageProblem(f"{where}: [hosts.{one}]: {one!r} means something else")
+                    told = declared.check_table(HostEntry, table, f"[hosts.{one}]", where)
+                    hosts[one] = HostEntry(**told)
             elif name == "mcp":
                 tables: Json = declared.check_tables(value, name, where)
                 servers |= _beside(tables, file.path.parent)
@@ -228,7 +309,7 @@ def settings(project: Path) -> Settings:
     for one, profile in profiles.items():
         for name in profile.mcp if isinstance(profile.mcp, list) else ():
             declared.check_name(name, servers, "MCP server", f"[profiles.{one}]")
-    return Settings(**values, profiles=profiles, mcp=servers)
+    return Settings(**values, profiles=profiles, mcp=servers, prices=prices, hosts=hosts)
 
 
 def mcp_set(settings: Settings, profile: Profile) -> Json:
@@ -293,6 +374,8 @@ def _loosens(table: Json) -> list[str]:
         wants.append("says where to find programs (agents_path)")
     if "mcp" in table:
         wants.append("names MCP servers to start or to speak with (mcp)")
+    if "hosts" in table:
+        wants.append("names machines to send work and tokens to (hosts)")
     if table.get("mode") == "auto":
         wants.append('lets agents run commands unasked (mode = "auto")')
     for name, profile in declared.table_of(table.get("profiles")).items():
@@ -359,6 +442,31 @@ mode = "read"
 mcp = ["docs"]
 ```
 """
+_PRICES = """## `[prices."MODEL"]`
+
+What a model costs in US dollars per million tokens, where the bundled table (genai-prices) has it
+wrong or not at all. The first that fits counts; `*` stands for anything.
+
+```toml
+[prices."deepseek-chat"]
+input = 0.28
+output = 0.42
+cache_read = 0.028
+
+[prices."claude/*"]
+subscription = true
+```
+"""
+_HOSTS = """## `[hosts.NAME]`
+
+Another machine whose Jupyter Server has paseo_nb ([hosts.md](hosts.md)).
+
+```toml
+[hosts.workstation]
+url = "https://workstation:8888/"
+token = "${WORKSTATION_TOKEN}"
+```
+"""
 _PROVIDERS = """## `[providers.NAME]`
 
 A provider of your own, or a built-in one with something changed. `paseo.register_provider` makes
@@ -400,6 +508,10 @@ def page() -> str:
             "## `[profiles.NAME]`\n\n`@NAME` stands wherever an agent does.\n",
             declared.markdown(declared.key_rows(Profile)),
             _MCP,
+            _PRICES,
+            declared.markdown(declared.key_rows(Price)),
+            _HOSTS,
+            declared.markdown(declared.key_rows(HostEntry)),
             _PROVIDERS,
             declared.markdown(declared.key_rows(ProviderTable)),
             _TRUST,

@@ -15,10 +15,12 @@ from .errors import NotTrusted, UsageProblem
 from .mcp_secrets import PREFIX, lifted
 from .mcp_sets import servers_of
 from .model import RunSpec
+from .recorder.pointing import NotRecorded, point
 
 _secrets: dict[str, dict[str, str]] = {}  # of the runs that this process started
 # What a kernel sets for itself and no agent should inherit.
 _KERNEL_ONLY = ("JPY_", "IPYTHON", "PYDEVD_")
+_PLACES = ("PASEO_NB_", "PWD", "OLDPWD", "INIT_CWD")  # they name the project's folder
 # What an agent around us has set for itself: one within must not take it for its own.
 _OUTER_AGENT = ("PASEO_RUN", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 
@@ -28,12 +30,13 @@ def remember(run_id: str, secrets: dict[str, str]) -> None:
     _secrets[run_id] = secrets
 
 
-def environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment for an agent, without what only a kernel needs."""
+def environment(more: Mapping[str, str], apart: bool = False) -> dict[str, str]:
+    """This process's environment for an agent, without what only a kernel needs. apart: nor what
+    names the project's folder, for a contestant of a match."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_KERNEL_ONLY)
+        if not name.startswith((*_KERNEL_ONLY, *(_PLACES if apart else ())))
         and name not in _OUTER_AGENT
         and not (name == "MPLBACKEND" and "inline" in value)
     }
@@ -74,7 +77,9 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
     known |= put_over(registry.asking_again(spec), {**os.environ, **known})
     if any(name.startswith(PREFIX) for name in spec.env_names):
         known |= _config_secrets(project) | _secrets.get(spec.run_id, {})
-    merged = environment({**known, **(spec.setup.env if spec.setup is not None else {})})
+    known |= _pointed(spec, known)
+    more = {**known, **(spec.setup.env if spec.setup is not None else {})}
+    merged = environment(more, apart=spec.match_id is not None)
     missing = [name for name in spec.env_names if name not in merged]
     if missing:
         raise UsageProblem(
@@ -82,6 +87,17 @@ def environment_again(spec: RunSpec, project: Path) -> dict[str, str]:
             f" set it (os.environ[{missing[0]!r}] = …), then try again{why}"
         )
     return merged
+
+
+def _pointed(spec: RunSpec, known: Mapping[str, str]) -> dict[str, str]:
+    """What points the agent of a recorded run at its recorder; its arguments are in its command."""
+    if spec.record is None:
+        return {}
+    seen = {**os.environ, **known}
+    try:
+        return put_over(point(spec.at_heart, spec.model, seen, Path(spec.cwd)).env, seen)
+    except NotRecorded as why:
+        raise UsageProblem(f"run {spec.run_id} was recorded and cannot be now: {why}") from None
 
 
 def _config_secrets(project: Path) -> dict[str, str]:

@@ -63,6 +63,37 @@ class ReplayMiss(PaseoError):
     exit_code = 2
 
 
+class WorkflowError(PaseoError):
+    """A workflow did not come to its end; `workflow_run` is its id. What was finished is kept: the
+    same call goes on from there."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, workflow_run: str | None = None) -> None:
+        super().__init__(message)
+        self.workflow_run = workflow_run
+
+
+class WorkflowFatal(WorkflowError):
+    """What no further step could get over. cause: auth, balance, budget, cap or usage."""
+
+    def __init__(self, cause: str, message: str, workflow_run: str | None = None) -> None:
+        super().__init__(message, workflow_run)
+        self.cause = cause
+
+
+class WorkflowBusy(WorkflowError):
+    """The same workflow is at work with these arguments, from other source or to another end."""
+
+    exit_code = 2
+
+
+class TreeChanged(WorkflowError):
+    """The files are not as the last finished step left them."""
+
+    exit_code = 2
+
+
 class RunError(PaseoError):
     """A turn that did not end well; `run` is the handle, everything it did is kept."""
 

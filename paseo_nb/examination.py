@@ -19,9 +19,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from . import config, locks, setting_up, wire
+from .checks import Check, Checks
 from .drivers import registry
 from .drivers.provider import Provider
 from .errors import GitProblem, NotTrusted, PaseoError, UsageProblem
@@ -44,25 +43,16 @@ _HOLD_LOCK = (
 )
 
 
-class Check(msgspec.Struct, frozen=True):
-    """One thing looked at. ok: None where it works with a reservation, or could not be told."""
-
-    name: str
-    ok: bool | None
-    detail: str
-    fix: str = ""
-
-
-def diagnose(project: Path, names: Sequence[str] = (), *, ask: bool = False) -> list[Check]:
+def diagnose(project: Path, names: Sequence[str] = (), *, ask: bool = False) -> Checks:
     """Every check, in the order they are best read. Takes as long as the slowest agent takes to
     tell its version, 5 s at most. names: only these providers, started and asked what they can.
     ask: ask all of them, 30 s at most."""
     if names:
-        return list(_agents(project, names, ask=True))
+        return Checks(_agents(project, names, ask=True))
     try:
         home = config.home(project)
     except UsageProblem as error:
-        return [Check("home", False, str(error))]
+        return Checks([Check("home", False, str(error))])
     place = _existing(home)
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("Python", _python),
@@ -80,20 +70,7 @@ def diagnose(project: Path, names: Sequence[str] = (), *, ask: bool = False) -> 
         ("agent sessions", lambda: _sessions(Path.home())),
         ("agents", lambda: _agents(project, (), ask)),
     ]
-    return [check for name, look in looks for check in _try(name, look)]
-
-
-def as_text(checks: Iterable[Check]) -> str:
-    """The checks for a terminal, one per line, what to do below."""
-    checks = list(checks)
-    width = max((len(check.name) for check in checks), default=0)
-    marks = {True: "ok  ", None: "note", False: "FAIL"}
-    lines: list[str] = []
-    for check in checks:
-        lines.append(f"{marks[check.ok]}  {check.name:<{width}}  {check.detail}")
-        if check.fix:
-            lines.append(f"{'':{width + 8}}-> {check.fix}")
-    return "\n".join(lines)
+    return Checks(check for name, look in looks for check in _try(name, look))
 
 
 def _try(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
@@ -199,6 +176,7 @@ def _abilities(facts: AgentFacts) -> str:
         f"{len(facts.commands)} commands" if facts.commands else "",
         f"permissions {facts.permissions}" if facts.permissions else "",
         f"usage: {facts.usage}" if facts.usage else "",
+        "" if facts.record in (None, "yes") else f"cannot be recorded here: {facts.record}",
     ]
     said = ", ".join(part for part in parts if part)
     return f"can: {said}" if said else ""

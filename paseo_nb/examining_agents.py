@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,13 +22,14 @@ import msgspec
 from .asking_agents import ASK_S
 from .asking_agents import ask as ask_agent
 from .drivers import registry
-from .drivers.differing import home_of
+from .drivers.differing import differences_of, home_of
 from .drivers.jsonrpc import RequestError
 from .drivers.provider import Provider, place
 from .errors import PaseoError, UsageProblem
 from .installing import bin_folder
 from .pinned import AGENTS, version_in
 from .preparing import environment
+from .recorder.pointing import KNOWN, why_not
 
 VERSION_S = 5.0
 
@@ -54,6 +56,7 @@ class AgentFacts(msgspec.Struct, kw_only=True):
     effort: bool | None = None
     usage: str | None = None
     sessions: str | None = None
+    record: str | None = None
     notes: str = ""
     next_step: str = ""
 
@@ -111,6 +114,11 @@ def _facts(provider: Provider, project: Path, ask: bool) -> AgentFacts:
         return facts
     env = {**os.environ, **resolved.env}
     facts.sessions = _shown(provider.sessions, env)
+    allows = differences_of(provider.extends).allows
+    if allows is not None and (listed := allows(Path.cwd(), env)):
+        facts.notes += f"; here there is such a file: {listed}"
+    if provider.extends in KNOWN:
+        facts.record = why_not(provider.extends, env, Path.cwd()) or "yes"
     if not provider.scripted:
         _look_at_version(facts, provider, env)
         facts.signed_in = _signed_in(provider, env)
@@ -135,10 +143,14 @@ def _look_at_version(facts: AgentFacts, provider: Provider, env: Mapping[str, st
     if provider.version_of is not None:
         folders = [os.path.dirname(program), env.get("PATH", os.defpath), str(bin_folder())]
         program = shutil.which(provider.version_of, path=os.pathsep.join(folders)) or program
+    begun = time.monotonic()
     facts.version = told_version([program], env)
     if facts.version is None:
-        facts.problem = f"{program} does not tell its version in {VERSION_S:g} s"
         facts.next_step = f"try it in a terminal: {program} --version"
+        if time.monotonic() - begun < VERSION_S:
+            facts.problem = f"{program} does not tell its version"
+        else:  # a machine that is busy, or an agent that is started for the first time
+            facts.notes = f"did not tell its version in {VERSION_S:g} s; {facts.notes}"
         return
     facts.tested = version_in(facts.version) == pin.version
     if not facts.tested:

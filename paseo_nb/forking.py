@@ -14,7 +14,6 @@ import msgspec
 from . import preparing
 from .digest import conversation
 from .drivers.acp_fitting import mcp_kind
-from .drivers.acp_reading import as_dict, as_str
 from .drivers.filling import variables
 from .drivers.fork_points import Point, command_of, point_of
 from .environments import environment_again, remember
@@ -26,8 +25,9 @@ from .host.base import Launch
 from .host.local import storage_problem
 from .journal import Journal, private_dir
 from .mcp_secrets import PREFIX
-from .model import Fork, RunSpec, new_run_id, short_id
+from .model import OWN_LABELS, Fork, RunSpec, new_run_id, short_id
 from .preparing import Cell, Prepared, Wish
+from .unfinished import making
 
 if TYPE_CHECKING:
     from .handle import AsyncRun
@@ -89,7 +89,7 @@ def _forked(
     forked = Fork(run.id, turn, told, point.session_id, point.at)
     run_id = new_run_id()
     with host.entry(run_id) as entry:
-        with host.holding("launch.lock", preparing.LAUNCH_S):
+        with host.holding("launch.lock", preparing.LAUNCH_S), making(host, run_id):
             files = None
             if spec.git_base is not None:
                 files = _files(run, turn, worktree)
@@ -124,7 +124,8 @@ def _prepared(run: AsyncRun, prompt: str | None, agent: str | None) -> tuple[Pre
         agent_mode=spec.agent_mode if same else None,
         effort=asked.get("effort", spec.effort) if same else None,
         label=spec.label,
-        labels={name: value for name, value in spec.labels.items() if name != "session"},
+        title=spec.title or history.title if prompt is None else None,
+        labels={name: told for name, told in spec.labels.items() if name not in OWN_LABELS},
         env=env,
         schema=spec.schema,
         allow=[str(r).partition(" ")[2] for r in spec.rules if r.verdict == "allow"],
@@ -169,13 +170,11 @@ def _end_of(run: AsyncRun, turn: int) -> tuple[str, str | None]:
         ends = (state.turn, state.at) == (turn, "end")
         if ends or (state.turn > turn and state.at == "start"):
             return state.commit, state.head
-    if run.path.is_dir():
+    if run.there:
         return snapshot(run.path), Repository(run.path).commit("HEAD")
-    shelved = as_dict(history.put_away.get("shelved"))
-    files = as_str(shelved.get("files"))
-    if files is None:
+    if run.shelved is None:
         raise GitProblem(f"the files of turn {turn} of run {short_id(run.id)} were not kept")
-    return files, as_str(shelved.get("head"))
+    return run.shelved.files, run.shelved.head
 
 
 def _made(

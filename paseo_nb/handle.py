@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -29,6 +29,7 @@ from .journal import lock_held
 from .model import BUSY_STATES, Allow, Deny, Event, Permission, When, new_run_id, short_id
 from .putting_away import bring_back, put_away
 from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
+from .unfinished import making
 
 POLL_S = 0.03
 CHECK_S = 0.25
@@ -51,7 +52,8 @@ class AsyncRun(RunView):
         if not show_run(self):
             raise NotImplementedError  # IPython's word for: show it the other way
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What its agent gets from whoever brings it back."""
         return environment_again(self.spec, preparing.project_of(self.host))
 
     def _check_awake(self) -> None:
@@ -78,9 +80,16 @@ class AsyncRun(RunView):
         return await self.send_once(uuid.uuid4().hex, prompt, when=when, attach=attach)
 
     async def send_once(
-        self, ident: str, prompt: str, *, when: When = "queue", attach: Attachments | None = None
+        self,
+        ident: str,
+        prompt: str,
+        *,
+        when: When = "queue",
+        attach: Attachments | None = None,
+        most: Mapping[str, float] | None = None,
     ) -> AsyncRun:
-        """The same under an id of the caller's: sent again with it, it counts once."""
+        """The same under an id of the caller's: sent again with it, it counts once. most: limits of
+        its turn in place of the run's: timeout_s, cost_usd."""
         prompt = preparing.checked_prompt(prompt)
         self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
@@ -94,9 +103,9 @@ class AsyncRun(RunView):
         await self.host.command(
             self.id,
             "send",
-            {"prompt": blocks, "when": when},
+            {"prompt": blocks, "when": when, **({"most": dict(most)} if most else {})},
             command_id=ident,
-            environment=self._environment(),
+            environment=self.environment(),
         )
         self._owed.add(ident)
         return self
@@ -147,7 +156,7 @@ class AsyncRun(RunView):
                     if not self._owed - self.history().commands_done:
                         break
                     # Kept, but its pair died before the turn began: bring it back, once a look.
-                    await self.host.ensure(self.id, None, self._environment())
+                    await self.host.ensure(self.id, None, self.environment())
             await anyio.sleep(POLL_S)
         self._owed.clear()
         if check:
@@ -155,7 +164,7 @@ class AsyncRun(RunView):
         return self
 
     def _alive(self) -> bool:
-        return lock_held(self.host.folder(self.id).lock)
+        return self.host.alive(self.id)
 
     def _settled(self, history: History) -> bool:
         if history.turn_open or not history.turns:
@@ -201,14 +210,17 @@ class AsyncRun(RunView):
             await anyio.to_thread.run_sync(self.host.kill, self.id)
         return self
 
-    async def resume(self, prompt: str | None = None) -> AsyncRun:
+    async def resume(
+        self, prompt: str | None = None, *, most: Mapping[str, float] | None = None
+    ) -> AsyncRun:
         """Bring the run back in the agent's own session. An interrupted turn is gone on with (a
-        prompt tells the agent so, or yours does); otherwise it just stands ready."""
+        prompt tells the agent so, or yours does); otherwise it just stands ready. most: limits of
+        its turn in place of the run's: timeout_s, cost_usd."""
         blocks = [{"type": "text", "text": preparing.checked_prompt(prompt)}] if prompt else []
         self._check_awake()
-        ident = uuid.uuid4().hex
+        ident, args = uuid.uuid4().hex, {"prompt": blocks, **({"most": dict(most)} if most else {})}
         await self.host.command(
-            self.id, "resume", {"prompt": blocks}, command_id=ident, environment=self._environment()
+            self.id, "resume", args, command_id=ident, environment=self.environment()
         )
         self._owed.add(ident)
         return self
@@ -311,10 +323,10 @@ class AsyncRun(RunView):
 
     async def note(self, verb: str, facts: dict[str, Any]) -> None:
         """Have a fact journaled; the agent hears of it with the next prompt."""
-        await self.host.command(self.id, verb, facts, environment=self._environment())
+        await self.host.command(self.id, verb, facts, environment=self.environment())
 
     async def _live(self, verb: str, **args: Any) -> AsyncRun:
-        await self.host.command(self.id, verb, args, environment=self._environment())
+        await self.host.command(self.id, verb, args, environment=self.environment())
         return self
 
     # ------------------------------------------------------------ putting away
@@ -323,10 +335,11 @@ class AsyncRun(RunView):
         """Put it away (its processes end first); `unarchive` undoes it.
 
         Its worktree is removed: the branch stays, and what is staged, changed and untracked in it
-        is kept under `refs/paseo/` of the repository. Files that git ignores go with it.
-        It stays with `keep_worktree`, where another run works in it, and where it holds something
-        that cannot be kept so (a merge under way, submodules, repositories of their own, files over
-        64 MB); then a note in the transcript says so.
+        is kept under `refs/paseo/` of the repository, byte for byte. Files that git ignores go with
+        it. It stays with `keep_worktree`, and where another run works in it. GitProblem, and it is
+        not put away, where it holds something that cannot be kept so (a merge under way, submodules
+        and repositories of their own, files over 64 MB, what cannot be read, what git was told not
+        to look at), where its teardown fails, and where it changes meanwhile.
         """
         if not self.history().archived:
             await self.stop()
@@ -337,7 +350,8 @@ class AsyncRun(RunView):
         return self
 
     async def unarchive(self) -> AsyncRun:
-        """Bring it back among the others, with its worktree as it was."""
+        """Bring it back among the others, with its worktree as it was. GitProblem where something
+        else is in its place: another run's worktree, for one."""
         if self.history().archived:
             await anyio.to_thread.run_sync(bring_back, self)
         return self
@@ -395,28 +409,35 @@ class AsyncRun(RunView):
         return await apply_run(self, onto, dry_run, commit, message)
 
 
-def _launch(prepared: preparing.Prepared, host: LocalHost, run_id: str) -> str:
+def _launch(
+    prepared: preparing.Prepared, host: LocalHost, run_id: str, more: dict[str, str]
+) -> str:
     """Make the worktree and the spec, one launch at a time: two that want the same worktree or
     session must see each other; then start the run. Its id, or that of the run that has the session
     already."""
     session = prepared.wish.session
     with host.entry(run_id) as entry:
-        with host.holding("launch.lock", preparing.LAUNCH_S):
+        with host.holding("launch.lock", preparing.LAUNCH_S), making(host, run_id):
             known = session_run(host, session) if session else None
             if known is not None:
                 return known
             one = preparing.make(prepared, host, run_id)
             host.make(one.spec)
-        entry.go({str(host.folder(run_id).path): one.environment})
+        entry.go({str(host.folder(run_id).path): {**one.environment, **more}})
     return run_id
 
 
 async def launch(
-    host: LocalHost, prepared: preparing.Prepared, run_id: str | None = None
+    host: LocalHost,
+    prepared: preparing.Prepared,
+    run_id: str | None = None,
+    more: dict[str, str] | None = None,
 ) -> AsyncRun:
-    """Make and start a run; returns when its processes have been forked off."""
+    """Make and start a run; returns when its processes have been forked off. more: variables for
+    its agent that it can do without when it is brought back."""
     run_id = run_id or new_run_id()
-    run = AsyncRun(host, await anyio.to_thread.run_sync(_launch, prepared, host, run_id))
+    made = await anyio.to_thread.run_sync(_launch, prepared, host, run_id, more or {})
+    run = AsyncRun(host, made)
     if run.id != run_id:
         await run.send(prepared.wish.prompt, attach=prepared.wish.attach)
     return run

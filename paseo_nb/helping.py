@@ -6,12 +6,16 @@ from .verbs import VERBS
 
 GROUPS = {
     "Launch": "run start",
+    "Traces": "trace cost cache_shape cache_misses export_traces bundle open_bundle",
     "Background": "spawn_subagent subagent_status subagent_result on_finish",
     "One run": "attach send logs wait cancel stop resume archive unarchive inspect allow deny",
     "Its course": "timeline diff undo fork apply",
     "All runs": "ls dashboard runs turns events tool_traces permissions model_calls sql",
     "Patterns": "handoff loop advisor committee epic skills",
+    "Workflows": "workflows workflow_runs stop_workflow steps approve",
+    "Contests": "arena match matches tournament leaderboard compare",
     "On the disk": "worktrees disk prune",
+    "Other devices": "pair unpair",
     "Agents": "providers doctor install trust sessions import_session import_sessions",
 }
 _INTRO = """\
@@ -36,6 +40,10 @@ def overview() -> str:
     parts = [_INTRO]
     for title, names in groups.items():
         rows = [f"  {name:<16} {VERBS[name].summary}" for name in names if name in VERBS]
+        if title == "Workflows":
+            rows.append(
+                f"  {'workflow':<16} ls, runs, show, run, resume, stop: `%paseo workflow -h`"
+            )
         if rows:
             parts.append("\n".join([f"{title}:", *rows]))
     return "\n\n".join(parts)

@@ -9,7 +9,8 @@ from typing import Any
 def ipython() -> Any:
     """The IPython shell that this code runs in, or None."""
     module = sys.modules.get("IPython")
-    return module.get_ipython() if module is not None else None
+    get: Any = getattr(module, "get_ipython", None)  # none while another thread imports it
+    return get() if get is not None else None
 
 
 def command(words: str) -> str:

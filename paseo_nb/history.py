@@ -12,19 +12,21 @@ import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 
 from .drivers.acp_reading import SUMMARY, as_dict, as_int, as_list, as_str, content_text, decode
 from .drivers.attached import pictures
+from .drivers.beside import points_to_blob, with_blob
 from .drivers.differing import Called
 from .drivers.options import options_of
 from .drivers.reading import reading_for
 from .model import (
     TOKENS,
     TURN_STATES,
+    BroughtBack,
     FilesAt,
     ForkKind,
     Item,
@@ -33,6 +35,8 @@ from .model import (
     Outcome,
     Permission,
     Problem,
+    PutAway,
+    Segment,
     Step,
     ToolCall,
     Turn,
@@ -46,14 +50,13 @@ TEXT_KINDS = {
     SUMMARY: ("system", "note"),
 }
 _NAME = re.compile(r"[A-Za-z_][\w.-]{1,63}")
-MAX_BLOB = 16 << 20
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 DONE_STATUSES = {"completed", "failed"}
 _CANCELLED = {
     "user": "Cancelled by the user.",
     "interrupt": "Cancelled for the next prompt.",
     "stopped": "Cancelled as the run was stopped.",
 }
+_T = TypeVar("_T", PutAway, BroughtBack)
 FOLD_VERSION = 6  # raise it when the same lines fold into something else: the index is read anew
 
 
@@ -71,7 +74,7 @@ class History:
         self.last_us = 0
         self.state: str = "starting"
         self.archived = False
-        self.put_away: dict[str, Any] = {}
+        self.put_away = PutAway()
         self.session_id: str | None = None
         self.agent_name: str | None = None
         self.agent_version: str | None = None
@@ -84,6 +87,7 @@ class History:
         self.agent_mode: str | None = None
         self.asked: dict[str, str] = {}  # what was asked for since: model, mode, effort
         self._asking: dict[str, dict[str, str]] = {}
+        self.recorded = False  # its model calls are those that a recorder saw
         self.imported = False  # and nobody has gone on with it through us
         self.host: str | None = None
         self.boot_id: str | None = None
@@ -115,6 +119,8 @@ class History:
         self._plan_items: dict[str, Item] = {}
         self._call_items: dict[str, Item] = {}
         self._permission_items: dict[str, Item] = {}
+        self._segments: list[Segment] = []
+        self._told_calls: dict[str, ModelCall] = {}  # what the agent tells of these
         self._reported_cost = 0.0
         self._cost_before = 0.0
         self._turn_command: str | None = None
@@ -336,6 +342,7 @@ class History:
             or as_str(meta.get("toolName"))
             or call.tool_name
         )
+        call.parent = as_str(meta.get("parent_tool_call_id")) or call.parent
         call.kind = as_str(data.get("kind")) or call.kind
         call.title = as_str(data.get("title")) or call.title
         if call.tool_name is None and _NAME.fullmatch(call.title or ""):
@@ -412,11 +419,13 @@ class History:
     def _on_model_call(self, line: Line, data: dict[str, Any]) -> None:
         ident = as_str(data.get("message_id")) or f"m{line.seq}"
         key = f"{line.turn}/{ident}"
-        call = self.model_calls.get(key)
+        calls = self._told_calls if self.recorded else self.model_calls
+        call = calls.get(key)
         if call is None:
-            call = self.model_calls[key] = ModelCall(ident, line.turn, line.seq, line.t)
+            call = calls[key] = ModelCall(ident, line.turn, line.seq, line.t)
         call.finished_us = line.t
         call.model = as_str(data.get("model")) or call.model
+        call.parent = as_str(data.get("parent")) or call.parent
         call.usage = data.get("usage") or call.usage
         if call.usage.source is None and any(getattr(call.usage, name) for name in TOKENS):
             call.usage.source = "agent"
@@ -424,6 +433,19 @@ class History:
         problem = data.get("problem")
         call.error = problem.message if isinstance(problem, Problem) else call.error
         self.model_answered = call.model or self.model_answered
+        self._join(key)
+
+    def _on_model_request(self, line: Line, data: dict[str, Any]) -> None:
+        """What a model call sent: hashes and sizes, those that lead the last request left out."""
+        call = self.model_calls.get(f"{line.turn}/{data.get('messageId')}")
+        same, told = as_int(data.get("same")) or 0, as_list(data.get("segments"))
+        if call is None or not 0 <= same <= len(self._segments):
+            return
+        try:
+            rest = msgspec.convert(told, list[Segment])
+        except msgspec.ValidationError:  # an agent may say anything
+            return
+        call.segments = self._segments = [*self._segments[:same], *rest]
 
     def _on_retry(self, line: Line, data: dict[str, Any]) -> None:
         most = as_int(data.get("max_attempts"))
@@ -614,6 +636,8 @@ class History:
         if problem:
             turn.error = self.error = msgspec.convert(problem, Problem)
         calls = [call.usage for call in self.model_calls.values() if call.turn == turn.turn]
+        if self.recorded:  # one that failed is a row of its own, and used nothing
+            calls = [usage for usage in calls if usage != Usage()]
         if calls and turn.usage.input_tokens is None and turn.usage.output_tokens is None:
             self._used(functools.reduce(Usage.plus, calls))
         costs = [usage.cost_usd for usage in calls if usage != Usage()]
@@ -723,10 +747,44 @@ class History:
         """One that we read in the agent's own record of the session, at the turn's end."""
         told = msgspec.convert(data, Called)
         begun, ended = told.started_us or told.finished_us, told.finished_us or told.started_us
-        self.model_calls[f"{line.turn}/{told.message_id}"] = ModelCall(
+        key = f"{line.turn}/{told.message_id}"
+        calls = self._told_calls if self.recorded else self.model_calls
+        calls[key] = ModelCall(
             told.message_id, line.turn, line.seq, begun or line.t, ended or line.t,
             told.model, told.usage, told.stop_reason, told.error,
         )  # fmt: skip
+        self._join(key)
+
+    def _own_agent_started(self, line: Line, data: dict[str, Any]) -> None:
+        self.recorded = data.get("recorded") is True
+
+    def _own_recorded(self, line: Line, data: dict[str, Any]) -> None:
+        """A model call that a recorder saw."""
+        began = as_int(data.get("started_us")) or line.t
+        ident = as_str(data.get("id")) or f"m{line.seq}"
+        usage = Usage()
+        if data.get("usage"):
+            told = msgspec.convert(data["usage"], Usage)
+            usage = msgspec.structs.replace(told, source="recorder", scope="turn")
+        call = ModelCall(ident, line.turn, line.seq, began, as_int(data.get("finished_us")),
+                         as_str(data.get("model")) or as_str(data.get("asked_model")), usage,
+                         as_str(data.get("stop_reason")), as_str(data.get("error")))  # fmt: skip
+        call.status, call.attempt = as_int(data.get("status")), as_int(data.get("attempt"))
+        call.first_token_us = as_int(data.get("first_token_us"))
+        same = as_int(data.get("same")) or 0
+        if same <= len(self._segments):
+            told_now = msgspec.convert(as_list(data.get("segments")), list[Segment])
+            call.segments = self._segments = [*self._segments[:same], *told_now]
+        key = f"{line.turn}/{ident}"
+        self.model_calls[key] = call
+        self._join(key)
+
+    def _join(self, key: str) -> None:
+        """What an agent tells of a call that a recorder saw: who asked for it, what it cost."""
+        seen, told = self.model_calls.get(key), self._told_calls.get(key)
+        if seen is not None and told is not None:
+            seen.parent = told.parent
+            seen.usage.cost_usd = told.usage.cost_usd
 
     def _own_tool_call(self, line: Line, data: dict[str, Any]) -> None:
         """What that record tells of a tool call, where the agent itself left it out."""
@@ -765,14 +823,23 @@ class History:
             self.commands_done.add(str(data.get("id")))
 
     def _own_archived(self, line: Line, data: dict[str, Any]) -> None:
-        self.archived, self.put_away = True, data
-        if data.get("stays"):
-            self._add(line, "system", "note", f"Archived; {data['stays']}.", title="archive")
+        self.archived, self.put_away = True, _typed(data, PutAway)
+        if self.put_away.stays:
+            self._add(line, "system", "note", f"Archived; {self.put_away.stays}.", title="archive")
 
     def _own_unarchived(self, line: Line, data: dict[str, Any]) -> None:
-        self.archived = False
-        if data.get("said"):
-            self._add(line, "system", "note", f"Unarchived; {data['said']}.", title="archive")
+        self.archived, self.put_away = False, PutAway()
+        said = _typed(data, BroughtBack).said
+        if said:
+            self._add(line, "system", "note", f"Unarchived; {said}.", title="archive")
+
+
+def _typed(data: dict[str, Any], kind: type[_T]) -> _T:
+    """The facts of a line of ours; of one that is damaged, nothing."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError:
+        return kind()
 
 
 def prompt_text(blocks: list[Any]) -> str:
@@ -799,25 +866,6 @@ def forked_text(data: dict[str, Any]) -> str:
     if data.get("how") == "session":
         return f"{whence}: the agent forked its own session."
     return f"{whence}: the agent was told that conversation in short."
-
-
-def points_to_blob(line: Line) -> bool:
-    """Whether the message was too long for a line and lies beside the journal."""
-    return bytes(memoryview(line.raw)[:9]) == b'{"$blob":'
-
-
-def with_blob(line: Line, blobs: Path) -> Line:
-    """The line with the message that it points to, where that is small enough to be read."""
-    pointer = as_dict(decode(line.raw))
-    size = as_int(pointer.get("bytes")) or 0
-    digest = str(pointer.get("$blob"))
-    if size > MAX_BLOB or not _DIGEST.fullmatch(digest):  # an agent may say anything
-        return line
-    try:
-        raw = (blobs / digest).read_bytes()
-    except OSError:
-        return line
-    return msgspec.structs.replace(line, raw=msgspec.Raw(raw))
 
 
 def content_text_of(content: list[Any]) -> str:

@@ -14,8 +14,10 @@ from typing import Any
 
 import msgspec
 
-from .drivers.acp_reading import as_dict, as_str
+from .contests.records import MatchFolder, match_folders
+from .engine.journal import folders
 from .errors import GitProblem, UsageProblem
+from .git.rooms import room_of, rooms_folder
 from .git.standing import disk_bytes, found_below, kept_by_refs, standing
 from .host.local import LocalHost
 from .model import RunSpec
@@ -69,12 +71,12 @@ def _row(host: LocalHost, name: str, path: Path, spec: RunSpec | None) -> Row:
 
 
 def _gone(host: LocalHost, path: Path, spec: RunSpec) -> Row:
-    run = RunView(host, spec.run_id)
-    shelved = as_dict(run.history().put_away.get("shelved"))
+    shelved = RunView(host, spec.run_id).shelved
     problem = None if shelved else "its folder is gone, and nothing was kept of it but its turns"
+    branch = shelved.branch if shelved else None
     return (
-        spec.worktree, spec.run_id, _state(host, spec.run_id),
-        as_str(shelved.get("branch")) or spec.branch, spec.git_base, as_str(shelved.get("head")),
+        spec.worktree, spec.run_id, _state(host, spec.run_id), branch or spec.branch, spec.git_base,
+        shelved.head if shelved else None,
         None, None, None, None, None, str(path), spec.repo, problem,
     )  # fmt: skip
 
@@ -89,22 +91,33 @@ def _state(host: LocalHost, run_id: str | None) -> str | None:
 def disk_rows(host: LocalHost) -> list[Row]:
     """The rows of `disk`."""
     home = host.home
-    folders = [host.folder(run_id) for run_id in host.list()]
-    packed = [path for folder in folders if os.path.exists(path := packed_path(folder.journal))]
-    plain = [folder.journal for folder in folders if folder.journal.exists()]
+    runs = [host.folder(run_id) for run_id in host.list()]
+    packed = [path for folder in runs if os.path.exists(path := packed_path(folder.journal))]
+    plain = [folder.journal for folder in runs if folder.journal.exists()]
     journals, others = disk_bytes(*plain), disk_bytes(home / "runs")
     blobs = os.listdir(home / "blobs") if (home / "blobs").is_dir() else []
     trees = found_below(home / "worktrees")
+    workflows = [one.path for one in folders(home)]
+    matches = [one.path for one in match_folders(home)]
+    specs = specs_of(host)
+    rooms = [room_of(spec.run_id) for spec in specs if spec.match_id is not None]
+    rooms = [room for room in rooms if room.is_dir()]
     index = [path for path in home.glob("paseo.duckdb*") if path.is_file()]
     found: list[tuple[str, int, int, Path]] = [
         ("worktrees", len(trees), disk_bytes(*trees), home / "worktrees"),
         ("journals", len(plain), journals, home / "runs"),
         ("packed journals", len(packed), disk_bytes(*packed), home / "runs"),
-        ("run files", len(folders), others - journals - disk_bytes(*packed), home / "runs"),
+        ("run files", len(runs), others - journals - disk_bytes(*packed), home / "runs"),
         ("blobs", len(blobs), disk_bytes(home / "blobs"), home / "blobs"),
+        ("workflow runs", len(workflows), disk_bytes(*workflows), home / "workflow_runs"),
+        ("matches", len(matches), disk_bytes(*matches), home / "matches"),
+        ("rooms", len(rooms), disk_bytes(*rooms), rooms_folder()),
         ("index", len(index), disk_bytes(*index), home / "paseo.duckdb"),
     ]
-    repos = dict.fromkeys(Path(spec.repo) for spec in specs_of(host) if spec.git_base and spec.repo)
+    repos = {Path(s.repo): 1 for s in specs if s.git_base and s.repo and s.match_id is None}
+    for one in matches:  # contestants work in clones, what they made is here
+        header = MatchFolder(one).header()
+        repos |= {} if header is None else {Path(header.repo): 1}
     for repo in repos:
         with contextlib.suppress(GitProblem):  # one that is gone
             found.append(("refs", *kept_by_refs(repo), repo))

@@ -3,10 +3,12 @@
 `%%paseo` is awaited: an input transformer rewrites it to `await …`, the form in which Stop works
 in JupyterLab on every ipykernel 7 and in which a front end stays alive; nbclient and papermill
 take the same form. It blocks only where there is no running loop (a direct `run_cell_magic`).
+Longer than other files, as it is the one list of magics.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import concurrent.futures
 import contextlib
@@ -41,6 +43,7 @@ _AWAITED = "await get_ipython().run_cell_magic('_paseo_awaited'"
 _ATTACH = re.compile(r"^get_ipython\(\)\.run_line_magic\('paseo', 'attach\b")
 _ATTACHED = "await get_ipython().run_line_magic('_paseo_attached', 'attach"
 _EMPTY = re.compile(r"^(await get_ipython\(\)\.run_cell_magic\('_paseo_awaited', .*, )''\)$", re.M)
+OUT = ("-o", "--out")
 FILL = "fill in {name} in the text from Python: names, attributes, indices; code stays as it is"
 
 
@@ -48,11 +51,28 @@ def launch_parser() -> Parser:
     """The options of `%%paseo`: those of `start`, and a cell's own."""
     parser = parser_for(VERBS["start"], "%%paseo", without=("prompt",))
     parser.description = "Launch an agent on the cell's text and show its turn live."
-    parser.add_argument("-o", "--out", metavar="NAME", default=None, help="bind the run to a name")
+    parser.add_argument(*OUT, metavar="NAME", type=a_name, help="bind the run to a name")
     parser.add_argument("--fill", action="store_true", help=FILL)
     parser.add_argument("--bg", action="store_true", help="return at once; the run goes on")
     parser.add_argument("--allow-errors", action="store_true", help="do not fail the cell")
     return parser
+
+
+def line_parser(name: str) -> Parser:
+    """The options of `%paseo VERB`: the verb's, and a notebook's own."""
+    verb = known_verb(name)
+    parser = parser_for(verb, f"%paseo {verb.name}")
+    parser.add_argument(*OUT, metavar="NAME", type=a_name, help="bind what it gives to a name")
+    if "prompt" in inspect.signature(verb.function).parameters:
+        parser.add_argument("--fill", action="store_true", help=FILL)
+    return parser
+
+
+def a_name(text: str) -> str:
+    """A name that Python takes for a variable."""
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"it takes a Python name, not {text!r}")
+    return text
 
 
 class Asked(msgspec.Struct):
@@ -106,12 +126,15 @@ class PaseoMagics(Magics):
 
     def _shown(self, run: AsyncRun, asked: Asked, blocking: bool = False) -> Watching | None:
         """Bind the run; what follows it, or None where it is at work in the background."""
-        if asked.out is not None:
-            cast(Any, self.shell).user_ns[asked.out] = _sync.Run(run)
+        self._bind(asked.out, _sync.Run(run))
         if asked.bg and run.state in BUSY_STATES:
             show_background(run)
             return None
         return Watching(run, allow_errors=asked.allow_errors, blocking=blocking)
+
+    def _bind(self, out: str | None, value: Any) -> None:
+        if out is not None:
+            cast(Any, self.shell).user_ns[out] = value
 
     def _parse(self, line: str, cell: str) -> Asked | None:
         with short_errors():
@@ -120,8 +143,6 @@ class PaseoMagics(Magics):
             except HelpShown:
                 return None
             own = {name: values.pop(name) for name in ("agent", "out", "bg", "allow_errors")}
-            if own["out"] is not None and not own["out"].isidentifier():
-                raise UsageProblem(f"-o takes a Python name, not {own['out']!r}")
             if own["bg"]:  # the dashboard has a filter for those
                 values["labels"] = {**(values.get("labels") or {}), "background": "yes"}
             values["prompt"] = cell
@@ -149,19 +170,18 @@ class PaseoMagics(Magics):
                 print(overview())
                 return None
         with short_errors():
+            if words[0] == "workflow":
+                return self._workflow(words[1:])
             verb = known_verb(words[0])
-            parser = parser_for(verb, f"%paseo {verb.name}")
-            prompts = "prompt" in inspect.signature(verb.function).parameters
-            if prompts:
-                parser.add_argument("--fill", action="store_true", help=FILL)
             try:
-                values = parser.values(words[1:])
+                values = line_parser(verb.name).values(words[1:])
             except HelpShown:
                 return None
-            if prompts:
+            out = values.pop("out")
+            if "fill" in values:
                 self._fill_in(values)
             positional, keywords = call_arguments(verb, values)
-            return self._do(verb.name, positional, keywords)
+            return self._do(verb.name, positional, keywords, out)
         return None
 
     @no_var_expand
@@ -169,25 +189,71 @@ class PaseoMagics(Magics):
     async def _paseo_attached(self, line: str) -> Any:
         """`%paseo attach` as a statement of its own: awaited, so that the view's buttons work."""
         with short_errors():
-            parser = parser_for(known_verb("attach"), "%paseo attach")
             try:
-                values = parser.values(split(line)[1:])
+                values = line_parser("attach").values(split(line)[1:])
             except HelpShown:
                 return None
+            out = values.pop("out")
             run = await asyncio.wrap_future(_portal.start_soon(VERBS["attach"].function, **values))
+            self._bind(out, _sync.Run(run))
             if run.state not in BUSY_STATES:
                 return _sync.Run(run)
             await Watching(run).look_on()
         return None
 
-    def _do(self, name: str, positional: list[Any], keywords: dict[str, Any]) -> Any:
+    def _workflow(self, words: list[str]) -> Any:
+        from . import workflow_commands
+
+        try:
+            return _shown(workflow_commands.do(words, "%paseo workflow"))
+        except HelpShown:
+            return None
+
+    @no_var_expand
+    @cell_magic
+    def paseo_arena(self, line: str, cell: str) -> Any:
+        """`%%paseo_arena A B [C D E]`: a match on the cell's text, shown live; votes are given in
+        what is shown, or by `vote()` of what `-o NAME` binds."""
+        from . import arena_commands
+
+        with short_errors(), contextlib.suppress(HelpShown):
+            match, out = arena_commands.begun(split(line), cell)
+            self._bind(out, match)
+            return match
+        return None
+
+    @no_var_expand
+    @cell_magic
+    def paseo_workflow(self, line: str, cell: str) -> None:
+        """`%%paseo_workflow NAME`: define a workflow by the cell's text, which stands by itself."""
+        from . import workflow_commands
+
+        with short_errors():
+            words = split(line)
+            if len(words) != 1 or not words[0].replace("-", "_").isidentifier():
+                raise UsageProblem(f"%%paseo_workflow NAME: one name, not {line.strip()!r}")
+            name = words[0]
+            made = workflow_commands.define(name, cell)
+            variable = name.replace("-", "_")
+            cast(Any, self.shell).user_ns[variable] = made
+            print(f"{name} is defined: {variable}(…), or %paseo workflow run {name} [--bg]")
+
+    def _do(
+        self, name: str, positional: list[Any], keywords: dict[str, Any], out: str | None
+    ) -> Any:
         result = getattr(_sync, name)(*positional, **keywords)
+        self._bind(out, result)
         if name == "attach" and result.state in BUSY_STATES:
             return Watching(result._run, blocking=True).look()
-        if isinstance(result, str):
-            print(result)
-            return None
-        return result
+        return _shown(result)
+
+
+def _shown(result: Any) -> Any:
+    """What a line gives; a text is printed."""
+    if isinstance(result, str):
+        print(result)
+        return None
+    return result
 
 
 class Watching:
@@ -330,7 +396,7 @@ def load(shell: Any) -> None:
         shell.register_magics(PaseoMagics)
         shell.events.register("post_run_cell", _magics(shell).cells.note)
         if getattr(shell, "Completer", None) is not None:
-            shell.Completer.custom_matchers.append(matcher(shell, launch_parser))
+            shell.Completer.custom_matchers.append(matcher(shell, launch_parser, line_parser))
     transformers: list[Callable[[list[str]], list[str]]] = shell.input_transformers_post
     if awaits(shell) and rewrite not in transformers:
         transformers.append(rewrite)
@@ -348,6 +414,7 @@ def unload(shell: Any) -> None:
     for kind, name in (
         ("cell", "paseo"),
         ("cell", "_paseo_awaited"),
+        ("cell", "paseo_workflow"),
         ("line", "paseo"),
         ("line", "_paseo_attached"),
     ):

@@ -68,7 +68,7 @@ def server_for(conducting: Conductor) -> Any:
         wrong = False
         try:
             told: Any = await conducting.call(params.name, params.arguments or {})
-        except (PaseoError, OSError) as error:
+        except (PaseoError, OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             told, wrong = {"error": str(error)}, True
         text = json.dumps(told, ensure_ascii=False, default=str)
         content = types.TextContent(type="text", text=text)

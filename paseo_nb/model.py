@@ -51,6 +51,7 @@ Outcome = Literal["end_turn", "cancelled", "refused", "limit", "error", "interru
 Direction = Literal["in", "out", "own"]
 Mode = Literal["ask", "edit", "auto", "read"]
 MODES: tuple[Mode, ...] = ("ask", "edit", "auto", "read")
+OWN_LABELS = ("session", "pattern", "step")  # not handed on to a child or a fork
 TOOL_KINDS = ("read", "edit", "delete", "move", "search", "execute", "think", "fetch", "other")
 When = Literal["queue", "steer", "interrupt"]
 
@@ -156,7 +157,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 class ToolCall(msgspec.Struct):
     """One tool use. `outcome`: None while it goes on, else completed, failed, cancelled (the turn
-    ended before it did) or interrupted. told_at_once: before it was over: `started_us` is true."""
+    ended before it did) or interrupted. told_at_once: before it was over: `started_us` is true.
+    parent: the call of the sub-agent that made it."""
 
     tool_call_id: str
     turn: int
@@ -174,6 +176,7 @@ class ToolCall(msgspec.Struct):
     outcome: str | None = None
     error: str | None = None
     told_at_once: bool = True
+    parent: str | None = None
 
 
 class Permission(msgspec.Struct):
@@ -252,9 +255,25 @@ class FilesAt(msgspec.Struct, frozen=True):
     head: str | None = None
 
 
+class Segment(msgspec.Struct, frozen=True):
+    """A part of a model request. kind: system, tool, message or attachment; size in bytes; steady:
+    its hash without numbers and dates; mark: the provider is asked to cache up to its end; text:
+    what it says, where that was asked to be kept."""
+
+    kind: str
+    name: str
+    hash: str
+    size: int
+    steady: str | None = None
+    mark: bool = False
+    text: str | None = None
+
+
 class ModelCall(msgspec.Struct):
     """One request to the model, where the agent tells of it. `finished_us` is when its last figures
-    came; `id` the model's own message id, or one made from the line's seq."""
+    came; `id` the model's own message id, or one made from the line's seq. parent: the tool call of
+    the sub-agent that made it; segments: what was sent, in order, where that is known. status,
+    first_token_us, attempt (from 1, of the same request): where a recorder saw it."""
 
     id: str
     turn: int
@@ -265,6 +284,11 @@ class ModelCall(msgspec.Struct):
     usage: Usage = msgspec.field(default_factory=Usage)
     stop_reason: str | None = None
     error: str | None = None
+    parent: str | None = None
+    segments: list[Segment] | None = None
+    status: int | None = None
+    first_token_us: int | None = None
+    attempt: int | None = None
 
 
 class Item(msgspec.Struct):
@@ -283,6 +307,15 @@ class Item(msgspec.Struct):
     ref: Any = None
 
 
+class Common(msgspec.Struct, omit_defaults=True):
+    """What all runs of a project may use together, in a day or in all."""
+
+    span: Literal["day", "project"]
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
 class Limits(msgspec.Struct, omit_defaults=True):
     """What the supervisor enforces by itself, so that a dead kernel leaves no unbounded spender.
     Times in seconds; None = no limit."""
@@ -297,6 +330,36 @@ class Limits(msgspec.Struct, omit_defaults=True):
     tokens: int | None = None
     depth: int = 0  # levels of runs that may be below it
     children: int = 0  # runs that it may have started and not archived
+    common: list[Common] = []  # with all other runs of the project
+
+
+class Shelved(msgspec.Struct, frozen=True):
+    """A worktree that went with its archived run: where it stood, on which branch (None: detached)
+    and commit; the commits of its index, of its files as git has them (`diff`, `apply`), and of
+    their very bytes (None: the same; a journal from before that was told); what of the ignored went
+    with it; the ref that keeps all that."""
+
+    path: str
+    branch: str | None
+    head: str
+    staged: str
+    files: str
+    ignored: list[str] = []
+    exact: str | None = None
+    ref: str | None = None
+
+
+class PutAway(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run's `archived` line tells: what was kept of its worktree, or why that stays."""
+
+    shelved: Shelved | None = None
+    stays: str | None = None
+
+
+class BroughtBack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run's `unarchived` line tells: what is otherwise than it was."""
+
+    said: str | None = None
 
 
 class Step(msgspec.Struct):
@@ -360,7 +423,9 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     before the launch. git_base: what `diff` and `apply` count from; git_start: its files when it
     began, where that is something else (a fork's). conduct: how it is handed our MCP
     server; receivers: whom its turns' ends are told (`inbox.Receiver`); steps: what it was told to
-    do one by one.
+    do one by one; record: its requests go through a recorder, which keeps of them sizes and hashes
+    (calls) or also what they say (content); bundled: it was brought here in a bundle, to be looked
+    at only.
     """
 
     run_id: str
@@ -408,6 +473,8 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     conduct: Literal["stdio", "http"] | None = None
     receivers: list[dict[str, Any]] = []
     steps: list[str] = []
+    record: Literal["calls", "content"] | None = None
+    bundled: bool = False
     host: str = "local"
 
     @property
@@ -422,6 +489,8 @@ def now_us() -> int:
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]  # ten bits at a time
+_OF_CHANCE = (_ALPHABET * 8).encode()  # a byte of chance to one of the 32
 _last_ms = 0
 _id_lock = threading.Lock()
 
@@ -433,8 +502,16 @@ def new_run_id() -> str:
     with _id_lock:
         _last_ms = max(time.time_ns() // 1_000_000, _last_ms + 1)
         ms = _last_ms
-    value = (ms << 80) | int.from_bytes(os.urandom(10), "big")
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    time_part = "".join([_PAIRS[(ms >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
+    return time_part + os.urandom(16).translate(_OF_CHANCE).decode()
+
+
+def run_born_s(run_id: str) -> float:
+    """When an id was made, in seconds since 1970."""
+    ms = 0
+    for sign in run_id[:10]:
+        ms = ms * 32 + _ALPHABET.index(sign)
+    return ms / 1e3
 
 
 def short_id(run_id: str) -> str:

@@ -69,11 +69,17 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
         return
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
         nargs = None if required and not note.endswith("| None") else "?"
-        parser.add_argument(name, nargs=nargs, metavar=name.upper(), default=None, help=meaning)
+        more: dict[str, Any] = {"default": None}
+        if note.startswith("int"):
+            more["type"] = int
+            if not required:  # `--turn 2`, too, as other verbs have it
+                parser.add_argument(f"--{name}", type=int, metavar="N", help=argparse.SUPPRESS)
+                more["action"] = _IfGiven
+        parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=meaning, **more)
         return
     flags = [SHORT[name]] if name in SHORT else []
     flags.append("--" + name.rstrip("_").replace("_", "-"))
-    more: dict[str, Any] = {"dest": name, "default": parameter.default, "help": meaning}
+    more = {"dest": name, "default": parameter.default, "help": meaning}
     if required:
         more["default"] = None
     if note.startswith("bool"):
@@ -100,6 +106,14 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
     else:
         more["metavar"] = "TEXT"
     parser.add_argument(*flags, **more)
+
+
+class _IfGiven(argparse.Action):
+    """Leaves what an option of the same name has said."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        if values is not None:
+            setattr(namespace, self.dest, values)
 
 
 class _Several(argparse.Action):
@@ -149,9 +163,10 @@ def call_arguments(verb: Verb, values: dict[str, Any]) -> tuple[list[Any], dict[
 
 
 def known_verb(name: str) -> Verb:
-    """The verb of a name; UsageProblem with the nearest names."""
+    """The verb of a name, which may be written with `-`; UsageProblem with the nearest names."""
     import difflib
 
+    name = name.replace("-", "_")
     if name in VERBS:
         return VERBS[name]
     near = difflib.get_close_matches(name, VERBS, n=3)

@@ -209,15 +209,16 @@ def _write_members(fd: int, plain: PlainFile) -> None:
 def _whole_lines(plain: PlainFile, offset: int) -> bytes:
     """About a member's worth, cut after a line; a longer line is one by itself."""
     data = plain.pread(MEMBER_BYTES, offset)
-    while len(data) >= MEMBER_BYTES:
-        end = data.rfind(b"\n") + 1
-        if end:
-            return data[:end]
-        more = plain.pread(MEMBER_BYTES, offset + len(data))
-        if not more:
+    end = data.rfind(b"\n") + 1
+    if end or len(data) < MEMBER_BYTES:
+        return data[:end] if len(data) >= MEMBER_BYTES else data
+    parts = [data]
+    while more := plain.pread(MEMBER_BYTES, offset + len(parts) * MEMBER_BYTES):
+        end = more.find(b"\n") + 1
+        parts.append(more[:end] if end else more)
+        if end or len(more) < MEMBER_BYTES:
             break
-        data += more
-    return data
+    return b"".join(parts)
 
 
 def _write_plain(fd: int, source: PackedFile) -> None:

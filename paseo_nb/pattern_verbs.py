@@ -26,7 +26,7 @@ from .patterns import (
     skills_files,
 )
 from .patterns.prompts_of import filled
-from .patterns.results import Committee, Epic, Loop, sequence_of
+from .patterns.results import Committee, Epic, Loop, names_of, sequence_of
 from .patterns.working import Limits, Work, working
 from .preparing import checked_prompt
 from .verb_table import current_host, run_of, verb
@@ -62,6 +62,7 @@ async def _at_work(
     budget: float | None,
     again: bool,
     on_permission: OnPermission,
+    by_options: bool = True,
     **options: Any,
 ) -> AsyncGenerator[Work]:
     async with working(
@@ -73,6 +74,7 @@ async def _at_work(
         options=options,
         on_permission=on_permission,
         again=again,
+        by_options=by_options,
     ) as work:
         yield work
 
@@ -245,7 +247,7 @@ async def committee(
     until they approve it. The same call goes on where it was cut off.
 
     problem: what it is about
-    agents: the two members (default: two signed-in agents of different families)
+    agents: the two members, as claude,codex (default: two signed-in agents of different families)
     implement: who carries the plan out
     worktree: a branch name: where it is carried out
     base: what a new worktree's branch starts from
@@ -259,12 +261,13 @@ async def committee(
     on_permission: what to do when an agent asks: wait for an answer, or raise
     """
     problem = checked_prompt(problem)
-    members = sequence_of(agents)
+    members = names_of(agents)
     if not members:
         project = preparing.project_of(current_host())
         members = await anyio.to_thread.run_sync(families.others, project, set[str](), 2)
     if rounds < 1:
         raise UsageProblem(f"rounds={rounds}: at least 1")
+    seats = committees.seated(members)
     asked = {"problem": problem, "agents": members, "implement": implement}
     place = {
         name: value
@@ -275,7 +278,8 @@ async def committee(
         "committee", {**asked, **place}, time_limit, budget, again, on_permission,
         repo=repo, effort=effort,
     ) as work:  # fmt: skip
-        return await committees.committee_of(work, problem, members, rounds, implement, place)
+        asked_for = committees.Asked(problem, seats, rounds, implement, place)
+        return await committees.committee_of(work, asked_for)
 
 
 @verb
@@ -329,12 +333,12 @@ async def epic(
         ways.worktree = read(path).facts.get("worktree") or ways.worktree
     async with _at_work(
         "epic", {"plan": str(Path(path))}, time_limit, budget, False, on_permission,
-        mode=mode, effort=effort,
+        by_options=False, mode=mode, effort=effort,
     ) as work:  # fmt: skip
         plan = await epics.planned(work, path, text or "", ways)
         if text is not None and not existed and not autopilot:
             return epics.only_planned(work, path, plan)
-        return await epics.gone_on(work, path, plan, ways)
+        return await epics.gone_on(work, path, ways)
 
 
 @verb
@@ -354,7 +358,6 @@ async def skills(action: str | None = None, *, for_: Sequence[str] | None = None
     do |= {"install": skills_files.installed, "uninstall": skills_files.uninstalled}
     if action not in do:
         raise UsageProblem(f"skills {action}: use install, uninstall or show")
-    named = [name for one in sequence_of(for_) for name in one.split(",") if name]
-    found = await anyio.to_thread.run_sync(do[action], named)
+    found = await anyio.to_thread.run_sync(do[action], names_of(for_))
     columns = list(skills_files.Skill.__struct_fields__)
     return pd.DataFrame([msgspec.structs.astuple(one) for one in found], columns=columns)

@@ -4,7 +4,8 @@ leaves out: the same for the `git` room (GitPython) and the supervisor (plain pr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from typing import NamedTuple
 
 # Untracked files above this are in no snapshot and no diff: a data set beside a notebook would
 # otherwise be copied into the repository's objects at every launch.
@@ -46,7 +47,43 @@ WHO = {
     "GIT_COMMITTER_EMAIL": "paseo_nb@localhost",
 }
 UNTRACKED = ("ls-files", "--others", "--exclude-standard", "-z")
-STAGE = ("add", "--ignore-errors", "--pathspec-file-nul")  # exit code 1: some could not be read
+_FLAGS = ("ls-files", "-v", "-z")
+_LOOK_AT = ("update-index", "--no-assume-unchanged", "-z", "--stdin")
+_STAGE = ("add", "--ignore-errors", "--pathspec-file-nul", "--pathspec-from-file=-")
+
+
+class Step(NamedTuple):
+    """A git command, what it reads, and which of its exit codes are fine."""
+
+    words: tuple[str, ...]
+    given: bytes = b""
+    fine: tuple[int, ...] = (0,)
+
+
+Steps = Generator[Step, bytes, tuple[set[bytes], set[bytes]]]
+
+
+def staging(top: bytes, *options: str, new: bool = True, all_of_it: bool = False) -> Steps:
+    """The steps by which the whole working tree is staged in an index of ours, each answered with
+    what git printed; at last the untracked files among it, and those that are left out.
+
+    Left out are ignored files, repositories of their own, and untracked files that are too large. A
+    file that cannot be read, or vanishes meanwhile, does not fail the rest, unless `all_of_it`.
+    new: the index is a new copy of the user's.
+    """
+    if new and (past := _looked_past((yield Step(_FLAGS)))):
+        yield Step(_LOOK_AT, past)
+    untracked = set((yield Step(UNTRACKED)).split(b"\0")[:-1])
+    left = left_out(top, untracked)
+    yield Step((*_STAGE, *options), _all_but(left), (0,) if all_of_it else (0, 1))
+    return untracked - left, left
+
+
+def _looked_past(told: bytes) -> bytes:
+    """Of what FLAGS tells, the files that the user has git assume unchanged, as LOOK_AT reads them:
+    in an index of ours they are looked at, as an agent may change them all the same."""
+    entries = (entry for entry in told.split(b"\0")[:-1] if entry[:1].islower())
+    return b"".join(entry[2:] + b"\0" for entry in entries)
 
 
 def left_out(top: bytes, untracked: Iterable[bytes]) -> set[bytes]:
@@ -55,7 +92,7 @@ def left_out(top: bytes, untracked: Iterable[bytes]) -> set[bytes]:
     return {path for path in untracked if not _small_file(top, path)}
 
 
-def all_but(left: Iterable[bytes]) -> bytes:
+def _all_but(left: Iterable[bytes]) -> bytes:
     """The whole working tree without some files, as `git add --pathspec-from-file` reads it."""
     return b"\0".join([b".", *(b":(exclude,literal)" + path for path in left)])
 

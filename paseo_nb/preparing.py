@@ -15,26 +15,31 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import attaching, config, setting_up
+from . import attaching, config, setting_up, unfinished
 from .conducting import offering
 from .drivers import registry
 from .drivers.acp_fitting import mcp_kind
+from .drivers.differing import differences_of
 from .drivers.filling import variables
-from .drivers.holding import doubt, not_held
+from .drivers.holding import doubt, not_held, unreached
 from .drivers.provider import Provider
 from .environments import environment, put_over, remember
 from .errors import GitProblem, UsageProblem
 from .finding import live_in
 from .git import snapshots, worktrees
+from .git.commands import Repository
 from .git.fidelity import not_kept
 from .host.base import Launch
 from .host.local import LocalHost
 from .mcp_secrets import lifted
 from .mcp_sets import servers_of
-from .model import MODES, TOOL_KINDS, Limits, Mode, Rule, RunSpec, now_us
+from .model import MODES, TOOL_KINDS, Common, Limits, Mode, Rule, RunSpec, now_us
+from .orphans import note_home
+from .recorder.pointing import NotRecorded, Pointed, point
 from .typed import json_schema
 
 LAUNCH_S = 60.0
+STEP_IDLE_S = 1.0  # a step is one turn: its agent need not wait for another
 
 
 class Cell(msgspec.Struct, omit_defaults=True):
@@ -73,8 +78,11 @@ class Wish(msgspec.Struct):
     cell: Cell | None = None
     conduct: bool = False
     steps: Sequence[str] | None = None
+    record: Literal["calls", "content"] | None = None
     receivers: list[dict[str, Any]] = []  # `inbox.Receiver`s, as a spec has them
     most: Limits | None = None  # of whoever it is started by
+    workflow_run: str | None = None
+    match: str | None = None
 
 
 class Prepared(msgspec.Struct):
@@ -111,7 +119,8 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
             f"no agent named for the prompt {prompt[:40]!r}: write provider/model before it, as"
             " demo/fixer, or set `agent` in the configuration (PASEO_NB_AGENT)"
         )
-    resolved = registry.resolve(agent, root, {**os.environ, **(wish.env or {})})
+    environment = {**os.environ, **(wish.env or {})}
+    resolved = registry.resolve(agent, root, environment, to_start=not settings.replay)
     mode = wish.mode or resolved.mode or settings.mode or ("edit" if wish.worktree else "ask")
     if mode not in MODES:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
@@ -140,9 +149,11 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     if why is not None:
         raise UsageProblem(why)
     # An agent that starts another works on in its own worktree, not in the project's root.
-    repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(Path.cwd())
+    repo = Path(wish.repo).expanduser().resolve() if wish.repo else config.git_top(config.here())
     if not repo.is_dir():
         raise UsageProblem(f"repo={wish.repo!r} is no folder")
+    if wish.worktree is not None and not wish.worktree.strip():
+        raise UsageProblem("worktree='' names none: leave it out to work in the folder itself")
     if wish.base is not None and wish.worktree is None:
         raise UsageProblem("base= says what a worktree's branch starts from: name one by worktree=")
     blocks = [{"type": "text", "text": prompt}, *attaching.blocks_of(wish.attach, host)]
@@ -285,26 +296,68 @@ def _masked(text: str | None, env: Mapping[str, str]) -> str | None:
     return Masker(secrets_in({**os.environ, **env}))(text.encode()).decode()
 
 
+def _common(settings: config.Settings) -> list[Common]:
+    """The budgets that all runs of the project share."""
+    day = Common("day", settings.day_budget, settings.day_tokens, _seconds(settings.day_hours))
+    project = Common(
+        "project",
+        settings.project_budget,
+        settings.project_tokens,
+        _seconds(settings.project_hours),
+    )
+    return [one for one in (day, project) if (one.usd, one.tokens, one.seconds) != (None,) * 3]
+
+
+def _seconds(hours: float | None) -> float | None:
+    return None if hours is None else hours * 3600
+
+
+def _pointed(
+    wish: Wish, resolved: registry.Resolved, env: Mapping[str, str], cwd: Path
+) -> tuple[Pointed | None, str | None]:
+    """How the agent is pointed at a recorder, where one is wished for, or why it is not."""
+    if wish.record is None:
+        return None, None
+    try:
+        return point(resolved.extends, resolved.model, {**os.environ, **env}, cwd), None
+    except NotRecorded as why:
+        return None, f"not recorded: {why}"
+
+
 def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     """Make the worktree and the spec of a new run. GitProblem."""
     wish, resolved, settings = prepared.wish, prepared.resolved, prepared.settings
     cwd, branch, base = prepared.repo, None, None
     setup, said = None, list[str]()
     if wish.worktree:
+        name = wish.worktree
+        unfinished.check(host, host.home / "worktrees" / name, run_id)
+
+        def made(repository: Repository, commit: str) -> None:
+            setting_up.check(settings, repository, commit)
+            unfinished.note(host, run_id, repository, name, commit)
+
         tree = worktrees.ensure_worktree(
             prepared.repo,
             wish.worktree,
             host.home,
             lambda path: None if wish.shared else live_in(host, path),
             wish.base,
-            lambda repository, commit: setting_up.check(settings, repository, commit),
+            made,
         )
         cwd, branch = tree.path, tree.branch
         setup, said = setting_up.for_run(settings, tree)
+        if tree.dirty:
+            files = f"{tree.dirty} file{'s' if tree.dirty > 1 else ''}"
+            said.append(
+                f"worktree {wish.worktree!r} was there already, on {branch or 'no branch'} at"
+                f" {tree.base[:8]}, with {files} not committed"
+            )
     try:
         with ThreadPoolExecutor(2) as beside:
             unfaithful = beside.submit(not_kept, cwd)
             on = None if branch else beside.submit(worktrees.current_branch, cwd)
+            note_home(host, Repository(cwd), run_id)
             base = snapshots.snapshot(cwd, ref=f"refs/paseo/{run_id}/base")
             branch = on.result() if on is not None else branch
             said += unfaithful.result()
@@ -319,19 +372,25 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
             if wish.permission_timeout is None
             else wish.permission_timeout
         ),
-        idle_s=settings.idle,
+        idle_s=min(settings.idle, STEP_IDLE_S) if wish.workflow_run else settings.idle,
         start_s=settings.start_timeout,
         cost_usd=wish.budget if wish.budget is not None else settings.budget,
         tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
         depth=settings.conduct_depth if wish.conduct else 0,
         children=settings.conduct_children if wish.conduct else 0,
+        common=_common(settings),
     )
     if wish.most is not None:
         limits = offering.within(limits, wish.most)
     env = {**resolved.env, **(wish.env or {}), **prepared.secrets, **prepared.asking}
+    pointed, unrecorded = _pointed(wish, resolved, env, cwd)
+    env |= {} if pointed is None else put_over(pointed.env, {**os.environ, **env})
     doubtful = doubt(
         resolved.provider, prepared.asks, resolved.asks_to_look, prepared.mode, prepared.rules
     )
+    allows = differences_of(resolved.extends).allows
+    listed = None if allows is None else allows(cwd, {**os.environ, **env})
+    past = unreached(resolved.provider, listed, prepared.mode, prepared.rules)
     unkept = None
     if limits.cost_usd is not None and resolved.tells_cost is False:
         unkept = f"{resolved.provider} tells no cost: the budget of the settings is not kept"
@@ -343,7 +402,10 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         run_id=run_id,
         created_us=now_us(),
         provider=resolved.provider,
-        command=resolved.launched(None, limits.cost_usd, prepared.mode, prepared.rules),
+        command=[
+            *resolved.launched(None, limits.cost_usd, prepared.mode, prepared.rules),
+            *([] if pointed is None else pointed.args),
+        ],
         cwd=str(cwd),
         dialect=resolved.dialect,
         extends=resolved.extends,
@@ -356,7 +418,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         agent_mode=wish.agent_mode,
         asks=prepared.asks,
         asking_modes=None if resolved.asking_modes is None else list(resolved.asking_modes),
-        warnings=[*(one for one in (doubtful, unkept) if one is not None), *said],
+        warnings=[*(one for one in (doubtful, past, unkept, unrecorded) if one is not None), *said],
         effort=wish.effort or resolved.effort,
         label=_masked(wish.label, env),
         title=_masked(wish.title, env),
@@ -368,6 +430,8 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         limits=limits,
         write_roots=[str(cwd)],
         parent_run_id=os.environ.get("PASEO_RUN"),
+        workflow_run_id=wish.workflow_run,
+        match_id=wish.match,
         session_name=wish.session,
         notebook=cell.notebook,
         cell_id=cell.cell_id,
@@ -380,5 +444,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         conduct=prepared.conduct,
         receivers=wish.receivers,
         steps=list(wish.steps or ()),
+        record=None if pointed is None else wish.record,
     )
-    return Launch(spec, environment({**env, **(setup.env if setup is not None else {})}))
+    more = {**env, **(setup.env if setup is not None else {})}
+    return Launch(spec, environment(more, apart=wish.match is not None))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .digest import digest
-from .drivers.acp_reading import as_dict
 from .errors import (
     GitProblem,
     PermissionNeeded,
@@ -27,7 +26,7 @@ from .git.values import DiffSummary
 from .history import History
 from .host.local import LocalHost
 from .journal import first_line, lock_held, read_journal
-from .model import Permission, Problem, RunSpec, Step, Usage, short_id
+from .model import Permission, Problem, RunSpec, Shelved, Step, Usage, short_id
 from .timelines import Timeline
 from .typed import typed
 
@@ -223,15 +222,13 @@ class RunView:
             raise GitProblem(
                 f"run {short_id(self.id)} works outside a git repository, so there is no diff"
             )
-        if turn is None and self.path.is_dir():
-            return git_diff(self.path, self.base or self.spec.git_base)
-        if turn is None:  # its worktree is gone: what was kept of it
-            history = self.history()
-            kept = as_dict(history.put_away.get("shelved")).get("files") or history.git_head
+        if turn is None:
             base = self.base or self.spec.git_base
-            return git_diff(self.repository, base, kept or base)
+            if self.there:
+                return git_diff(self.path, base)
+            return git_diff(self.repository, base, self.kept or base)
         before, after = self.files_of(turn)
-        return git_diff(self.path if self.path.is_dir() else self.repository, before, after)
+        return git_diff(self.path if self.there else self.repository, before, after)
 
     def files_of(self, turn: int) -> tuple[str, str | None]:
         """The commits of the files at a turn's start and end; None: as they are now."""
@@ -252,6 +249,24 @@ class RunView:
         turns = self.history().turns if self.spec.setup is not None else []
         begun = (turn.git_before for turn in turns if turn.git_before is not None)
         return next(begun, self.spec.git_base)
+
+    @property
+    def shelved(self) -> Shelved | None:
+        """What its worktree held, where it went with the archived run. What stands in its place
+        since is not its own."""
+        history = self.history()
+        return history.put_away.shelved if history.archived else None
+
+    @property
+    def there(self) -> bool:
+        """Whether the folder that it works in is there, as its own."""
+        return self.shelved is None and self.path.is_dir()
+
+    @property
+    def kept(self) -> str | None:
+        """Where that is not there: the commit of its files as they were last."""
+        shelved = self.shelved
+        return self.history().git_head if shelved is None else shelved.files
 
     @property
     def repository(self) -> Path:
@@ -323,6 +338,11 @@ class RunDiff:
     def __init__(self, summary: DiffSummary) -> None:
         self.summary = summary
         self.patch = summary.patch
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What there is to tell beside the diff itself."""
+        return {}
 
     @property
     def files(self) -> pd.DataFrame:

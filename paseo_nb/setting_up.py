@@ -6,6 +6,7 @@ when it is put away. The set-up commands are run by the supervisor (`supervisor/
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -26,9 +27,24 @@ _SHOWN = 2000
 def check(settings: Settings, repository: Repository, commit: str) -> None:
     """Before a worktree is made of a commit: NotTrusted where its `paseo.json` has commands that
     the user has not let count, UsageProblem where it is wrong."""
-    content = committed(repository, commit) if settings.setup else None
+    if not settings.setup:
+        return
+    content, source = committed(repository, commit), source_of(repository) / FILE
     if content is not None:
-        _trusted(content, source_of(repository) / FILE, f"{commit[:10]}:{FILE}")
+        _trusted(content, source, f"{commit[:10]}:{FILE}")
+    elif _uncommitted(repository):
+        _trusted(source.read_bytes(), source, str(source))
+
+
+def _uncommitted(repository: Repository) -> bool:
+    """Whether the main checkout has one that was never committed there: it counts for worktrees
+    that have none, without being copied into them."""
+    source = source_of(repository) / FILE
+    if not source.is_file() or source.is_symlink():
+        return False
+    main = Repository(source.parent)
+    head = main.commit("HEAD")
+    return head is None or committed(main, head) is None
 
 
 def for_run(settings: Settings, tree: Worktree) -> tuple[Setup | None, list[str]]:
@@ -37,10 +53,12 @@ def for_run(settings: Settings, tree: Worktree) -> tuple[Setup | None, list[str]
     patterns = [part for part in (settings.copy_files or "").split(":") if part]
     if tree.created and patterns:
         copy_untracked(tree.path, patterns)
-    file = tree.path / FILE
+    there = Repository(tree.path)
+    file, source = tree.path / FILE, source_of(there) / FILE
+    if settings.setup and not os.path.lexists(file) and _uncommitted(there):
+        file = source
     if not settings.setup or not file.is_file() or file.is_symlink():
         return None, []
-    source = source_of(Repository(tree.path)) / FILE
     try:
         wanted = _trusted(file.read_bytes(), source, str(file), file)
     except NotTrusted as problem:

@@ -15,6 +15,7 @@ import threading
 import traceback
 import zlib
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, cast
 
 import anyio
@@ -35,6 +36,7 @@ from .supervisor.recovery import read_past
 
 LOOK_S = 0.25
 RUN = "run:"
+_given: dict[tuple[str, str], tuple[Any, list[Callable[..., Any]]]] = {}
 
 
 def receiver_of(hook: Any, host: LocalHost) -> Receiver | None:
@@ -55,7 +57,7 @@ async def tell(run: AsyncRun, hook: Any) -> str:
     """Have a hook told of a run's turns from now on, and of its last one; who that is."""
     receiver = receiver_of(hook, run.host)
     if receiver is None:
-        name = name_of(hook)
+        name = _told_apart(run.id, name_of(hook), hook)
         _portal.beside(_follow, AsyncRun(run.host, run.id), hook, name)
         return name
     if receiver.run == run.id:
@@ -65,13 +67,35 @@ async def tell(run: AsyncRun, hook: Any) -> str:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What tells one function from another in a journal, in this kernel and the next."""
+    """What tells one function from another in a journal, in this kernel and the next: its name, and
+    what it does."""
     inner = getattr(function, "__func__", function)
     name = getattr(inner, "__qualname__", type(function).__qualname__)
     code = getattr(inner, "__code__", None)
-    if "<lambda>" in name and code is not None:
-        name += f" {zlib.crc32(code.co_code + repr(code.co_consts).encode()):08x}"
+    if isinstance(code, CodeType):
+        name += f" {zlib.crc32(_content(code).encode()):08x}"
     return f"python {getattr(inner, '__module__', None) or '__main__'}.{name}"
+
+
+def _content(value: Any) -> str:
+    if isinstance(value, CodeType):
+        return f"{value.co_code!r} {value.co_names} {[_content(one) for one in value.co_consts]}"
+    if isinstance(value, frozenset):
+        return str(sorted(map(repr, cast(frozenset[Any], value))))
+    return repr(value)
+
+
+def _told_apart(run_id: str, name: str, function: Callable[..., Any]) -> str:
+    """The name of a function among those made by one `def` (in a loop, by another function) that
+    are told of one run: by its place among them. A cell that is run again defines it anew."""
+    made_by = getattr(getattr(function, "__func__", function), "__code__", None)
+    given = _given.setdefault((run_id, name), (made_by, []))
+    if given[0] is not made_by:
+        given = _given[run_id, name] = (made_by, [])
+    if function not in given[1]:
+        given[1].append(function)
+    at = given[1].index(function)
+    return f"{name} {at + 1}" if at else name
 
 
 async def _follow(run: AsyncRun, function: Callable[..., Any], name: str) -> None:

@@ -10,7 +10,7 @@ import anyio.to_thread
 from .errors import GitProblem, UsageProblem
 from .git.diffs import diff
 from .git.snapshots import snapshot
-from .git.undoing import Change, Undone, put_back
+from .git.undoing import Change, Undone, begun_undo, put_back
 from .git.values import DiffSummary
 from .model import BUSY_STATES, FilesAt, short_id
 from .runview import RunDiff
@@ -42,7 +42,7 @@ async def undo(run: AsyncRun, turn: int | None, force: bool) -> RunDiff:
 def _put_back(run: AsyncRun, first: int, force: bool) -> tuple[Undone, str, DiffSummary]:
     refs = f"refs/paseo/{run.id}"
     states = run.history().files
-    number = sum(state.at == "undo" for state in states) + 1
+    number, begun = begun_undo(run.path, refs)
     begin = next(n for n, state in enumerate(states) if (state.turn, state.at) == (first, "start"))
     changes = [
         Change(one.commit, two.commit, ours=two.at in ("end", "undo") or cut_off(one, two))
@@ -51,7 +51,16 @@ def _put_back(run: AsyncRun, first: int, force: bool) -> tuple[Undone, str, Diff
     if not changes:  # the last turn was cut off: all since is taken for its doing
         changes = [Change(states[begin].commit, snapshot(run.path), ours=True)]
     undone = put_back(run.path, changes, ref=f"{refs}/undo-{number}-kept", force=force)
+    if not undone.files and begun is None:
+        return undone, undone.kept, diff(run.path, undone.kept, undone.kept)
     now = snapshot(run.path, ref=f"{refs}/undo-{number}")
+    if begun is not None:  # what was put back before it was killed is a part of it
+        summary = diff(run.path, begun, now)
+        return (
+            Undone(sorted({*undone.files, *(file.path for file in summary.files)}), begun),
+            now,
+            summary,
+        )
     return undone, now, diff(run.path, undone.kept, now)
 
 

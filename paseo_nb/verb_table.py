@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect as _inspect
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -15,6 +16,14 @@ from .finding import find_run
 from .handle import AsyncRun
 from .host.local import LocalHost
 from .runview import RunView
+
+Where: TypeAlias = Any
+"""The host that is meant: a name, what `connect` gave, "all" for lists; None: this machine."""
+_HOST = """
+
+host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
+    `all`, this machine and every host
+"""
 
 
 class Verb(msgspec.Struct):
@@ -30,10 +39,48 @@ VERBS: dict[str, Verb] = {}
 
 
 def verb(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Put a function into the table."""
+    """Put a function into the table; it takes `host=`, too, and does it there."""
     summary = inspect_doc(function).split("\n")[0]
+    if "host" not in _inspect.signature(function).parameters:
+        function = _anywhere(function)
     VERBS[function.__name__] = Verb(function.__name__, function, summary)
     return function
+
+
+def _anywhere(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A verb that is done on another machine where its arguments mean one."""
+    signature = _inspect.signature(function)
+
+    @functools.wraps(function)
+    async def anywhere(*args: Any, host: Where = None, **options: Any) -> Any:
+        where = _host_among((*args, *options.values())) if host is None else host
+        if where is None:
+            return await function(*args, **options)
+        from . import distant
+
+        given = signature.bind(*args, **options)
+        return await distant.over(where, function.__name__, function, given)
+
+    takes = _inspect.Parameter(
+        "host", _inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Where"
+    )
+    parameters = [*signature.parameters.values(), takes]
+    told = signature.replace(parameters=parameters)
+    anywhere.__signature__ = told  # pyright: ignore[reportAttributeAccessIssue]
+    anywhere.__doc__ = inspect_doc(function) + _HOST
+    return anywhere
+
+
+def _host_among(given: Iterable[Any]) -> Where:
+    """The other machine that a verb's arguments belong to, where they are runs there."""
+    for value in given:
+        if isinstance(value, RunView) and value.host.name != "local":
+            return value.host
+        if isinstance(value, (list, tuple)) and value:
+            found = _host_among(cast("list[Any]", value))
+            if found is not None:
+                return found
+    return None
 
 
 def inspect_doc(function: Callable[..., Any]) -> str:
@@ -77,4 +124,8 @@ def run_of(run: str | AsyncRun | Any) -> AsyncRun:
         return AsyncRun(host, find_run(host, run))
     if not isinstance(run, RunView):
         raise UsageProblem(f"a run is its id or a handle, not {run!r}")
+    if run.host.name != "local":
+        from .distant import far_run
+
+        return far_run(run)
     return AsyncRun(run.host, run.id)

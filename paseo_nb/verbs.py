@@ -15,8 +15,9 @@ import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from inspect import signature as inspect_signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import anyio
 import anyio.to_thread
@@ -38,6 +39,7 @@ from .store.columns import NOTE
 from .timelines import Timeline
 from .verb_table import VERBS as VERBS
 from .verb_table import Verb as Verb
+from .verb_table import Where as Where
 from .verb_table import current_host, options_as, run_of, verb
 from .verb_table import told as told
 
@@ -81,6 +83,9 @@ async def start(
     reuse: bool | None = None,
     conduct: bool = False,
     steps: Sequence[str] | None = None,
+    record: bool = False,
+    record_content: bool = False,
+    host: Where = None,
     cell: Cell | None = None,
 ) -> AsyncRun:
     """Launch an agent on a prompt and return its run at once.
@@ -91,7 +96,7 @@ async def start(
     worktree: a branch name; the run works in a git worktree of its own on that branch, which is
         made where there is none
     base: what a new branch starts from: any commit (default: the present HEAD), a branch of a
-        remote, as `origin/main`, or a pull request, as `pr/12` (fetched from origin)
+        remote, as `origin/main`, or a pull request, as `pr/12` or `upstream/pr/12`
     shared: work in that worktree though another run is at work in it
     repo: the repository to work in (default: the one that the current folder lies in)
     mode: what passes without a question: ask, edit, auto or read (default: edit in a worktree of
@@ -122,19 +127,37 @@ async def start(
     conduct: let it start, follow and end agents of its own, within its policy and budget
     steps: what it is to do one by one, with `conduct`: it asks for the next and says which is done;
         those never begun are named at its turn's end
+    record: let its model requests pass through a recorder on this machine, which notes times,
+        tokens, and of what was sent hashes and sizes (docs/traces.md)
+    record_content: the same, with the text of what was sent, known secrets masked
+    host: the machine to run it on, by its name (docs/hosts.md); the repository that is worked in
+        here is brought there, at its HEAD, and the run gets a worktree of its own
 
-    Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss.
+    Raises UsageProblem, GitProblem, NotTrusted, StorageProblem or (PASEO_NB_REPLAY=1) ReplayMiss;
+    with `host` also Unreachable.
     """
-    host = current_host()
+    if host is not None:
+        from . import distant
+
+        given = {name: value for name, value in locals().items() if name in _LAUNCH}
+        return await distant.start(host, given)
+    here = current_host()
     wish = Wish(
         agent, prompt, worktree, base, shared, repo, mode, agent_mode, effort, label, title, labels,
         env, mcp, schema, allow, deny, attach, budget, token_budget, timeout, permission_timeout,
         session,
-        cell or cells.current(), conduct, steps,
+        cell or cells.current(), conduct, steps, _recorded(record, record_content),
     )  # fmt: skip
-    made = await _started(host, wish, reuse)
+    made = await _started(here, wish, reuse)
     made.wanted = schema
     return made
+
+
+def _recorded(calls: bool, content: bool) -> Literal["calls", "content"] | None:
+    return "content" if content else "calls" if calls else None
+
+
+_LAUNCH = frozenset(inspect_signature(start).parameters) - {"host"}
 
 
 async def _started(host: LocalHost, wish: Wish, reuse: bool | None) -> AsyncRun:
@@ -195,7 +218,10 @@ async def run(
     reuse: bool | None = None,
     conduct: bool = False,
     steps: Sequence[str] | None = None,
+    record: bool = False,
+    record_content: bool = False,
     on_permission: OnPermission = "wait",
+    host: Where = None,
     cell: Cell | None = None,
 ) -> AsyncRun:
     """Launch an agent on a prompt and wait until its turn is done.
@@ -234,6 +260,9 @@ async def run(
         reuse=reuse,
         conduct=conduct,
         steps=steps,
+        record=record,
+        record_content=record_content,
+        host=host,
         cell=cell,
     )
     try:
@@ -530,6 +559,7 @@ async def archive(run: str, *, children: bool = False, keep_worktree: bool = Fal
     """Put a run away, and its worktree with it; unarchive brings both back.
 
     What is committed, staged, changed or untracked in the worktree is kept, ignored files are not.
+    Where it holds something that cannot be kept, that is an error, and nothing is put away.
 
     run: an id, or any beginning of one that fits a single run
     children: also the runs that it started
@@ -704,7 +734,7 @@ async def ls(*, all: bool = False, limit: int = 50) -> RunList:  # noqa: A002
             break
         handle = AsyncRun(host, run_id)
         with contextlib.suppress(UsageProblem):  # a folder without a readable spec is no run
-            if all or handle.state != "archived":
+            if handle.spec and (all or handle.state != "archived"):
                 found.append(handle)
     return found
 
@@ -773,7 +803,8 @@ async def providers(*names: str, ask: bool = False) -> pd.DataFrame:
     Columns: provider, source, found (path), version, tested, signed_in (the key or file), problem,
     modes, models, commands, returns (resume; load replays), steer, images, mcp (kinds of server),
     asks (for permission by itself), permissions (kinds of answer), effort, usage (in words),
-    sessions (where it keeps them), notes, next_step. None: not known, or not asked.
+    sessions (where it keeps them), record (yes, or why `record=True` does nothing), notes,
+    next_step. None: not known, or not asked.
     """
     import pandas as pd
 
@@ -798,6 +829,45 @@ async def trust(path: str) -> str:
     file = Path(path).expanduser()
     await anyio.to_thread.run_sync(record, file)
     return f"trusted as it is now: {file}"
+
+
+@verb
+async def pair(
+    name: str,
+    *,
+    rights: Sequence[str] = ("read", "answer"),
+    runs: Sequence[str] | None = None,
+    expires: float = 7 * 86400.0,
+) -> Any:
+    """A token for another device: for some runs and rights only, until it expires or `unpair`.
+
+    It opens those routes of this project's server and nothing else of it; it is shown once.
+
+    name: what to call the device; one of that name before loses its token
+    rights: read (what runs do), answer (questions; cancel), send (further prompts, attachments)
+    runs: ids of runs, or beginnings of them (default: all of the project)
+    expires: seconds that it is good for
+
+    Raises UsageProblem, StorageProblem.
+    """
+    from . import pairing
+
+    here = current_host()
+    only = None if runs is None else [run_of(run).id for run in runs]
+    given = [rights] if isinstance(rights, str) else rights
+    return await anyio.to_thread.run_sync(pairing.make, here, name, given, only, expires)
+
+
+@verb
+async def unpair(name: str) -> str:
+    """Take a paired device's token back: it is good for nothing from now on.
+
+    name: what the device was called
+    """
+    from . import pairing
+
+    await anyio.to_thread.run_sync(pairing.revoke, current_host(), name)
+    return f"{name} is not paired any more"
 
 
 # ---------------------------------------------------------------- what lies on the disk
@@ -846,11 +916,12 @@ async def prune(*, dry_run: bool = True, older: Any = "30d") -> pd.DataFrame:
     """Remove what is put away and of no use any more; first only tells what would go.
 
     Archived runs (folder, journal and refs) whose work is applied, is on their branch, or is none;
-    worktrees that no run works in, where all is committed; blobs that no run names. Journals of
-    archived runs that are not packed yet are. What must stay is listed with the reason.
+    worktrees that no run works in, where all is committed; blobs that no run names; workflow runs,
+    matches and contestants' clones that are over. Journals of archived runs that are not packed yet
+    are. What must stay is listed with the reason.
 
     dry_run: only tell (--no-dry-run removes)
-    older: of archived runs only those put away before this moment: 30d (ago), a date, or a time
+    older: only what was put away, or over, before this moment: 30d (ago), a date, or a time
     """
     from . import pruning
     from .store.filters import moment
@@ -957,7 +1028,7 @@ async def _listed(provider: str, since: Any) -> tuple[importing.Source, list[Ses
 async def _imported() -> dict[str, str]:
     """The runs that have a session already, by its id."""
     have = await runs(columns=("run_id", "session_id"))
-    rows = cast(list[dict[str, Any]], cast(Any, have).to_dict("records"))
+    rows = cast(list[dict[str, Any]], have.to_dict("records"))
     return {row["session_id"]: row["run_id"] for row in rows if isinstance(row["session_id"], str)}
 
 
@@ -1018,8 +1089,7 @@ def _frame(name: str, rows: str):
     function.__doc__ = (
         f"The `{name}` frame: one row per {rows} (columns: docs/frames.md).{_FILTERS}"
     )
-    verb(function)
-    return function
+    return verb(function)
 
 
 def _ids(run: Any) -> Any:
@@ -1038,13 +1108,19 @@ model_calls = _frame("model_calls", "request to a model")
 
 @verb
 async def sql(query: str) -> pd.DataFrame:
-    """Query the store with SQL: runs, turns, events, tool_traces, permissions, model_calls.
+    """Query with SQL: runs, turns, events, tool_traces, permissions, model_calls, steps, …
 
     query: one statement that reads, in DuckDB's SQL; the tables are the frames
     """
+    from .engine.frames import mentioned
     from .store import frames
 
-    return await anyio.to_thread.run_sync(frames.sql, current_host().home, query)
+    home = current_host().home
+
+    def answer() -> pd.DataFrame:
+        return frames.sql(home, query, beside=mentioned(home, query))
+
+    return await anyio.to_thread.run_sync(answer)
 
 
 if (shell := ipython()) is not None:
@@ -1053,9 +1129,27 @@ if (shell := ipython()) is not None:
     frame_view.register(shell)
 
 
+from .arena_verbs import arena as arena  # noqa: E402
+from .arena_verbs import compare as compare  # noqa: E402
+from .arena_verbs import leaderboard as leaderboard  # noqa: E402
+from .arena_verbs import match as match  # noqa: E402
+from .arena_verbs import matches as matches  # noqa: E402
+from .arena_verbs import tournament as tournament  # noqa: E402
 from .pattern_verbs import advisor as advisor  # noqa: E402
 from .pattern_verbs import committee as committee  # noqa: E402
 from .pattern_verbs import epic as epic  # noqa: E402
 from .pattern_verbs import handoff as handoff  # noqa: E402
 from .pattern_verbs import loop as loop  # noqa: E402
 from .pattern_verbs import skills as skills  # noqa: E402
+from .trace_verbs import bundle as bundle  # noqa: E402
+from .trace_verbs import cache_misses as cache_misses  # noqa: E402
+from .trace_verbs import cache_shape as cache_shape  # noqa: E402
+from .trace_verbs import cost as cost  # noqa: E402
+from .trace_verbs import export_traces as export_traces  # noqa: E402
+from .trace_verbs import open_bundle as open_bundle  # noqa: E402
+from .trace_verbs import trace as trace  # noqa: E402
+from .workflow_verbs import approve as approve  # noqa: E402
+from .workflow_verbs import steps as steps  # noqa: E402
+from .workflow_verbs import stop_workflow as stop_workflow  # noqa: E402
+from .workflow_verbs import workflow_runs as workflow_runs  # noqa: E402
+from .workflow_verbs import workflows as workflows  # noqa: E402

@@ -1,7 +1,9 @@
 """Runs the static checks, the two halves of the suite and the store's tests on the older DuckDB,
 the notebook's on the older ipykernel, and the main job without a network, and prints one closing line for all.
 
-What kills processes, fills disks or starts a hundred runs goes alone; the rest goes two at a time.
+What starts a hundred runs goes alone; what kills processes or fills disks goes beside the browser;
+real agents go two at a time, as each takes a core; the rest, which waits half of its time, goes three
+at a time.
 A part that collected nothing is a failure: a marker that matches no test hides one.
 
 Where a few tests of a part fail, they run once more, alone. One that passes only then is named at
@@ -26,13 +28,24 @@ CHECKS = (
     ["pyright", "--pythonpath", sys.executable],
 )
 IN_KERNELS = ("nesting", "magics", "answers", "notebook_things", "frame_view", "figures")
+STEAL = ("--dist", "worksteal")  # who is done takes over: the slow tests stand side by side
 PARTS = {
-    "together": ["-n", "2", "-m", f"not ({ALONE})"],
-    "alone": ["-m", ALONE],
-    "older DuckDB": ["-n", "2", "tests/store"],
-    "older ipykernel": [
+    "real agents": ["-n", "2", *STEAL, "-m", f"real_agent and not ({ALONE})"],
+    "together": ["-n", "3", *STEAL, "-m", f"not (real_agent or {ALONE})"],
+    "load": ["-m", "load"],
+    # two workers, the browser's tests on one: conftest.py's own dealing
+    "crash and browser": [
         "-n",
         "2",
+        "--dist",
+        "loadgroup",
+        "-m",
+        "(crash or browser) and not load",
+    ],
+    "older DuckDB": ["-n", "3", "tests/store"],
+    "older ipykernel": [
+        "-n",
+        "3",
         *(f"tests/surface/test_{name}.py" for name in IN_KERNELS),
         "tests/widgets/test_in_a_kernel.py",
         "tests/browser/test_run_view_lab.py",
@@ -96,9 +109,9 @@ def main(more: list[str]) -> int:
                 continue
             print(f"tests, {name}:", flush=True)
             env = {**os.environ, **ENVIRONMENTS.get(name, {})}
-            here = Path(folder) / name
+            here, begun_part = Path(folder) / name, time.monotonic()
             command = [*wrap, sys.executable, "-m", "pytest", *arguments, *more]
-            code, suite = tested([*command, "--durations=8"], env, here)
+            code, suite = tested([*command, "--durations=15"], env, here)
             failed = set(failures(suite))
             if code == 1 and 0 < len(failed) <= A_FEW:
                 print(f"tests, {name}, the failed ones once more, alone:", flush=True)
@@ -106,6 +119,7 @@ def main(more: list[str]) -> int:
                 still = set(failures(second)) if code in (0, 1) else failed
                 again += sorted(failed - still)
                 failed &= still
+            print(f"tests, {name}: {time.monotonic() - begun_part:.0f} s", flush=True)
             codes.append(code)
             skipped = int(suite.get("skipped", "0"))
             counts["failed"] += len(failed)

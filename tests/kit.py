@@ -21,6 +21,7 @@ from paseo_nb.model import Limits, Line, RunSpec, new_run_id, now_us
 from paseo_nb.supervisor import cleanup
 
 SHELL_AGENT = [sys.executable, str(Path(__file__).with_name("shell_agent.py"))]
+VERB = [sys.executable, "-m", "paseo_nb.cli"]
 SLACK = 5.0  # a deadline in a test is five times what it should take
 
 
@@ -30,6 +31,24 @@ def git(repo: Path, *args: str) -> str:
     done = subprocess.run(["git", *who, *args], cwd=repo, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def verb(*words: str) -> subprocess.Popen[str]:
+    """A verb in a process of its own, which leads a group."""
+    return subprocess.Popen(
+        [*VERB, *words], text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def killed(process: subprocess.Popen[str], once: Callable[[], object]) -> None:
+    """kill -9 of its group once something is so, or it is done."""
+    deadline = time.monotonic() + 12 * SLACK
+    while not once() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 class Project:

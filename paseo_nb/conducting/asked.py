@@ -216,8 +216,8 @@ class ListWorktrees(Asked):
 
 
 class ArchiveWorktree(Asked):
-    """Remove a worktree of this project's; its branch stays. Refused while an agent works in it, or
-    where changes in it are not committed."""
+    """Remove a worktree of this project's; its branch stays. Refused while an agent lives in it,
+    where it is of one that is not yours, or where changes in it are not committed."""
 
     ALIASES = {"name": "worktreeSlug", "path": "worktreePath"}
     worktree_path: str | None = None

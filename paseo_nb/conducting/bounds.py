@@ -70,14 +70,13 @@ def limits(wish: Wish, parent: AsyncRun) -> Wish:
         raise UsageProblem(
             f"you have {len(alive)} agents, as many as conduct_children allows: archive one first"
         )
-    past = past_of(parent)
+    usd, tokens = _left(parent, past_of(parent))
     most = Limits(timeout_s=mine.timeout_s, depth=mine.depth - 1)
-    if mine.cost_usd is not None:
-        left = mine.cost_usd - past.spent.usd - past.kin.cost_usd()
-        most.cost_usd = _part("budgetUsd", wish.budget, left, left / 2)
-    if mine.tokens is not None:
-        left = mine.tokens - past.tokens - past.kin.used()
-        most.tokens = int(_part("tokenBudget", wish.token_budget, left, left // 2))
+    if usd is not None:
+        most.cost_usd = _part("budgetUsd", "${:.4g}", wish.budget, usd, usd / 2)
+    if tokens is not None:
+        part = _part("tokenBudget", "{:,} tokens", wish.token_budget, tokens, tokens // 2)
+        most.tokens = int(part)
     return msgspec.structs.replace(
         wish,
         most=most,
@@ -89,20 +88,61 @@ def limits(wish: Wish, parent: AsyncRun) -> Wish:
 def may_go_on(child: AsyncRun, parent: AsyncRun) -> dict[str, Any]:
     """What a child that gets another prompt may use in all, as `expect` has it. UsageProblem where
     its parent has less left than it may still use."""
-    mine, its = parent.spec.limits, child.spec.limits
-    past, before = past_of(parent), past_of(child)
-    if mine.cost_usd is not None and its.cost_usd is not None:
-        left = mine.cost_usd - past.spent.usd - past.kin.cost_usd()
-        if child.id not in past.kin.expected and its.cost_usd - before.spent.usd > left:
-            raise UsageProblem(f"${left:.4g} of your budget are left: too little for it to go on")
+    its, past = child.spec.limits, past_of(parent)
+    if child.id not in past.kin.expected:  # else all that it may use is taken already
+        usd, tokens = _left(parent, past)
+        its_usd, its_tokens = _left(child, past_of(child))
+        for form, left, its_left in (
+            ("${:.4g}", usd, its_usd),
+            ("{:,} tokens", tokens, its_tokens),
+        ):
+            if left is not None and its_left is not None and its_left > left:
+                raise UsageProblem(
+                    f"{form.format(max(left, 0))} of your budget are left, and it may use"
+                    f" {form.format(its_left)} more: too little for it to go on"
+                )
     return {"child": child.id, "cost_usd": its.cost_usd, "tokens": its.tokens}
 
 
-def _part(name: str, asked: float | None, left: float, usual: float) -> float:
+def _left(run: AsyncRun, past: Past) -> tuple[float | None, int | None]:
+    """US dollars and tokens that a run may still use, with those below it; None: no limit."""
+    limits = run.spec.limits
+    usd = None if limits.cost_usd is None else limits.cost_usd - past.spent.usd
+    tokens = None if limits.tokens is None else limits.tokens - past.tokens
+    return (
+        None if usd is None else usd - past.kin.cost_usd(),
+        None if tokens is None else tokens - past.kin.used(),
+    )
+
+
+def _part(name: str, form: str, asked: float | None, left: float, usual: float) -> float:
     if left <= 0 or (asked is not None and asked > left):
         wanted = "" if asked is None else f", less than {name}={asked:g}"
-        raise UsageProblem(f"{max(left, 0):.4g} of your budget are left{wanted}")
+        raise UsageProblem(f"{form.format(max(left, 0))} of your budget are left{wanted}")
     return usual if asked is None else asked
+
+
+def unborn(parent: AsyncRun) -> list[str]:
+    """The children that a parent reserved something for and that never came to a turn. To be asked
+    by who holds its family's lock: nobody is just launching one."""
+
+    def never_came(child: str) -> bool:
+        if not parent.host.folder(child).spec.exists():
+            return True
+        history = AsyncRun(parent.host, child).history()
+        return history.archived and not history.turns
+
+    return [one for one in past_of(parent).kin.expected if never_came(one)]
+
+
+def untold(parent: AsyncRun) -> bool:
+    """Whether a child's turn is over whose news the parent has not taken up yet."""
+    return any(_is_over(AsyncRun(parent.host, one)) for one in past_of(parent).kin.expected)
+
+
+def _is_over(run: AsyncRun) -> bool:
+    history = run.history()
+    return bool(history.turns) and not history.turn_open and not history.queued
 
 
 def past_of(run: AsyncRun) -> Past:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..errors import GitProblem
 from ..git.commands import Repository
 from ..handle import AsyncRun
 from ..journal import write_file_once
@@ -159,17 +159,9 @@ def kept(run: AsyncRun, turn: Turn) -> str:
 
 def worktrees(folder: Path) -> list[Json]:
     """The worktrees of a repository, as `git worktree list` tells them. GitProblem."""
-    told = Repository(folder).run("worktree", "list", "--porcelain")
     found: list[Json] = []
-    for block in told.decode("utf-8", "replace").strip().split("\n\n"):
-        facts: dict[str, str] = {}
-        for line in block.splitlines():
-            name, _, value = line.partition(" ")
-            facts[name] = value
-        if "worktree" not in facts:
-            raise GitProblem("git tells no worktrees")
+    for facts in Repository(folder).worktrees():
+        path = os.fsencode(facts["worktree"]).decode("utf-8", "replace")
         branch = facts.get("branch", "").removeprefix("refs/heads/") or None
-        found.append(
-            {"worktreePath": facts["worktree"], "branchName": branch, "head": facts.get("HEAD")}
-        )
+        found.append({"worktreePath": path, "branchName": branch, "head": facts.get("HEAD")})
     return found

@@ -16,15 +16,16 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from .. import preparing
+from .. import preparing, unfinished
 from ..drivers import registry
 from ..errors import UsageProblem
 from ..finding import find_run, live_in
 from ..git.commands import Repository
-from ..git.worktrees import ensure_worktree
+from ..git.worktrees import Worktree, ensure_worktree
 from ..handle import AsyncRun, launch
 from ..host.local import LocalHost
-from ..model import BUSY_STATES, MODES, Allow, Deny, Permission, new_run_id, now_us
+from ..journal import lock_held
+from ..model import BUSY_STATES, MODES, OWN_LABELS, Allow, Deny, Permission, new_run_id, now_us
 from ..preparing import Wish
 from . import asked, bounds, told
 from .asked import Asked
@@ -33,6 +34,7 @@ from .told import Json
 POLL_S = 0.1
 WAIT_S = 30.0
 LAUNCH_S = 60.0
+NEWS_S = 5.0  # a parent looks into its inbox as often
 
 
 class Conductor:
@@ -96,6 +98,7 @@ class Conductor:
         wish = bounds.policy(wish, parent)
         wish.receivers = [{"run": parent.id, "prompt": given.notify_on_finish}]
         async with self._one_by_one(parent):
+            await self._given_back(parent)
             wish = await anyio.to_thread.run_sync(bounds.limits, wish, parent)
             prepared = await anyio.to_thread.run_sync(preparing.prepare, wish, self.host)
             most, run_id = wish.most, new_run_id()
@@ -109,12 +112,20 @@ class Conductor:
                     await self._say("expect", {"child": run_id, "over": True})
                 raise
 
+    async def _given_back(self, parent: AsyncRun) -> None:
+        """What children left of their parts is back before the rest is counted: those that never
+        came (whoever was launching one was killed), and those that are just over."""
+        for child in await anyio.to_thread.run_sync(bounds.unborn, parent):
+            await self._say("expect", {"child": child, "over": True})
+        with anyio.move_on_after(NEWS_S):
+            while await anyio.to_thread.run_sync(bounds.untold, parent):
+                await self.host.command(parent.id, "nudge")
+                await anyio.sleep(POLL_S)
+
     def _labels(self) -> dict[str, str]:
-        """What a child is found by as its parent is."""
-        spec = self.parent.spec if self.parent is not None else None
-        mine = dict(spec.labels) if spec is not None else {}
-        mine.pop("session", None)
-        return mine
+        """What a child is found by as its parent is; not whose step its parent is."""
+        labels = self.parent.spec.labels if self.parent is not None else {}
+        return {name: value for name, value in labels.items() if name not in OWN_LABELS}
 
     def _one_by_one(self, parent: AsyncRun) -> Any:
         """What a parent has left is counted and taken by one launch at a time."""
@@ -176,6 +187,7 @@ class Conductor:
             if receiver not in run.spec.receivers:
                 await run.note("on_finish", receiver)
             async with self._one_by_one(self.parent):
+                await self._given_back(self.parent)
                 part = await anyio.to_thread.run_sync(bounds.may_go_on, run, self.parent)
                 await self._say("expect", part)
                 await run.send(given.prompt, when=given.when)
@@ -352,12 +364,23 @@ class Conductor:
         """See `asked.CreateWorktree`."""
         folder, home = self._cwd(given.cwd), self.host.home
 
+        name, nobody = given.worktree_slug, new_run_id()  # whose note a killed making leaves
+
         def live(path: Path) -> str | None:
             return live_in(self.host, path)
 
-        made = await anyio.to_thread.run_sync(
-            lambda: ensure_worktree(folder, given.worktree_slug, home, live, given.base_branch)
-        )
+        def note(repository: Repository, commit: str) -> None:
+            unfinished.note(self.host, nobody, repository, name, commit)
+
+        def make() -> Worktree:
+            with (
+                self.host.holding("launch.lock", preparing.LAUNCH_S),
+                unfinished.making(self.host, nobody),
+            ):
+                unfinished.check(self.host, home / "worktrees" / name, nobody)
+                return ensure_worktree(folder, name, home, live, given.base_branch, note)
+
+        made = await anyio.to_thread.run_sync(make)
         facts = {"worktreePath": str(made.path), "branchName": made.branch, "head": made.base}
         return facts | {"created": made.created}
 
@@ -375,13 +398,27 @@ class Conductor:
         path = (ours / named).resolve()
         if not path.is_relative_to(ours) or not (path / ".git").exists():
             raise UsageProblem(f"{named} is no worktree of this project's")
-        if (run_id := live_in(self.host, path)) is not None:
-            raise UsageProblem(f"{run_id} is at work in {named}: cancel or archive it first")
         folder = self._cwd(given.cwd)
-        await anyio.to_thread.run_sync(
-            lambda: Repository(folder).run("worktree", "remove", str(path))
-        )
+
+        def remove() -> None:
+            with self.host.holding("launch.lock", preparing.LAUNCH_S):  # no run begins in it
+                self._check_free(path)
+                Repository(folder).run("worktree", "remove", str(path))
+
+        await anyio.to_thread.run_sync(remove)
         return {"success": True}
+
+    def _check_free(self, path: Path) -> None:
+        """UsageProblem for a worktree that a run lives in, or one that is not the parent's family's
+        has not put away."""
+        for run_id in self.host.list():
+            run = self._any(run_id)
+            if run.path != path or run.history().archived:
+                continue
+            if lock_held(self.host.folder(run_id).lock):
+                raise UsageProblem(f"{run_id} lives in {path}: kill or archive it first")
+            if self.parent is not None and run_id != self.parent.id and not self._below(run):
+                raise UsageProblem(f"{run_id} works in {path}, and is not one of your agents")
 
     def _cwd(self, given: str | None) -> Path:
         base = Path(self.parent.spec.cwd) if self.parent is not None else Path.cwd()

@@ -18,6 +18,7 @@ from .failing import model_problem
 Json = dict[str, Any]
 MODEL_CALL = "_paseo_nb/model_call"  # what our own agents tell beyond ACP
 RETRY = "_paseo_nb/retry"
+MODEL_REQUEST = "_paseo_nb/model_request"
 SUMMARY = "summary_chunk"  # our kind for a chunk of what an agent keeps of a context it shortens
 INTERNAL = -32603  # what JSON-RPC calls a failure of the agent's own: of its model, mostly
 NO_MESSAGE = "the agent reported an error without a message"
@@ -159,6 +160,8 @@ class AcpReading:
             ]
         if kind == MODEL_CALL:
             return [("model_call", model_call(params))]
+        if kind == MODEL_REQUEST:
+            return [("model_request", params)]
         if kind in ("retry", RETRY):
             return [("retry", retry(params))]
         if kind in ("_paseo_nb/compaction", "_paseo_nb/warning"):

@@ -67,7 +67,8 @@ def choices(environment: Mapping[str, str]) -> str:
 # Differences from plain ACP: none. Its modes are ask, edit, plan and auto; it asks for edits, for
 # commands, for MCP tools and for what lies outside its folder. A failed model call is an error of
 # `session/prompt` whose `data.cause` names the cause; `_paseo_nb/model_call` and `_paseo_nb/retry`
-# tell of each call and of each repeated one, `_paseo_nb/compaction` of what the model no longer
+# tell of each call and of each repeated one, `_paseo_nb/model_request` of what it sent (hashes and
+# sizes), `_paseo_nb/compaction` of what the model no longer
 # sees where its context was nearly full (by the library's list of windows, else by its refusal).
 NOTES = "our own agent for any model endpoint"
 

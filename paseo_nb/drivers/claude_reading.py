@@ -184,7 +184,7 @@ class ClaudeReading:
             if ours:
                 self._call = call
             self._streamed.add(ident)
-            return [_model_call(call)]
+            return [_model_call(call, parent=as_str(message.get("parent_tool_use_id")))]
         if event.get("type") == "message_delta":
             ident = as_str(message.get("api_message_id")) or self._call.get("id")
             if ident is None or ident != self._call.get("id"):
@@ -226,7 +226,7 @@ class ClaudeReading:
         if not streamed and not invented and said.get("usage"):
             begun = as_dict(said["usage"])  # its output is not told: the message is cut off here
             usage = {k: v for k, v in begun.items() if whole or not k.startswith("output")}
-            kind, call = _model_call({**said, "usage": usage})
+            kind, call = _model_call({**said, "usage": usage}, parent=parent)
             call["usage"].source = "session file" if whole else None
             facts.append((kind, call))
         return facts
@@ -301,9 +301,10 @@ def _blocks(message: Json) -> list[Json]:
     return [as_dict(block) for block in as_list(content)]
 
 
-def _model_call(call: Json, reason: str | None = None) -> Fact:
+def _model_call(call: Json, reason: str | None = None, parent: str | None = None) -> Fact:
     usage = usage_of(as_dict(call.get("usage")))
     told = {"message_id": call.get("id"), "model": as_str(call.get("model")), "usage": usage}
+    told |= {"parent": parent} if parent is not None else {}
     return "model_call", {**told, "stop_reason": reason or as_str(call.get("stop_reason"))}
 
 

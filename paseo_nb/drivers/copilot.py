@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,10 +35,25 @@ ENV = {"COPILOT_ALLOW_ALL": ""}  # set, it would let everything pass: that is mo
 # loses events and says "cancelled".
 def find_record(session_id: str, environment: Mapping[str, str]) -> Path | None:
     """`$COPILOT_HOME/session-state/ID/events.jsonl`."""
-    base = environment.get("COPILOT_HOME")
-    home = Path(base) if base else home_of(environment) / ".copilot"
-    path = home / "session-state" / session_id / "events.jsonl"
+    path = _home(environment) / "session-state" / session_id / "events.jsonl"
     return path if path.is_file() else None
+
+
+def allows(folder: Path, environment: Mapping[str, str]) -> str | None:
+    """`$COPILOT_HOME/permissions-config.json`, where what a person answered with “always” stands by
+    folder. Over ACP it holds, too; `--deny-tool` would stand above it, and deny unasked."""
+    path = _home(environment) / "permissions-config.json"
+    try:
+        places = as_dict(as_dict(json.loads(path.read_bytes())).get("locations"))
+    except (OSError, ValueError):
+        return None
+    here = [as_dict(places.get(str(one))) for one in (folder, *folder.parents)]
+    return str(path) if any(one.get("tool_approvals") for one in here) else None
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    base = environment.get("COPILOT_HOME")
+    return Path(base) if base else home_of(environment) / ".copilot"
 
 
 def read_record(entries: list[Json]) -> Account:
@@ -100,10 +116,12 @@ DIFFERENCES = Differences(
     notice=re.compile(r"(Info|Warning): ([^\n]+[.!…]|Operation cancelled by user)"),
     failure=re.compile(r"Error: (?P<message>.+)", re.DOTALL),
     record=Lines(find_record, read_record, place),
+    allows=allows,
 )
 NOTES = (
-    "takes no MCP server over stdio; should its user's own settings allow anything, it does that"
-    " unasked, which is then said on the run"
+    "takes no MCP server over stdio; what its user has allowed it for good in a folder"
+    ' (~/.copilot/permissions-config.json) it does there unasked, also with mode="read": said on'
+    " the run"
 )
 
 # Capabilities

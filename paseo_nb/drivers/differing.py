@@ -169,6 +169,8 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     offer_files: whether it works by way of our files where they are offered.
     mend_session: called before the agent is launched to load a session, and after it was loaded.
     not_said: a message of the user's, in a session that it replays, that is none.
+    allows: the file, if there is one, in which its user has allowed it things in a folder for good,
+    which it does unasked there.
     embeds: whether embedded text reaches its model as it is, and all else with it.
     replays_on_s: it goes on replaying after its answer to `session/load`, until it has been quiet
     for so long.
@@ -190,6 +192,7 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     offer_files: bool = True
     mend_session: Callable[[str, Mapping[str, str]], None] | None = None
     not_said: re.Pattern[str] | None = None
+    allows: Callable[[Path, Mapping[str, str]], str | None] | None = None
     replays_on_s: float = 0.0
     embeds: bool = True
 

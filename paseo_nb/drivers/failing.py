@@ -19,7 +19,7 @@ _STATUS = r"(?:^|\b(?:HTTP|status|code|error):? )([45]\d\d)\b"
 _WORDS = {
     "model_not_found": r"\bmodels?\b.{0,80}\bnot found|(no such|unknown) model|model_not_found",
     "auth": r"(invalid|incorrect|missing).{0,12}api.?key|unauthori[sz]ed|unauthenticated"
-    r"|not logged in|/login\b|authentication (failed|error)",
+    r"|not logged in|/login\b|authentication (failed|error|method)",
     "rate_limit": r"rate.?limit|too many requests",
     "disconnected": r"ECONNRESET|connection (was )?(reset|dropped|closed|lost)|\bterminated\b"
     r"|stream disconnected|decoding response body|socket hang up|unexpected EOF|peer closed"

@@ -63,6 +63,17 @@ def doubt(
     return None
 
 
+def unreached(provider: str, listed: str | None, mode: Mode, rules: Sequence[Rule]) -> str | None:
+    """What to say where the agent's own file allows it things that the policy may forbid."""
+    what = promised(mode, rules)
+    if listed is None or what is None:
+        return None
+    return (
+        f"what {listed} allows in this folder {provider} does unasked, so {what} does not hold for"
+        " it: take it out of that file"
+    )
+
+
 def promised(mode: Mode, rules: Sequence[Rule]) -> str | None:
     """What a user relies on, as it is written; None where nothing is forbidden for certain."""
     if mode == "read":

@@ -32,6 +32,7 @@ from .table import ROWS
 PROFILE = "@"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _registered: dict[str, Provider] = {}
+_as_given: dict[str, dict[str, Any]] = {}
 told_models: dict[str, list[str]] = {}  # by provider, as agents that were asked told here
 
 
@@ -109,8 +110,13 @@ def register_provider(
     bases = {**built_in(), acp_command.NAME: acp_command.PROVIDER}
     made = _made(name, table, bases, where)
     made = msgspec.structs.replace(made, source="registered", folder=str(Path.cwd()))
-    _registered[name] = made
+    _registered[name], _as_given[name] = made, told
     return made
+
+
+def registered_here() -> dict[str, dict[str, Any]]:
+    """What `register_provider` was told in this process, by name: to tell it another process."""
+    return dict(_as_given)
 
 
 def _made(name: str, table: ProviderTable, bases: Mapping[str, Provider], where: str) -> Provider:
@@ -131,13 +137,20 @@ def _made(name: str, table: ProviderTable, bases: Mapping[str, Provider], where:
 # ---------------------------------------------------------------- resolving
 
 
-def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = None) -> Resolved:
+def resolve(
+    agent: str,
+    project: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    to_start: bool = True,
+) -> Resolved:
     """What `provider/model`, `provider` or `@profile` stands for, ready to start.
 
     The provider's name ends at the first slash. UsageProblem for an unknown name (with the nearest
     ones), a program that is not installed (with how to install it) or an unset `${VAR}`;
     NotTrusted where only an untrusted project file knows it. `environment`: where variables and
-    programs are looked for, os.environ by default.
+    programs are looked for, os.environ by default. to_start: False where it is not going to be:
+    then its program, packages and keys need not be there.
     """
     environment = os.environ if environment is None else environment
     asked, mode, effort, mcp_set = agent.strip(), None, None, dict[str, Any]()
@@ -156,10 +169,11 @@ def resolve(agent: str, project: Path, environment: Mapping[str, str] | None = N
     chosen = model or provider.default_model
     extra = _model_arguments(provider, chosen)
     folders = _agent_folders(project)
-    command = [*_command(provider, folders, project, environment), *provider.args, *extra]
-    env = _environment(provider, command[0], folders, environment)
+    found = _command(provider, folders, project, environment) if to_start else provider.command
+    command = [*found, *provider.args, *extra]
+    env = _environment(provider, command[0], folders, environment) if to_start else {}
     seen = {**environment, **env}
-    if provider.extends == api.NAME and provider.packages:
+    if to_start and provider.extends == api.NAME and provider.packages:
         api.check(agent.strip(), chosen, seen)
     wants_auth = provider.auth_needs is None or bool(seen.get(provider.auth_needs))
     return Resolved(

@@ -19,15 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitProblem
-from ..plain_git import (
-    NOT_PASSED_ON,
-    OPTIONS,
-    QUIET,
-    STAGE,
-    UNTRACKED,
-    all_but,
-    left_out,
-)
+from ..plain_git import NOT_PASSED_ON, OPTIONS, QUIET, staging
 
 if TYPE_CHECKING:
     from git import Repo
@@ -57,6 +49,7 @@ class Repository:
         *arguments: str,
         index: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: Path | None = None,
         fine: tuple[int, ...] = (0,),
     ) -> bytes:
         """git's standard output. GitProblem with git's own words where it exits otherwise."""
@@ -70,14 +63,16 @@ class Repository:
         prefix = ["env", *(part for name in drop for part in ("-u", name))] if drop else []
         while True:
             try:
-                status, out, said = self._repo.git.execute(
-                    [*prefix, "git", "-C", self._where, *OPTIONS, *arguments],
-                    env=told,
-                    with_extended_output=True,
-                    with_exceptions=False,
-                    stdout_as_string=False,
-                    strip_newline_in_stdout=False,
-                )
+                with open(stdin or os.devnull, "rb") as given:
+                    status, out, said = self._repo.git.execute(
+                        [*prefix, "git", "-C", self._where, *OPTIONS, *arguments],
+                        istream=given,
+                        env=told,
+                        with_extended_output=True,
+                        with_exceptions=False,
+                        stdout_as_string=False,
+                        strip_newline_in_stdout=False,
+                    )
             except git.GitCommandNotFound:
                 raise _missing() from None
             if status in fine or not _LOCKED.search(said) or time.monotonic() > deadline:
@@ -96,6 +91,15 @@ class Repository:
         arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return self.line(*arguments, fine=(0, 1, 128)) or None
 
+    def worktrees(self) -> list[dict[str, str]]:
+        """Each worktree as git lists it: `worktree` (its path), `HEAD`, `branch`, `locked`, …"""
+        listed = os.fsdecode(self.run("worktree", "list", "--porcelain", "-z"))
+        blocks = (block.split("\0") for block in listed.split("\0\0") if block)
+        return [
+            {name: value for name, _, value in (line.partition(" ") for line in block)}
+            for block in blocks
+        ]
+
     @contextlib.contextmanager
     def temporary_index(self) -> Generator[Path, None, None]:
         """A copy of the index, so that the user's own stays as it is. With its time stamp: git
@@ -109,19 +113,18 @@ class Repository:
                     self.run("read-tree", "HEAD", index=index)
             yield index
 
-    def stage(self, index: Path, *options: str) -> set[bytes]:
-        """`git add` for the whole working tree; returns the untracked files among it.
-
-        Left out are ignored files, repositories of their own, and untracked files that are too
-        large. A file that cannot be read, or vanishes meanwhile, does not fail the rest.
-        """
-        top = os.fsencode(self.working_tree())
-        untracked = set(self.run(*UNTRACKED, index=index).split(b"\0")[:-1])
-        left = left_out(top, untracked)
-        paths = index.with_name("paths")
-        paths.write_bytes(all_but(left))
-        self.run(*STAGE, *options, f"--pathspec-from-file={paths}", index=index, fine=(0, 1))
-        return untracked - left
+    def stage(self, index: Path, *options: str, all_of_it: bool = False) -> set[bytes]:
+        """`git add` for the whole working tree (see `plain_git.staging`); returns the untracked
+        files among it."""
+        steps = staging(os.fsencode(self.working_tree()), *options, all_of_it=all_of_it)
+        listed = index.with_name("given")
+        try:
+            step = next(steps)
+            while True:
+                listed.write_bytes(step.given)
+                step = steps.send(self.run(*step.words, index=index, stdin=listed, fine=step.fine))
+        except StopIteration as done:
+            return done.value[0]
 
     def working_tree(self) -> Path:
         """The top of the working tree. GitProblem in a bare repository."""

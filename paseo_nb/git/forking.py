@@ -34,8 +34,13 @@ def _names(stem: str) -> Iterator[str]:
 
 
 def _taken(repository: Repository, home: Path, name: str) -> bool:
-    there = (home / "worktrees" / name).exists()
-    return there or repository.commit(f"refs/heads/{name}") is not None
+    if (home / "worktrees" / name).exists():
+        return True
+    branches = repository.line("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads")
+    return any(  # git has no branch `a` beside `a/b`
+        one == name or one.startswith(f"{name}/") or name.startswith(f"{one}/")
+        for one in branches.splitlines()
+    )
 
 
 def lay_over(path: Path, files: str) -> None:

@@ -90,6 +90,8 @@ def setup_of(path: Path, branch: str | None, wanted: Wanted) -> Setup:
         sign = _SIGNS.sub("_", name.upper())
         env[f"PASEO_SERVICE_{sign}_PORT"] = str(ports[name])
         env[f"PASEO_SERVICE_{sign}_URL"] = f"http://127.0.0.1:{ports[name]}"
+    if wanted.services:
+        env["HOST"] = "127.0.0.1"
     if len(wanted.services) == 1:
         (name,) = wanted.services
         env |= {"PASEO_PORT": str(ports[name]), "PASEO_URL": f"http://127.0.0.1:{ports[name]}"}

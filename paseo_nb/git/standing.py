@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..plain_git import WHO
 from .commands import Repository
 
 
@@ -51,6 +52,20 @@ def kept_by_refs(path: Path) -> tuple[int, int]:
     return count, int(told)
 
 
+def holds(repository: Repository, commit: str, before: str, after: str) -> bool:
+    """Whether a commit that a branch or tag still has holds the change from one commit to another:
+    merged into it, that changes nothing. GitProblem where one of them is gone."""
+    known = ("refs/heads", "refs/remotes", "refs/tags")
+    if not repository.line("for-each-ref", "--count=1", "--contains", commit, *known):
+        return False
+    mine, theirs = (
+        repository.line("commit-tree", f"{one}^{{tree}}", "-p", before, "-m", "x", env=WHO)
+        for one in (commit, after)
+    )
+    told = repository.line("merge-tree", "--write-tree", "--no-messages", mine, theirs, fine=(0, 1))
+    return told == repository.line("rev-parse", f"{commit}^{{tree}}")
+
+
 def _main_branch(here: Repository) -> str | None:
     """What the main folder is on; None where its HEAD is detached, or cannot be read."""
     try:
@@ -72,7 +87,11 @@ def found_below(folder: Path) -> list[Path]:
 def _folders(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return [
+                entry  # no branch's name begins with a dot: that is going, or in the making
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."
+            ]
     except OSError:
         return []
 

@@ -20,18 +20,20 @@ from ..plain_git import PARALLEL
 from .commands import Repository
 
 LOCK_WAIT_S = 120.0
-_PULL_REQUEST = re.compile(r"pr/(\d+)")
+_PULL_REQUEST = re.compile(r"(?:(.+)/)?pr/(\d+)")
 NAME_BYTES = 200  # of a part: git appends to it, and file systems take 255
 
 
 class Worktree(msgspec.Struct, frozen=True):
     """A worktree to work in. branch: None where its HEAD is detached; base: the commit it stands
-    on now; created: False where it was there already."""
+    on now; created: False where it was there already; dirty: how many files of one that was there
+    are changed and not committed."""
 
     path: Path
     branch: str | None
     base: str
     created: bool
+    dirty: int = 0
 
 
 def ensure_worktree(
@@ -61,6 +63,7 @@ def ensure_worktree(
             f"{repo} has no commit yet, so there is nothing to branch off. Make a first one:"
             " git commit --allow-empty -m start"
         )
+    start = head if base is None else _start(repository, base)  # it may take a remote its time
     try:
         _prepare(home, folder)
         lock = take_lock(folder / ".lock", wait_s=LOCK_WAIT_S)
@@ -71,7 +74,6 @@ def ensure_worktree(
     with lock:
         there = (path / ".git").exists()
         stands = repository.commit(f"refs/heads/{name}")
-        start = head if base is None else _start(repository, base)
         if base is not None and stands is not None and stands != start:
             raise GitProblem(
                 f"branch {name!r} is there already, at {stands[:10]}, not at base={base!r}. Leave"
@@ -101,16 +103,9 @@ def branches(path: Path) -> list[str]:
 
 def _start(repository: Repository, base: str) -> str:
     """The commit that a new branch starts from; a pull request's is fetched first."""
-    number = _PULL_REQUEST.fullmatch(base)
-    if number is not None and repository.commit(base) is None:
-        tried: list[str] = []
-        for ref in (f"refs/pull/{number[1]}/head", f"refs/merge-requests/{number[1]}/head"):
-            try:
-                repository.run("fetch", "--quiet", "--no-tags", "origin", ref)
-                return repository.line("rev-parse", "FETCH_HEAD")
-            except GitProblem as problem:
-                tried.append(str(problem))
-        raise GitProblem(f"pull request {number[1]} could not be fetched from origin: {tried[0]}")
+    asked = _PULL_REQUEST.fullmatch(base)
+    if asked is not None and repository.commit(base) is None:
+        return _pull_request(repository, asked[1] or _remote(repository), asked[2])
     commit = repository.commit(base)
     if commit is None:
         raise GitProblem(
@@ -120,10 +115,36 @@ def _start(repository: Repository, base: str) -> str:
     return commit
 
 
+def _remote(repository: Repository) -> str:
+    """The remote that a pull request is asked of where none is named."""
+    remotes = repository.line("remote").splitlines()
+    if "origin" in remotes or len(remotes) != 1:
+        return "origin"
+    return remotes[0]
+
+
+def _pull_request(repository: Repository, remote: str, number: str) -> str:
+    """Fetch it into a ref of its own: FETCH_HEAD is the user's."""
+    tried: list[str] = []
+    ours = f"refs/paseo/pull/{remote}/{number}"
+    for ref in (f"refs/pull/{number}/head", f"refs/merge-requests/{number}/head"):
+        words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, f"+{ref}:{ours}")
+        try:
+            repository.run(*words)
+            return repository.line("rev-parse", f"{ours}^{{commit}}")
+        except GitProblem as problem:
+            tried.append(str(problem))
+    raise GitProblem(
+        f"pull request {number} could not be fetched from {remote}: {tried[0]} (REMOTE/pr/{number}"
+        " asks another remote)"
+    )
+
+
 def _check_name(repository: Repository, name: str) -> None:
     if max(len(part.encode()) for part in name.split("/")) > NAME_BYTES:
         raise GitProblem(f"worktree={name[:40] + '…'!r} is too long for a branch and a folder")
-    if repository.line("check-ref-format", "--branch", name, fine=(0, 1, 128, 129)) == name:
+    legal = repository.line("check-ref-format", "--branch", name, fine=(0, 1, 128, 129)) == name
+    if legal and name != "@":  # which is another word for HEAD
         return
     legal = _legal_name(name)
     fits = repository.line("check-ref-format", "--branch", legal, fine=(0, 1, 128, 129)) == legal
@@ -171,7 +192,9 @@ def _reused(
             " name, or say shared=True (--shared) to work beside it."
         )
     there = Repository(path)
-    return Worktree(path, current_branch(path), there.line("rev-parse", "HEAD"), False)
+    told = there.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    branch, head = current_branch(path), there.line("rev-parse", "HEAD")
+    return Worktree(path, branch, head, False, told.count(b"\0"))
 
 
 def _check_place(folder: Path, path: Path) -> None:
@@ -208,11 +231,9 @@ def _checked_out(repository: Repository, name: str, path: Path) -> tuple[Path | 
     that is gone."""
     elsewhere: Path | None = None
     gone = False
-    listed = os.fsdecode(repository.run("worktree", "list", "--porcelain"))
-    for entry in listed.split("\n\n"):
-        lines = entry.splitlines()
-        place = Path(lines[0].removeprefix("worktree ")) if lines else Path()
-        on_it = f"branch refs/heads/{name}" in lines
+    for facts in repository.worktrees():
+        place = Path(facts["worktree"])
+        on_it = facts.get("branch") == f"refs/heads/{name}"
         if on_it and (place / ".git").exists():
             elsewhere = place
         elif on_it or os.path.realpath(place) == os.path.realpath(path):

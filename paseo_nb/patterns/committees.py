@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from ..errors import UsageProblem
 from ..handle import AsyncRun
 from .results import Committee, Member, Review
-from .working import Work, ended_well, how_it_ended, named, say
+from .working import LimitReached, Work, named, say
 
 MERGED = {
     "type": "object",
@@ -36,183 +38,161 @@ REVIEWED = {
 PATCH = 400_000
 
 
-async def committee_of(
-    work: Work,
-    problem: str,
-    agents: Sequence[str],
-    rounds: int,
-    implement: str | None,
-    place: dict[str, Any],
-) -> Committee:
-    """Go on with a committee until it has come to its end.
+class Asked(msgspec.Struct):
+    """What a committee is asked. seats: its members, each with the agent in it. place: options of
+    the run that implements, as its worktree and mode."""
 
-    place: options of the run that implements, as its worktree and mode.
-    """
+    problem: str
+    seats: dict[str, str]
+    rounds: int
+    implement: str | None
+    place: dict[str, Any]
+
+
+def seated(agents: Sequence[str]) -> dict[str, str]:
+    """The members by their seats. UsageProblem."""
     if len(agents) != 2 or agents[0] == agents[1]:
-        raise UsageProblem("a committee has two members, of different kinds: agents=[…, …]")
-    first, second = agents
-    seats = [("a", first), ("b", second)]
-    say(f"committee: {first} and {second} look at it, each alone")
-    prompt = work.prompt("committee_analysis", problem=problem)
-    runs = await work.together(
-        *(_member(work, f"{seat}/analysis", agent, prompt) for seat, agent in seats)
-    )
-    members = [Member(run=run, analysis=_first_text(run)) for run in runs]
-    for run in runs:
-        say(f"  {named(run)}")
-        if not _first_text(run):
-            raise UsageProblem(
-                f"member {run.agent} found nothing: {how_it_ended(run)}. Its run is {run.id}; what"
-                " the other found is kept. Name another member, or mend what it lacks."
-            )
-    say("committee: each challenges the other")
-    challenges = [
-        work.prompt("committee_challenge", other=members[1 - at].analysis) for at in (0, 1)
-    ]
-    await work.together(
-        *(
-            work.send(f"{seat}/challenge", run, text)
-            for (seat, _), run, text in zip(seats, runs, challenges, strict=True)
+        raise UsageProblem(
+            f"a committee has two members, of different kinds, not {', '.join(agents)}"
         )
-    )
-    for member in members:
-        member.challenge = _text_of(member.run, 2)
-    made = await _plan(work, problem, seats, members, rounds)
-    made.record, made.members = work.record.name, members
-    if implement is not None and made.plan:
-        await _carried_out(work, problem, seats, made, implement, rounds, place)
-    if work.record.ended is None:
-        work.end(agreed=made.agreed, approved=made.approved)
+    return dict(zip("ab", agents, strict=True))
+
+
+async def committee_of(work: Work, asked: Asked) -> Committee:
+    """Go on with a committee until it has come to its end, or to a limit."""
+    made = Committee(record=work.record.name, state="", plan="", differences="", members=[])
+    try:
+        await _looked(work, asked, made)
+        await _plan(work, asked, made)
+        made.state = "agreed" if made.agreed else "disagreed"
+        if asked.implement is not None:
+            await _carried_out(work, asked, asked.implement, made)
+    except LimitReached as reached:
+        made.state = reached.which
+    else:
+        if work.record.ended is None:
+            work.end(state=made.state, approved=made.approved)
+    say(f"committee: {made.state}")
     made.took_s, made.cost_usd = round(work.spent_s(), 1), work.spent_usd()
     return made
 
 
-async def _member(work: Work, step: str, agent: str, prompt: str, **options: Any) -> AsyncRun:
+async def _member(
+    work: Work, step: str, agent: str, prompt: str, *, beside: int = 2, **options: Any
+) -> AsyncRun:
     title = f"Committee: {step.replace('/', ', ')}"
-    return await work.run(step, agent, prompt, mode="read", title=title, **options)
+    return await work.run(
+        step, agent, prompt, mode="read", title=title, needed=True, beside=beside, **options
+    )
 
 
-def _text_of(run: AsyncRun, turn: int) -> str:
-    turns = run.history().turns
-    return turns[turn - 1].text.strip() if len(turns) >= turn else ""
+async def _looked(work: Work, asked: Asked, made: Committee) -> None:
+    """Each member's analysis, made alone, and what it holds against the other's."""
+    say(f"committee: {' and '.join(asked.seats.values())} look at it, each alone")
+    prompt = work.prompt("committee_analysis", problem=asked.problem)
+    runs = await work.together(
+        *(_member(work, f"{seat}/analysis", agent, prompt) for seat, agent in asked.seats.items())
+    )
+    made.members = [
+        Member(run=run, analysis=work.said(f"{seat}/analysis"))
+        for seat, run in zip(asked.seats, runs, strict=True)
+    ]
+    for member in made.members:
+        say(f"  {named(member.run)}")
+        if not member.analysis:
+            raise UsageProblem(f"member {member.run.agent} said nothing (run {member.run.id})")
+    say("committee: each challenges the other")
+    others = [member.analysis for member in reversed(made.members)]
+    await work.together(
+        *(
+            work.send(
+                f"{seat}/challenge", run, work.prompt("committee_challenge", other=other), beside=2
+            )
+            for seat, run, other in zip(asked.seats, runs, others, strict=True)
+        )
+    )
+    for seat, member in zip(asked.seats, made.members, strict=True):
+        member.challenge = work.said(f"{seat}/challenge")
 
 
-def _first_text(run: AsyncRun) -> str:
-    return _text_of(run, 1)
-
-
-async def _plan(
-    work: Work,
-    problem: str,
-    seats: list[tuple[str, str]],
-    members: list[Member],
-    rounds: int,
-) -> Committee:
+async def _plan(work: Work, asked: Asked, made: Committee) -> None:
     """Merge, and have both confirm; what they object to goes into the next plan."""
     objections = ""
-    plan, differences, agreed = "", "", False
-    for number in range(1, rounds + 1):
+    first, second = made.members
+    for number in range(1, asked.rounds + 1):
         prompt = work.prompt(
             "committee_merge",
-            problem=problem + objections,
-            first=members[0].analysis,
-            first_challenge=members[0].challenge,
-            second=members[1].analysis,
-            second_challenge=members[1].challenge,
+            problem=asked.problem + objections,
+            first=first.analysis,
+            first_challenge=first.challenge,
+            second=second.analysis,
+            second_challenge=second.challenge,
         )
-        merged = await _member(work, f"merge/{number}", seats[0][1], prompt, schema=MERGED)
+        agent = asked.seats["a"]
+        merged = await _member(work, f"merge/{number}", agent, prompt, beside=1, schema=MERGED)
         value: Any = merged.value
-        if value is None:
-            raise UsageProblem(
-                f"no plan was made: {how_it_ended(merged)} (run {merged.id}). What both found is"
-                " kept: call it again once that is mended."
-            )
-        plan, differences = str(value["plan"]), str(value["differences"])
-        agreed = await _confirmed(work, problem, seats, members, plan, number)
-        say(f"committee: {'both stand by the plan' if agreed else 'no agreement yet'}")
-        if agreed:
-            break
+        made.plan, made.differences = str(value["plan"]), str(value["differences"])
+        made.agreed = await _confirmed(work, asked, made, number)
+        say(f"committee: {'both stand by the plan' if made.agreed else 'no agreement yet'}")
+        if made.agreed:
+            return
         objections = "".join(
-            f"\n\nObjection of expert {at} to the last plan: {member.objections}\nThat plan: {plan}"
-            for at, member in enumerate(members, 1)
-            if member.objections
+            f"\n\nObjection of expert {at} to the last plan: {one.objections}\n"
+            f"That plan: {made.plan}"
+            for at, one in enumerate(made.members, 1)
+            if one.objections
         )
-    return Committee(record="", plan=plan, agreed=agreed, differences=differences, members=members)
 
 
-async def _confirmed(
-    work: Work,
-    problem: str,
-    seats: list[tuple[str, str]],
-    members: list[Member],
-    plan: str,
-    number: int,
-) -> bool:
+async def _confirmed(work: Work, asked: Asked, made: Committee, number: int) -> bool:
+    def prompt(own: str) -> str:
+        return work.prompt("committee_confirm", plan=made.plan, problem=asked.problem, own=own)
+
     judged = await work.together(
         *(
             _member(
-                work,
-                f"{seat}/confirm/{number}",
-                agent,
-                work.prompt("committee_confirm", plan=plan, problem=problem, own=member.challenge),
-                schema=CONFIRMED,
+                work, f"{seat}/confirm/{number}", agent, prompt(one.challenge), schema=CONFIRMED
             )
-            for (seat, agent), member in zip(seats, members, strict=True)
+            for (seat, agent), one in zip(asked.seats.items(), made.members, strict=True)
         )
     )
-    for member, run in zip(members, judged, strict=True):
+    for one, run in zip(made.members, judged, strict=True):
         value: Any = run.value
-        member.agrees = None if value is None else bool(value["agree"])
-        member.objections = "" if value is None else str(value["objections"])
-    return all(member.agrees for member in members)
+        one.agrees, one.objections = bool(value["agree"]), str(value["objections"])
+    return all(one.agrees for one in made.members)
 
 
-async def _carried_out(
-    work: Work,
-    problem: str,
-    seats: list[tuple[str, str]],
-    made: Committee,
-    implement: str,
-    rounds: int,
-    place: dict[str, Any],
-) -> None:
+async def _carried_out(work: Work, asked: Asked, implement: str, made: Committee) -> None:
     """One agent carries the plan out; the members review its change until both approve."""
     say(f"committee: {implement} carries the plan out")
-    prompt = work.prompt("committee_implement", plan=made.plan, problem=problem)
-    title = f"Committee: {problem.splitlines()[0][:60]}"
-    run = await work.run("implement", implement, prompt, title=title, **place)
-    made.run, made.approved = run, False
+    prompt = work.prompt("committee_implement", plan=made.plan, problem=asked.problem)
+    title = f"Committee: {asked.problem.splitlines()[0][:60]}"
+    made.approved = False
+    run = made.run = await work.run(
+        "implement", implement, prompt, title=title, needed=True, **asked.place
+    )
     say(f"  {named(run)}")
-    for number in range(1, rounds + 1):
-        if not ended_well(run):
-            return
+    for number in range(1, asked.rounds + 1):
         patch = run.diff_summary().patch
         if len(patch) > PATCH:
             patch = f"{patch[:PATCH]}\n… {len(patch) - PATCH:,} characters more: look at the files"
+        prompt = work.prompt("committee_review", plan=made.plan, diff=patch or "(nothing)")
         review = await work.together(
             *(
                 _member(
-                    work,
-                    f"{seat}/review/{number}",
-                    agent,
-                    work.prompt("committee_review", plan=made.plan, diff=patch or "(nothing)"),
-                    schema=REVIEWED,
-                    repo=run.spec.cwd,
-                    worktree=None,
+                    work, f"{seat}/review/{number}", agent, prompt, schema=REVIEWED,
+                    repo=run.spec.cwd, worktree=None,
                 )
-                for seat, agent in seats
+                for seat, agent in asked.seats.items()
             )
-        )
+        )  # fmt: skip
         values: list[Any] = [one.value for one in review]
-        findings = [
-            f"{how_it_ended(one)}" if value is None else str(value["findings"])
-            for one, value in zip(review, values, strict=True)
-        ]
-        approved = [value is not None and bool(value["approved"]) for value in values]
+        findings = [str(value["findings"]) for value in values]
+        approved = [bool(value["approved"]) for value in values]
         made.reviews.append(Review(approved=approved, findings=findings))
         made.approved = all(approved)
         say(f"committee: review {number}: {'approved' if made.approved else 'findings'}")
-        if made.approved or number == rounds:
+        if made.approved or number == asked.rounds:
             return
         told = "\n\n".join(
             text for text, yes in zip(findings, approved, strict=True) if text and not yes

@@ -2,7 +2,8 @@
 
 First a planner makes the plan; people read and change it. Then each phase has an agent of its own
 in the epic's worktree; its checks and, where the phase says what must hold, a verifier look at it;
-what they say goes into the next attempt. The plan lies outside the worktree, and only this code
+what they say goes into the next attempt. A phase that verifies begins with that look: an agent
+works only on what does not hold. The plan lies outside the worktree, and only this code
 writes its marks. The file alone says how far it is: calling it again goes on there.
 """
 
@@ -13,9 +14,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import msgspec
 
 from ..errors import PaseoError, UsageProblem
+from ..git.worktrees import ensure_worktree
 from ..handle import AsyncRun
 from . import plan_files
 from .looping import VERDICT
@@ -47,6 +50,7 @@ PLANNED = {
     "additionalProperties": False,
 }
 OUTPUT = 6_000
+UNTOUCHED = "(nobody has worked on this phase yet: look at what the phases before it left)"
 
 
 class Ways(msgspec.Struct, kw_only=True):
@@ -73,14 +77,11 @@ async def planned(work: Work, path: Path, spec: str, ways: Ways) -> Plan:
     say("epic: an agent plans it")
     prompt = work.prompt("epic_plan", spec=spec)
     title = f"Plan: {spec.splitlines()[0][:60]}"
-    run = await work.run("plan", ways.planner, prompt, mode="read", schema=PLANNED, title=title)
+    run = await work.run(
+        "plan", ways.planner, prompt, mode="read", schema=PLANNED, title=title, needed=True
+    )
     say(f"  {named(run)}")
     value: Any = run.value
-    if value is None:
-        raise UsageProblem(
-            f"no plan was made: {how_it_ended(run)} (run {run.id}). Name another planner=, or write"
-            f" the plan yourself: {path}"
-        )
     phases = [msgspec.convert(_one_line(phase), Phase) for phase in value["phases"]]
     plan = Plan(spec, phases, {"status": "planned", "worktree": ways.worktree})
     plan_files.written(path, plan)
@@ -89,71 +90,83 @@ async def planned(work: Work, path: Path, spec: str, ways: Ways) -> Plan:
 
 def _one_line(phase: dict[str, Any]) -> dict[str, Any]:
     flat = {name: " ".join(str(phase[name]).split()) for name in ("title", "acceptance")}
-    return {**phase, **flat, "checks": [" ".join(c.split("\n")) for c in phase["checks"]]}
+    checks = [command.strip() for command in phase["checks"]]
+    return {**phase, **flat, "checks": [command for command in checks if command]}
 
 
-async def gone_on(work: Work, path: Path, plan: Plan, ways: Ways) -> Epic:
-    """Do what is left of a plan, up to a gate, a failure, a limit or the end."""
-    made = Epic(record=work.record.name, path=str(path), state="", phases=[])
-    made.phases = [
-        PhaseDone(number=n, title=phase.title, kind=phase.kind, mark=phase.mark)
-        for n, phase in enumerate(plan.phases, 1)
-    ]
+async def gone_on(work: Work, path: Path, ways: Ways) -> Epic:
+    """Do what is left of a plan, up to a gate, a failure, a limit or the end. The file is read anew
+    before each phase: what a person changes in it meanwhile counts."""
+    done: dict[str, PhaseDone] = {}
+    state = ""
     try:
-        for number, (phase, done) in enumerate(zip(plan.phases, made.phases, strict=True), 1):
-            if phase.mark == "x":
-                continue
-            if phase.kind == "gate" and not await _let_pass(work, plan, number, ways, done):
-                made.state = "gate"
-                break
-            if phase.kind != "gate":
-                _mark(path, plan, phase, done, "~")
-                passed = await _phase(work, path, plan, number, ways, done)
-                _mark(path, plan, phase, done, "x" if passed else "!")
-                if not passed:
-                    made.state = "failed"
-                    break
-            else:
-                _mark(path, plan, phase, done, "x")
-        else:
-            made.state = "delivered"
+        while not state:
+            plan = plan_files.read(path)
+            left = [number for number, one in enumerate(plan.phases, 1) if one.mark != "x"]
+            state = await _next(work, path, plan, left[0], ways, done) if left else "delivered"
     except LimitReached as reached:
-        made.state = reached.which
-    plan.facts["status"] = made.state
+        state = reached.which
+    plan = plan_files.read(path)
+    plan.facts["status"] = state
     plan_files.written(path, plan)
-    runs = [done.run for done in made.phases if done.run is not None]
+    made = _standing(work, path, plan, state, done)
+    runs = [one.run for one in made.phases if one.run is not None]
     made.branch = runs[-1].branch if runs else None
-    made.took_s, made.cost_usd = round(work.spent_s(), 1), work.spent_usd()
-    if made.state == "delivered":
-        work.end(state=made.state)
-    say(f"epic: {made.state}")
+    if state == "delivered":
+        work.end(state=state)
+    say(f"epic: {state}")
     return made
 
 
-def _mark(path: Path, plan: Plan, phase: Phase, done: PhaseDone, mark: str) -> None:
-    phase.mark = done.mark = mark
+async def _next(
+    work: Work, path: Path, plan: Plan, number: int, ways: Ways, done: dict[str, PhaseDone]
+) -> str:
+    """Do one phase; why the epic ends here, "" where it goes on."""
+    phase = plan.phases[number - 1]
+    one = done[_key(phase)] = PhaseDone(
+        number=number, title=phase.title, kind=phase.kind, mark=phase.mark
+    )
+    if phase.kind == "gate":
+        if not await _let_pass(work, phase, ways, one):
+            return "gate"
+        _mark(path, phase, "x")
+        return ""
+    _mark(path, phase, "~")
+    passed = await _phase(work, plan, number, ways, one)
+    _mark(path, phase, "x" if passed else "!")
+    return "" if passed else "failed"
+
+
+def _mark(path: Path, phase: Phase, mark: str) -> None:
+    """Mark a phase in the file as it is now; one whose text was changed meanwhile is another."""
+    plan = plan_files.read(path)
+    for one in plan.phases:
+        if one.mark != "x" and _key(one) == _key(phase):
+            one.mark = mark
+            break
     plan.facts["status"] = "at work"
     plan_files.written(path, plan)
 
 
-async def _let_pass(work: Work, plan: Plan, number: int, ways: Ways, done: PhaseDone) -> bool:
-    """A gate: its commands where it has some, and a person, once for each gate."""
-    phase = plan.phases[number - 1]
+async def _let_pass(work: Work, phase: Phase, ways: Ways, done: PhaseDone) -> bool:
+    """A gate: its commands where it has some, each time, and a person, once for each gate."""
     if not ways.approve:
         done.reason = phase.acceptance or phase.task or "a person must agree"
         return False
     ways.approve = False
     if phase.checks:
-        results = await work.checks(f"{_key(phase)}/gate", phase.checks, _folder(work, plan))
-        if not all(one.passed for one in results):
+        folder = await anyio.to_thread.run_sync(_folder, work, ways.worktree)
+        results = await work.checks(f"{_key(phase)}/gate", phase.checks, folder, anew=True)
+        if not results[-1].passed:
             done.reason = str(results[-1])
             return False
     return True
 
 
-def _folder(work: Work, plan: Plan) -> Path:
-    runs = work.runs
-    return Path(runs[-1].spec.cwd) if runs else work.project
+def _folder(work: Work, worktree: str) -> Path:
+    """The epic's worktree, made if no phase was done in it yet."""
+    home = work.host.home
+    return ensure_worktree(work.project, worktree, home, lambda _: None).path
 
 
 def _key(phase: Phase) -> str:
@@ -164,13 +177,17 @@ def _key(phase: Phase) -> str:
     return f"phase/{hashlib.sha256(told).hexdigest()[:10]}"
 
 
-async def _phase(
-    work: Work, path: Path, plan: Plan, number: int, ways: Ways, done: PhaseDone
-) -> bool:
+async def _phase(work: Work, plan: Plan, number: int, ways: Ways, done: PhaseDone) -> bool:
     phase, key = plan.phases[number - 1], _key(plan.phases[number - 1])
     say(f"phase {number} of {len(plan.phases)}, {phase.kind}: {phase.title}")
     first = int(work.record.known.get(f"{key}/given up", {}).get("attempts", 0)) + 1
     said: list[str] = []
+    if phase.kind == "verify":
+        folder = await anyio.to_thread.run_sync(_folder, work, ways.worktree)
+        done.reason = await _look(work, phase, f"{key}/{first}/before", ways, folder, UNTOUCHED)
+        if not done.reason:
+            return True
+        said.append(f"It was looked at, and does not hold yet:\n{done.reason}")
     for attempt in range(first, first + ways.attempts):
         prompt = work.prompt(
             "epic_phase",
@@ -183,8 +200,7 @@ async def _phase(
             ),
             spec=plan.task,
             plan="\n".join(f"{n}. [{p.mark}] {p.title}" for n, p in enumerate(plan.phases, 1)),
-            attempts="\n\n".join(f"An attempt was not enough:\n{one}" for one in said[-2:])
-            or "This is the first attempt.",
+            attempts="\n\n".join(said[-2:]) or "This is the first attempt.",
         )
         run = await work.run(
             f"{key}/{attempt}", phase.agent or ways.agent, prompt,
@@ -192,31 +208,38 @@ async def _phase(
         )  # fmt: skip
         done.run = run
         say(f"  {named(run)}")
-        done.reason = await _lacks(work, plan, phase, f"{key}/{attempt}", ways, run)
+        done.reason = await _lacks(work, phase, f"{key}/{attempt}", ways, run)
         if not done.reason:
             return True
-        said.append(done.reason)
+        said.append(f"An attempt was not enough:\n{done.reason}")
         if run.error is not None and len(said) > 1 and said[-1] == said[-2]:
             break
     work.record.put(f"{key}/given up", {"attempts": first + ways.attempts - 1})
     return False
 
 
-async def _lacks(work: Work, plan: Plan, phase: Phase, step: str, ways: Ways, run: AsyncRun) -> str:
+async def _lacks(work: Work, phase: Phase, step: str, ways: Ways, run: AsyncRun) -> str:
     """Why a phase is not done yet; "" where it is."""
     if not ended_well(run):
         return f"the agent did not end well: {how_it_ended(run)}"
-    results = await work.checks(step, phase.checks, Path(run.spec.cwd))
+    return await _look(work, phase, step, ways, Path(run.spec.cwd), run.text or "(nothing)")
+
+
+async def _look(work: Work, phase: Phase, step: str, ways: Ways, folder: Path, worker: str) -> str:
+    """What does not hold in a folder of that which a phase asks for; worker: what who worked on it
+    says."""
+    results = await work.checks(step, phase.checks, folder)
     failed = [one for one in results if not one.passed]
     if failed:
         return f"{failed[0]}\n{failed[0].output.strip()[-OUTPUT:]}"
-    if not phase.acceptance:
+    holds = phase.acceptance or (phase.task if phase.kind == "verify" else "")
+    if not holds:
         return ""
     prompt = work.prompt(
         "epic_verify",
-        acceptance=phase.acceptance,
+        acceptance=holds,
         phase=f"{phase.title}\n\n{phase.task}",
-        said=run.text or "(nothing)",
+        said=worker,
     )
     judge = await work.run(
         f"{step}/verify", ways.verifier or ways.agent, prompt, mode="read", schema=VERDICT,
@@ -244,13 +267,19 @@ def plan_path(home: Path, given: str) -> tuple[Path, str | None]:
 
 def only_planned(work: Work, path: Path, plan: Plan) -> Epic:
     """An epic whose plan waits to be read."""
-    phases = [
-        PhaseDone(number=n, title=phase.title, kind=phase.kind, mark=phase.mark)
-        for n, phase in enumerate(plan.phases, 1)
-    ]
-    say(f"epic: planned in {len(phases)} phases; read {path}, then epic({str(path)!r})")
+    say(f"epic: planned in {len(plan.phases)} phases; read {path}, then epic({str(path)!r})")
+    return _standing(work, path, plan, "planned", {})
+
+
+def _standing(work: Work, path: Path, plan: Plan, state: str, done: dict[str, PhaseDone]) -> Epic:
+    phases: list[PhaseDone] = []
+    for number, phase in enumerate(plan.phases, 1):
+        new = PhaseDone(number=number, title=phase.title, kind=phase.kind, mark=phase.mark)
+        one = done.get(_key(phase), new)
+        one.number, one.mark = number, phase.mark
+        phases.append(one)
     took, cost = round(work.spent_s(), 1), work.spent_usd()
     return Epic(
-        record=work.record.name, path=str(path), state="planned", phases=phases,
-        took_s=took, cost_usd=cost,
+        record=work.record.name, path=str(path), state=state, phases=phases, took_s=took,
+        cost_usd=cost,
     )  # fmt: skip

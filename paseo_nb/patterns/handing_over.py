@@ -57,8 +57,8 @@ async def handed_over(
     prompt = prompts("handoff", **told)
     spec = run.spec
     given = dict(options)
-    if given.get("worktree") is None and given.get("repo") is None:
-        given |= {"worktree": spec.worktree} if spec.worktree else {"repo": spec.cwd}
+    given["worktree"] = given.get("worktree") or spec.worktree
+    given["repo"] = str(run.repository) if given["worktree"] else spec.cwd
     labels = {"handed_over_from": run.id}
     title = f"[Handoff] {asked.splitlines()[0][:70]}"
     return await start(to, prompt, labels=labels, title=given.pop("title", None) or title, **given)

@@ -51,6 +51,10 @@ class Wanted:
             )
         if iterations < 1:
             raise UsageProblem(f"iterations={iterations}: at least 1")
+        if not pause >= 0:
+            raise UsageProblem(f"pause={pause}: at least 0")
+        if not all(command.strip() for command in checks):
+            raise UsageProblem("a check is empty: it would always pass")
         self.task, self.agent, self.verify = task, agent, verify
         self.verifier = verifier or agent
         self.checks, self.until = checks, until
@@ -97,12 +101,13 @@ async def _iteration(work: Work, wanted: Wanted, number: int, before: list[Itera
         "loop_worker", task=wanted.task, attempts=_attempts(before), goal=_goal(wanted)
     )
     say(f"iteration {number} of at most {wanted.iterations}")
+    more: dict[str, Any] = {"base": None} if before else {}  # the branch is there
     run = await work.run(
         f"{number}/worker",
         wanted.agent,
         prompt,
         title=f"Loop {number}: {wanted.task.splitlines()[0][:60]}",
-        **({"base": None} if before else {}),  # the branch is there
+        **more,
     )
     say(f"  worker {named(run)}")
     one = Iteration(number=number, worker=run)

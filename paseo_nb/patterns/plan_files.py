@@ -1,7 +1,8 @@
 """An epic's plan as a file that people read and change: front matter, then a phase a section.
 
 `[ ]` to do, `[~]` at work, `[x]` done, `[!]` failed. Marks and `status` are ours to write; the rest
-is whoever's: what is changed in it counts from the next call on.
+is whoever's: what is changed in it counts from the next phase on. A `check:` goes on in the lines
+below it that are indented.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ Kind = Literal["refactor", "implement", "verify", "gate"]
 KINDS: tuple[Kind, ...] = ("refactor", "implement", "verify", "gate")
 _PHASE = re.compile(r"^## \[([ ~x!])\] (\w+): (.+)$")
 _FACT = re.compile(r"^(acceptance|checks?|agent): (.*)$", re.IGNORECASE)
+# A line of text that would be taken for ours has a backslash before it; so has one that had one.
+_OURS = re.compile(r"^\\*(#|---$|(acceptance|checks?|agent): )", re.IGNORECASE)
+
+
+_INDENT = " " * 4
 
 
 class Phase(msgspec.Struct):
@@ -53,7 +59,7 @@ def written(path: Path, plan: Plan) -> None:
     for phase in plan.phases:
         lines = [f"## [{phase.mark}] {phase.kind}: {phase.title}", "", _quoted(phase.task), ""]
         lines += [f"acceptance: {phase.acceptance}"]
-        lines += [f"check: {command}" for command in phase.checks]
+        lines += [f"check: {_INDENT.join(command.splitlines(True))}" for command in phase.checks]
         lines += [f"agent: {phase.agent}"] if phase.agent else []
         parts.append("\n".join(lines))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -77,15 +83,30 @@ def read(path: Path) -> Plan:
     facts, start = _front(path, lines)
     plan = Plan("", [], facts)
     text: list[str] = []
+    fenced = False
+    script: list[str] | None = None  # the lines of the check that is being read
     for number, line in enumerate(lines[start:], start + 1):
-        if line.startswith("## "):
+        if script is not None:
+            if line[:1].isspace() or not line:
+                script.append(line.removeprefix(_INDENT) if _INDENT in line else line.lstrip())
+                continue
+            _end_check(plan.phases[-1], script)
+            script = None
+        if _PHASE.match(line) or (line.startswith("## ") and not fenced):
             _settle(plan, text)
             plan.phases.append(_phase(path, number, line))
-            text = []
-        elif plan.phases and (fact := _FACT.match(line)):
-            _take(plan.phases[-1], fact[1].lower(), fact[2].strip())
-        elif line.strip() != "# Epic" or text:
+            text, fenced = [], False
+        elif plan.phases and not fenced and (fact := _FACT.match(line)):
+            name, value = fact[1].lower(), fact[2].strip()
+            if name in ("check", "checks"):
+                script = [value]
+            else:
+                setattr(plan.phases[-1], name, value)
+        elif line.strip() != "# Epic" or plan.phases or any(text):
             text.append(line)
+            fenced ^= line.lstrip().startswith("```")
+    if script is not None:
+        _end_check(plan.phases[-1], script)
     _settle(plan, text)
     if not plan.phases:
         raise UsageProblem(f"the plan {path} has no phases: write `## [ ] implement: TITLE` lines")
@@ -109,17 +130,15 @@ def _phase(path: Path, number: int, line: str) -> Phase:
     return Phase(found[3].strip(), cast(Kind, found[2]), "", "", mark=found[1])
 
 
-def _take(phase: Phase, name: str, value: str) -> None:
-    if name == "acceptance":
-        phase.acceptance = value
-    elif name == "agent":
-        phase.agent = value
-    elif value:
-        phase.checks.append(value)
+def _end_check(phase: Phase, script: list[str]) -> None:
+    command = "\n".join(script).strip()
+    if command:
+        phase.checks.append(command)
 
 
 def _settle(plan: Plan, text: list[str]) -> None:
-    told = "\n".join(line[1:] if line.startswith("\\#") else line for line in text).strip()
+    told = "\n".join(line[1:] if line[:1] == "\\" and _OURS.match(line) else line for line in text)
+    told = told.strip()
     if plan.phases:
         plan.phases[-1].task = told
     else:
@@ -129,14 +148,7 @@ def _settle(plan: Plan, text: list[str]) -> None:
 def _quoted(text: str) -> str:
     """Text that no line of is taken for a heading or a fact of ours."""
     lines = text.strip().splitlines()
-    return "\n".join(
-        f"\\{line}"
-        if line.startswith("#")
-        else f" {line}"
-        if _FACT.match(line) or line == "---"
-        else line
-        for line in lines
-    )
+    return "\n".join(f"\\{line}" if _OURS.match(line) else line for line in lines)
 
 
 def _now() -> str:

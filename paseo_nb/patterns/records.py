@@ -8,6 +8,7 @@ just before a kill is found by its labels, so no step starts two.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -45,8 +46,9 @@ class Record:
         if whole != text:  # cut off in mid-write
             os.truncate(path, len(whole))
         for line in whole.splitlines():
-            entry = msgspec.json.decode(line, type=Entry)
-            self.known[entry.step] = entry.facts
+            with contextlib.suppress(msgspec.MsgspecError):  # its step counts as not done
+                entry = msgspec.json.decode(line, type=Entry)
+                self.known[entry.step] = entry.facts
 
     @property
     def goes_on(self) -> bool:
@@ -78,7 +80,8 @@ async def opened(host: LocalHost, pattern: str, asked: Any, *, anew: bool = Fals
     """The record of a call of a pattern that asks for `asked` (any JSON): the newest that has not
     ended, else a new one; with `anew` a new one. Waits for another process that is at it; if it
     ended meanwhile, its record, ended."""
-    key = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()[:12]
+    told = msgspec.json.encode(asked, enc_hook=str, order="deterministic")
+    key = hashlib.sha256(told).hexdigest()[:12]
     folder = host.home / "patterns"
     private_dir(folder)
     fd = os.open(folder / f"{pattern}-{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -17,6 +17,7 @@ class Result(msgspec.Struct, kw_only=True):
     """What a call of a pattern came to. `record` names its file under `.paseo_nb/patterns/`."""
 
     record: str
+    state: str
     took_s: float | None = None
     cost_usd: float | None = None
 
@@ -92,7 +93,6 @@ class Loop(Result, kw_only=True):
     """What a loop came to. state: succeeded, or which limit ended it: iterations, time, budget;
     failed where the agent cannot work at all."""
 
-    state: str
     iterations: list[Iteration]
 
     @property
@@ -141,20 +141,25 @@ class Review(msgspec.Struct, kw_only=True):
 
 
 class Committee(Result, kw_only=True):
-    """What a committee came to. agreed: whether both members stand by the plan; differences: what
-    they do not agree on. run: who implemented it, where that was asked for."""
+    """What a committee came to. state: agreed, disagreed, or which limit ended it: time, budget;
+    there is as much of the rest then as was done. differences: what the members do not agree on.
+    run: who implemented it, where that was asked for."""
 
     plan: str
-    agreed: bool
     differences: str
     members: list[Member]
+    agreed: bool = False
     run: Any = None
     reviews: list[Review] = []
     approved: bool | None = None
 
+    def __bool__(self) -> bool:
+        return self.state == "agreed" and self.approved is not False
+
     def lines(self) -> tuple[str, list[str], list[list[str]]]:
         """See `Result`."""
-        word = "agrees" if self.agreed else "does not agree"
+        words = {"agreed": "agrees", "disagreed": "does not agree"}
+        word = words.get(self.state, f"was ended by its limit of {self.state}")
         head = f"The committee {word}{spent(self)}"
         if self.approved is not None:
             after = f"{len(self.reviews)} review{'s' * (len(self.reviews) != 1)}"
@@ -187,7 +192,6 @@ class Epic(Result, kw_only=True):
     delivered, or which limit ended it: time, budget. path: its plan file, which `epic` takes."""
 
     path: str
-    state: str
     phases: list[PhaseDone]
     branch: str | None = None
 
@@ -222,3 +226,8 @@ def _short(text: str, limit: int = 90) -> str:
 def sequence_of(value: Sequence[str] | str | None) -> list[str]:
     """One or several texts as a list."""
     return [value] if isinstance(value, str) else list(value or ())
+
+
+def names_of(value: Sequence[str] | str | None) -> list[str]:
+    """One or several names as a list; in a terminal they may be joined by commas."""
+    return [name for one in sequence_of(value) for name in one.split(",") if name]

@@ -19,6 +19,7 @@ from ..journal import private_dir
 
 _FOLDER = Path(__file__).with_name("skills")
 SHARED = "~/.agents/skills"  # the Agent Skills standard's: codex, copilot, gemini, opencode, pi
+MADE = "folder"  # instead of a hash
 PLACES = {
     "claude": "~/.claude/skills",
     **dict.fromkeys(("codex", "copilot", "gemini", "opencode", "pi"), SHARED),
@@ -94,6 +95,9 @@ def _install(path: Path, text: bytes, ours: dict[str, str]) -> str:
         return "installed"
     if there and not _is_ours(path, ours):
         return "left: another file stands there, or you changed it"
+    for folder in (path.parent, path.parent.parent):
+        if not folder.exists():
+            ours[str(folder)] = MADE
     private_dir(path.parent)
     path.write_bytes(text)
     ours[str(path)] = _hash(text)
@@ -110,7 +114,9 @@ def _uninstall(path: Path, text: bytes, ours: dict[str, str]) -> str:
     ours.pop(str(path), None)
     for folder in (path.parent, path.parent.parent):
         with contextlib.suppress(OSError):  # what holds something else stays
-            folder.rmdir()
+            if ours.get(str(folder)) == MADE:
+                folder.rmdir()
+                del ours[str(folder)]
     return "removed"
 
 

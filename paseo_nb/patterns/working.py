@@ -17,8 +17,9 @@ from .. import preparing
 from ..answering import OnPermission
 from ..errors import PaseoError, UsageProblem
 from ..handle import AsyncRun
+from ..history import History
 from ..host.local import LocalHost
-from ..model import short_id
+from ..model import Turn, short_id
 from ..supervisor import cleanup
 from .checking import CheckResult, checked
 from .prompts_of import filled
@@ -26,6 +27,8 @@ from .records import Record, opened
 
 Start = Callable[..., Awaitable[AsyncRun]]
 CHECK_S = 600.0
+RESUMES = 3  # of a step, in one call
+LIMITS = {"timeout": "time", "cost": "budget"}  # by what a run's limit is called
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -35,11 +38,11 @@ class Limits(msgspec.Struct, frozen=True):
     budget: float | None = None
 
 
-class LimitReached(Exception):
+class LimitReached(PaseoError):
     """A limit of the call is used up; `which`: time or budget."""
 
     def __init__(self, which: str) -> None:
-        super().__init__(which)
+        super().__init__(f"the limit of {which} is reached; a higher one goes on from here")
         self.which = which
 
 
@@ -70,7 +73,7 @@ class Work:
         for run_id in self.host.list():
             with contextlib.suppress(UsageProblem):
                 labels = self.host.spec(run_id).labels
-                if labels.get("pattern") == self.record.name:
+                if labels.get("pattern") == self.record.name and "step" in labels:
                     found[labels["step"]] = run_id
         return found
 
@@ -87,18 +90,22 @@ class Work:
         return [AsyncRun(self.host, run_id) for run_id in dict.fromkeys(ids)]
 
     def spent_s(self) -> float:
-        """Seconds that its turns and checks took so far."""
-        turns = [turn for run in self.runs for turn in run.history().turns]
-        worked = sum((t.finished_us - t.started_us) / 1e6 for t in turns if t.finished_us)
-        return worked + sum(facts.get("took_s", 0.0) for facts in self.record.known.values())
+        """Seconds that its turns and checks took so far; those of turns side by side once."""
+        turns = [(run.history(), turn) for run in self.runs for turn in run.history().turns]
+        worked, until = 0, 0
+        for begun, ended in sorted((t.started_us, _ended_us(h, t)) for h, t in turns):
+            worked += max(ended, until) - max(begun, until)
+            until = max(ended, until)
+        checked = sum(facts.get("took_s", 0.0) for facts in self.record.known.values())
+        return worked / 1e6 + checked
 
     def spent_usd(self) -> float | None:
         """US dollars that its runs cost so far; None where none of them tells."""
         told = [run.cost_usd for run in self.runs if run.cost_usd is not None]
         return sum(told) if told else None
 
-    def left(self) -> Limits:
-        """What is left. LimitReached where nothing is."""
+    def left(self, beside: int = 1) -> Limits:
+        """What is left; of the budget, for each of so many at once. LimitReached: nothing is."""
         time_s, budget = self.limits.time_s, self.limits.budget
         if time_s is not None:
             time_s -= self.spent_s()
@@ -108,50 +115,107 @@ class Work:
             budget -= self.spent_usd() or 0.0
             if budget <= 0:
                 raise LimitReached("budget")
-        return Limits(time_s, budget)
+        return Limits(time_s, None if budget is None else budget / beside)
 
     # ------------------------------------------------------------ steps
 
-    async def run(self, step: str, agent: str | None, prompt: str, **options: Any) -> AsyncRun:
-        """The run of a step, when its turn is over, however it ended. Started once: a later call
-        goes on with it, resumes it where it was cut off, or takes what it did."""
-        run = await self.begin(step, agent, prompt, **options)
-        return await self.over(run)
+    async def run(
+        self,
+        step: str,
+        agent: str | None,
+        prompt: str,
+        *,
+        needed: bool = False,
+        beside: int = 1,
+        **options: Any,
+    ) -> AsyncRun:
+        """The run of a step, when its turn is over. Started once: a later call goes on with it, or
+        takes what it did.
 
-    async def begin(self, step: str, agent: str | None, prompt: str, **options: Any) -> AsyncRun:
-        """The run of a step, started if it was not; it may be at work still."""
-        known = self.record.known.get(step, {}).get("run") or self._labelled.get(step)
-        if known is None:
-            left = self.left()
-            labels = {"pattern": self.record.name, "step": step, **options.pop("labels", {})}
+        needed: nothing goes on without it: a failure is raised (UsageProblem, LimitReached), and
+        tried again by the next call. beside: how many steps share what is left of the budget.
+        """
+        kept = str(self.record.known.get(step, {}).get("run", ""))
+        run_id = max(kept, self._labelled.get(step, ""))  # the newer one: ids sort by time
+        run = AsyncRun(self.host, run_id) if run_id else None
+        if run is not None and needed and self._failed(step, run):
+            self.record.put(f"{step}/failed/{run.id}", {"run": run.id})  # its cost counts
+            run = None
+        if run is None:
+            left = self.left(beside)
+            labels = {"pattern": self.record.name, "step": step}
             given = {**self._options, "timeout": left.time_s, "budget": left.budget, **options}
             run = await self._start(agent, prompt, labels=labels, **given)
-        else:
-            run = AsyncRun(self.host, str(known))
-        if self.record.known.get(step, {}).get("run") != run.id:
+        if kept != run.id:
             self.record.put(step, {"run": run.id})
-        return run
+        return await self._over(step, run, needed, beside)
 
-    async def send(self, step: str, run: AsyncRun, prompt: str) -> AsyncRun:
-        """Another turn of a run as a step, once; the run when that is over."""
-        ident = hashlib.sha256(f"{self.record.name}/{step}".encode()).hexdigest()[:32]
-        if step not in self.record.known:
-            self.left()
-            self.record.put(step, {"sent": ident})
-        if ident not in run.history().commands_done:
-            await run.send_once(ident, prompt)
-        return await self.over(run)
+    async def send(self, step: str, run: AsyncRun, prompt: str, *, beside: int = 1) -> AsyncRun:
+        """Another turn of a run as a step that is needed; the run when that is over."""
+        facts = self.record.known.get(step, {})
+        tried = int(facts.get("tried", 0))
+        sent = facts.get("sent") in run.history().commands_done
+        if not facts or (sent and self._failed(step, run)):
+            tried += 1
+            ident = hashlib.sha256(f"{self.record.name}/{step}/{tried}".encode()).hexdigest()[:32]
+            facts, sent = {"run": run.id, "sent": ident, "tried": tried}, False
+            self.record.put(step, facts)
+        if not sent:
+            await run.send_once(str(facts["sent"]), prompt, most=self._most(beside))
+        return await self._over(step, run, True, beside)
 
-    async def over(self, run: AsyncRun) -> AsyncRun:
-        """Wait until a run's turn is over. Cancelled, it cancels that turn."""
-        if run.state == "interrupted":
-            await run.resume()
+    def said(self, step: str) -> str:
+        """What a step that ended well said at its end."""
+        facts = self.record.known.get(step, {})
+        history = AsyncRun(self.host, str(facts["run"])).history()
+        return next(turn.text for turn in history.turns if turn.turn == facts["turn"]).strip()
+
+    def _failed(self, step: str, run: AsyncRun) -> bool:
+        """Whether a step that was begun is over, and not well; an interrupted one goes on."""
+        turn = run.history().turn
+        over = turn is not None and turn.outcome not in (None, "end_turn", "interrupted")
+        return over and "turn" not in self.record.known.get(step, {})
+
+    async def _over(self, step: str, run: AsyncRun, needed: bool, beside: int) -> AsyncRun:
+        """Wait until a step's turn is over; it is resumed where its processes died. Cancelled, it
+        cancels that turn."""
+        facts = self.record.known[step]
+        if "turn" in facts:
+            return run
         try:
-            return await run.wait(check=False, on_permission=self._on_permission)
+            for _ in range(RESUMES):
+                if run.state == "interrupted":
+                    await run.resume(most=self._most(beside))
+                await run.wait(check=False, on_permission=self._on_permission)
+                if run.state != "interrupted":
+                    break
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await run.cancel()
             raise
+        turn = run.history().turn
+        if turn is not None and turn.outcome == "end_turn":
+            self.record.put(step, {**facts, "turn": turn.turn})
+        elif needed:
+            raise self._failure(step, run)
+        return run
+
+    def _failure(self, step: str, run: AsyncRun) -> PaseoError:
+        turn, code = run.history().turn, run.error.code if run.error is not None else ""
+        given = {"time": self.limits.time_s, "budget": self.limits.budget}
+        which = LIMITS.get(code, "")
+        if turn is not None and turn.outcome == "limit" and given.get(which) is not None:
+            return LimitReached(which)
+        return UsageProblem(
+            f"{step} failed: {run.agent}: {how_it_ended(run)} (run {run.id}). Once that is mended,"
+            " the same call tries it again; all else that was done is kept."
+        )
+
+    def _most(self, beside: int) -> dict[str, float]:
+        """What is left, as limits of a turn."""
+        left = self.left(beside)
+        told = {"timeout_s": left.time_s, "cost_usd": left.budget}
+        return {name: value for name, value in told.items() if value is not None}
 
     async def together(self, *work: Awaitable[AsyncRun]) -> list[AsyncRun]:
         """Several steps side by side, in the order given; the first problem of ours is raised when
@@ -162,7 +226,7 @@ class Work:
         async def one(at: int, what: Awaitable[AsyncRun]) -> None:
             try:
                 done[at] = await what
-            except (PaseoError, LimitReached) as problem:
+            except PaseoError as problem:
                 problems.append(problem)
 
         async with anyio.create_task_group() as group:
@@ -173,16 +237,16 @@ class Work:
         return [run for run in done if run is not None]
 
     async def checks(
-        self, step: str, commands: Sequence[str], folder: Path, check_s: float = CHECK_S
+        self, step: str, commands: Sequence[str], folder: Path, *, anew: bool = False
     ) -> list[CheckResult]:
-        """Run the checks of a step in order, up to the first that fails; each once."""
+        """Run the checks of a step in order, up to the first that fails; each once, or `anew`."""
         results: list[CheckResult] = []
         for number, command in enumerate(commands, 1):
             name = f"{step}/check/{number}"
             known = self.record.known.get(name)
-            if known is None or known.get("command") != command:
+            if anew or known is None or known.get("command") != command:
                 left = self.left().time_s
-                limit = check_s if left is None else min(check_s, left)
+                limit = CHECK_S if left is None else min(CHECK_S, left)
                 result = await checked(command, folder, limit, self.record.name)
                 self.record.put(name, msgspec.to_builtins(result))
             else:
@@ -209,14 +273,15 @@ async def working(
     options: Mapping[str, Any],
     on_permission: OnPermission,
     again: bool = False,
+    by_options: bool = True,
 ) -> AsyncGenerator[Work]:
     """The work of one call, its record held while the block lasts; what a killed call of it left
-    running as a check is ended first."""
+    running as a check is ended first. by_options: whether other options are another call."""
     for name, value in (("time_limit", limits.time_s), ("budget", limits.budget)):
         if value is not None and value <= 0:
             raise UsageProblem(f"{name}={value!r} must be more than 0")
     given = {name: value for name, value in options.items() if value is not None}
-    record = await opened(host, pattern, [asked, given], anew=again)
+    record = await opened(host, pattern, [asked, given if by_options else {}], anew=again)
     try:
         if record.goes_on:
             await anyio.to_thread.run_sync(cleanup.sweep, record.name)
@@ -225,6 +290,14 @@ async def working(
         yield Work(host, start, record, limits, given, on_permission)
     finally:
         record.close()
+
+
+def _ended_us(history: History, turn: Turn) -> int:
+    """When a turn was over. That it was interrupted may have been noticed much later."""
+    if turn.outcome != "interrupted":
+        return turn.finished_us or turn.started_us
+    items = [item for item in history.items if item.turn == turn.turn and item.role == "agent"]
+    return max((item.finished_us or item.started_us for item in items), default=turn.started_us)
 
 
 def say(text: str) -> None:

@@ -1,7 +1,8 @@
 """The columns of every table and frame, declared as data: DDL, docs, frames and tests share them.
 
 Times are UTC; NULL means "not reported" (0 means zero); tokens in include cached ones; JSON
-columns hold JSON text, in SQL (`raw->>'$.a'`) as in a DataFrame (`json.loads`).
+columns hold JSON text, in SQL (`raw->>'$.a'`) as in a DataFrame (`json.loads`). Longer than other
+files, as it is that one list.
 """
 
 from __future__ import annotations
@@ -160,9 +161,17 @@ TOOL_TRACES = [
     _time("started_at", "When it began; NULL: the agent told of it when it was over"),
     _time("finished_at", "When it ended"),
     Column("latency_ms", "DOUBLE", "ms", "From request to result, by the monotonic clock"),
-    *USAGE,
+    _count("input_tokens", "What its result added to the next request", "tokens"),
+    _count("output_tokens", "Its share of the answer that asked for it", "tokens"),
+    *(
+        _count(column.name, "Of a tool call nobody tells it: NULL", "tokens")
+        for column in USAGE[2:]
+    ),
     _text("error", "What went wrong"),
     _text("outcome", "completed, failed, cancelled, interrupted; NULL: it goes on"),
+    _text(
+        "tokens_source", "Of `input_tokens`: reported (by the next request), estimated (by size)"
+    ),
 ]
 """One row per tool call. Filters `since=` and `until=` look at `started_at`, else `finished_at`."""
 
@@ -199,16 +208,19 @@ MODEL_CALLS = [
     _text("model", "The model that answered"),
     *USAGE,
     Column("cost_usd", "DOUBLE", "USD", "What it cost, where the agent tells that by the call"),
-    _text("usage_source", "Who told its tokens: agent, or session file"),
+    _text("usage_source", "Who told its tokens: agent, session file, or recorder"),
     _text("stop_reason", "Why the model stopped, in its own word"),
     _text("error", "What went wrong"),
     _time(
         "started_at", "When it began, where a session file tells; else when it was first told of"
     ),
     _time("finished_at", "When it ended, where a session file tells; else when last told of"),
+    _count("status", "HTTP's, where a recorder saw it"),
+    Column("first_token_ms", "DOUBLE", "ms", "Until its first token, where a recorder saw it"),
+    _count("attempt", "Which try of the same request it is, from 1, where a recorder saw it"),
 ]
-"""One row per request to a model, where the agent tells of it. Filters `since=` and `until=` look
-at `started_at`."""
+"""One row per request to a model, where the agent tells of it or a recorder saw it. Filters
+`since=` and `until=` look at `started_at`."""
 
 TRANSCRIPT = [
     _count("seq", "The event that began it"),
@@ -242,7 +254,10 @@ WORKTREES = [
 """One row per worktree of the project, as it stands now (`paseo.worktrees()`)."""
 
 DISK = [
-    _text("kind", "worktrees, journals, packed journals, run files, blobs, index, refs"),
+    _text(
+        "kind",
+        "worktrees, journals, packed journals, run files, blobs, workflow runs, index, refs",
+    ),
     _count("items", "How many of them"),
     _count("bytes", "What they take on the disk; of refs, what only they keep in git", "bytes"),
     _text("path", "Where they lie"),
@@ -250,7 +265,11 @@ DISK = [
 """One row per kind of thing that the project keeps (`paseo.disk()`)."""
 
 PRUNE = [
-    _text("kind", "run (folder and refs), journal (to be packed), worktree, blob, leftover"),
+    _text(
+        "kind",
+        "run, workflow (folder and refs), journal (to be packed), worktree, unfinished, refs (of a"
+        " run whose folder was deleted), blob, leftover",
+    ),
     _text("name", "Its name, or its run's id"),
     _text("run_id", "The run that it is of"),
     _count(
@@ -261,6 +280,53 @@ PRUNE = [
     _text("path", "Where it lies"),
 ]
 """One row per thing that `paseo.prune()` removes, or keeps although nobody uses it."""
+
+STEPS = [
+    _text("workflow_run_id", "The workflow run: a sortable id"),
+    _text("workflow", "The workflow's name"),
+    _text("step", "The step within it: the beginning of its key, and which of that key it is"),
+    _text("label", "Its label"),
+    _text("phase", "The phase that it belongs to"),
+    _text("part", "The workflows within the workflow that it is in, joined by `/`"),
+    _text("agent", "`provider/model`"),
+    _text(
+        "state",
+        "running, done, cached (taken from another workflow run), failed, cancelled, superseded (it"
+        " was asked for otherwise), unclaimed (not asked for again), interrupted",
+    ),
+    _count("attempt", "How often it was tried"),
+    _text("run_id", "The run of its last attempt; of a cached one, of the step it is taken from"),
+    _text("origin", "The workflow run that a cached one is taken from"),
+    _time("started_at", "When it was first issued"),
+    _time("ended_at", "When it ended"),
+    Column("duration_ms", "DOUBLE", "ms", "From its issue to its end, waiting included"),
+    *USAGE,
+    Column("cost_usd", "DOUBLE", "USD", "What all its attempts cost; 0 of a cached one"),
+    _text("cause", "Why it did not end well"),
+    _text("message", "The same in words"),
+    _text("commit", "The files when it ended, where it may have changed some"),
+    _text("branch", "The branch of its own worktree"),
+    _text("key", "SHA-256 over what it asks for"),
+]
+"""One row per step of workflow runs (`paseo.steps()`)."""
+
+WORKFLOW_RUNS = [
+    _text("workflow_run_id", "The workflow run: a sortable id"),
+    _text("workflow", "The workflow's name"),
+    _text("state", "running, done, failed, stopped, interrupted (its process died)"),
+    _time("started_at", "When it was first called"),
+    _time("ended_at", "When it ended; NULL while it goes on, or was cut off"),
+    _count("steps", "Its steps so far"),
+    _count("running", "How many of them go on"),
+    _count("cached", "How many were taken from other workflow runs"),
+    _count("failed", "How many failed"),
+    _count("tokens", "Tokens of all attempts, in and out", "tokens"),
+    Column("cost_usd", "DOUBLE", "USD", "What all attempts of its steps cost"),
+    Column("budget_usd", "DOUBLE", "USD", "What it may spend; NULL: no budget"),
+    _text("args", "What it was called with, as JSON"),
+    _text("message", "Why it did not end well"),
+]
+"""One row per call of a workflow that began a run of it (`paseo.workflow_runs()`)."""
 
 TIMELINE = [
     RUN_ID,
@@ -295,8 +361,183 @@ LOOKED_AT: dict[str, list[Column]] = {
     "worktrees": WORKTREES,
     "disk": DISK,
     "prune": PRUNE,
+    "steps": STEPS,
+    "workflow_runs": WORKFLOW_RUNS,
 }
 """Frames that are no tables of the index: what they tell is looked at when they are asked for."""
+
+_MS = "ms"
+_SHARE = "0 to 1"
+
+
+def _real(name: str, unit: str, meaning: str) -> Column:
+    return Column(name, "DOUBLE", unit, meaning)
+
+
+TRACE = [
+    RUN_ID,
+    _text("span_id", "The span: its run's id, its turn, and the event that began it"),
+    _text("parent_id", "The span that it lies in; NULL: the run that was asked for"),
+    _count("depth", "How deep it lies; 0 is the run that was asked for"),
+    _count("turn", "The turn it belongs to; 0: a run"),
+    _text(
+        "kind",
+        "workflow, step, run, turn, model_call, tool_call, permission, retry, compaction",
+    ),
+    _text("name", "What it is called"),
+    _text("detail", "A turn's prompt, a permission's answer, why a model call stopped"),
+    _text("agent", "`provider/model`, as asked"),
+    _text("model", "The model that answered"),
+    _text("tool_name", "The tool's name where the agent tells it, else its kind"),
+    _text("tool_kind", "read, edit, delete, move, search, execute, think, fetch, other"),
+    _text("tool_call_id", "The agent's id of the call; unique within a turn"),
+    _text("asked_by", "Of a tool call: the span of the model call that asked for it, where told"),
+    Column(
+        "parallel",
+        "BOOLEAN",
+        "",
+        "Of a tool call: whether one answer of the model asked for others too, or others went on"
+        " meanwhile",
+    ),
+    _time("started_at", "When it began; NULL: a tool call that was told when it was over"),
+    _time("finished_at", "When it ended; NULL: it goes on, or that is not known"),
+    _real("latency_ms", _MS, "From beginning to end; a tool call's wait for a permission counts"),
+    _real("first_token_ms", _MS, "Of a turn: until its first text, thought or tool call"),
+    _text("outcome", "How it ended, as in turns, tool_traces and permissions"),
+    _text(
+        "error_class",
+        "What went wrong in one word: denied, rate_limit, auth, context_overflow, timeout,"
+        " not_found, test_failure, exit_code, …, other; NULL: nothing did",
+    ),
+    _text("error", "What went wrong"),
+    *USAGE,
+    _real("cost_usd", "USD", "Cost as the agent reports it"),
+    _count(
+        "call_output_tokens",
+        "Of a tool call: the output of the model call that asked for it, split over its tool calls",
+        "tokens",
+    ),
+    _count(
+        "result_tokens",
+        "Of a tool call: what the next request grew by, split over the results by their bytes; else"
+        " estimated from its bytes",
+        "tokens",
+    ),
+    _text("tokens_source", "Where result_tokens are from: reported or estimated"),
+    _json("paths", "Of a tool call: the files that it names, a list"),
+    _json("input", "A prompt, or a tool's arguments"),
+    _json("output", "A turn's text, or a tool's result"),
+]
+"""One row per span of a run and of the runs that it started (`paseo.trace(run).frame`)."""
+
+TOOL_NAME = _text("tool_name", "The tool's name where the agent tells it, else its kind")
+
+CACHE_SHAPE = [
+    RUN_ID,
+    TURN,
+    _count("request", "Its number in the run, counted from 1"),
+    _text("message_id", "As in model_calls"),
+    _text("model", "The model that answered"),
+    _time("started_at", "When it began"),
+    _count("input_tokens", "Tokens in, cached ones included", "tokens"),
+    _count("cache_read_tokens", "Those that came from the provider's cache", "tokens"),
+    _count("cache_write_tokens", "Those that were written to it", "tokens"),
+    _real("hit_rate", _SHARE, "cache_read / input"),
+    _real("cumulative_hit_rate", _SHARE, "The same of all requests so far, weighted by tokens"),
+    _count("shared_tokens", "What leads the last request too; NULL: not seen", "tokens"),
+    _count("reusable_tokens", "What could have been read, had nothing been in the way", "tokens"),
+    _count("lost_tokens", "Of these, those that were billed again", "tokens"),
+    _text(
+        "cause",
+        "Why: system prompt, timestamp, tool added, tool removed, tool changed, tool order, message"
+        " edited, new attachment, model switch, ttl, below minimum, compaction, no breakpoint,"
+        " provider, unseen change; NULL: no miss",
+    ),
+    _text("reason", "The same in words"),
+    _text("changed", "The segment that was changed"),
+    _text("diff", "What changed in it, where its text was kept (`record_content=True`)"),
+    _text("seen", "exact: what was sent is known; estimated: from sizes and times alone"),
+    _real("input_usd", "USD", "What the input cost, by the price table"),
+    _real("without_cache_usd", "USD", "What it had cost without a cache"),
+    _real("saved_usd", "USD", "The difference; negative: writing cost more than reading saved"),
+    _real("saved_so_far_usd", "USD", "The same of all requests so far"),
+    _real("lost_usd", "USD", "What the miss cost more than a hit"),
+    _json("segments", "What was sent, in order: kind, name, hash, size in bytes; NULL: not seen"),
+]
+"""One row per model request (`paseo.cache_shape(run).frame`)."""
+
+TRACED: dict[str, list[Column]] = {
+    "trace": TRACE,
+    "cost": [
+        RUN_ID,
+        _text("level", "run, turn or model_call; rows of one level can be summed"),
+        _count("turn", "The turn; NULL: a run"),
+        _text("span_id", "The span in trace"),
+        _text("agent", "`provider/model`, as asked"),
+        _text("model", "The model that was priced"),
+        _time("started_at", "When it began"),
+        *USAGE,
+        _real("computed_usd", "USD", "Cost by the price table; NULL: see `why`"),
+        _real("reported_usd", "USD", "Cost as the agent reports it"),
+        _real("difference_usd", "USD", "reported - computed"),
+        Column("differs", "BOOLEAN", "", "Whether they differ by more than 1 %"),
+        _real("without_cache_usd", "USD", "What it had cost had nothing been cached"),
+        _real("saved_usd", "USD", "without_cache - computed; negative: the cache cost more"),
+        _text("price_source", "The price table and its version, or [prices] of the settings"),
+        _text("why", "Why no cost is computed"),
+    ],
+    "cache_shape": CACHE_SHAPE,
+    "cache_misses": CACHE_SHAPE,
+    "cache_turns": [
+        RUN_ID,
+        TURN,
+        _count("requests", "Model requests of the turn"),
+        _count("input_tokens", "Tokens in, of those that tell their cache", "tokens"),
+        _count("cache_read_tokens", "Those from the cache", "tokens"),
+        _real("hit_rate", _SHARE, "cache_read / input"),
+        _real("cumulative_hit_rate", _SHARE, "The same of all turns so far"),
+    ],
+    "slowest_tools": [
+        TOOL_NAME,
+        _count("calls", "Its calls whose times are known"),
+        _real("total_ms", _MS, "What they took together"),
+        _real("median_ms", _MS, "The median"),
+        _real("max_ms", _MS, "The longest"),
+        _real("share", _SHARE, "Of the time of all tools"),
+    ],
+    "error_rates": [
+        TOOL_NAME,
+        _count("calls", "How often it was called"),
+        _count("failed", "How often that failed, was denied or broken off"),
+        _real("rate", _SHARE, "failed / calls"),
+        _text("error_class", "The most frequent class of error"),
+    ],
+    "time_spent": [
+        _text("what", "waiting (for a person), sub-agents, tools, model, between turns"),
+        _real("seconds", "s", "How long; each moment counts once, for the first of these"),
+        _real("share", _SHARE, "Of the run's time"),
+    ],
+    "retries": [RUN_ID, TURN, _time("time", "When"), _text("text", "What the agent told of it")],
+    "repeated_steps": [
+        RUN_ID,
+        TOOL_NAME,
+        _json("input", "The arguments"),
+        _count("times", "How often it was called with them"),
+        _count("failed", "How often that failed"),
+    ],
+    "files_read": [
+        _text("path", "The file, as the agent names it"),
+        _count("reads", "Tool calls of kind read or search that name it"),
+        _count("result_tokens", "What their results took, as in trace", "tokens"),
+    ],
+    "first_tokens": [
+        RUN_ID,
+        TURN,
+        _text("agent", "`provider/model`, as asked"),
+        _real("first_token_ms", _MS, "From the turn's start to its first text or tool call"),
+    ],
+}
+"""Frames that `tracing` makes from journals."""
 
 SHOWN = {
     "runs": "run_id state provider model_asked title created_at turns cost_usd total_tokens branch",
@@ -305,6 +546,9 @@ SHOWN = {
     "tool_traces": "run_id turn tool_name title outcome started_at latency_ms error",
     "permissions": "run_id permission_id title outcome answered_by rule asked_at wait_ms",
     "model_calls": "run_id turn model input_tokens output_tokens cache_read_tokens error",
+    "steps": "workflow step label phase agent state attempt duration_ms cost_usd run_id message",
+    "workflow_runs": "workflow_run_id workflow state started_at steps cached failed cost_usd args",
+    "trace": "kind name detail outcome started_at latency_ms input_tokens output_tokens cost_usd",
     "worktrees": "worktree run_id state branch ahead behind dirty size_bytes problem",
 }
 """What is shown of a frame where nobody named columns, the most telling first."""

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from . import columns
-from .columns import FRAMES, LOOKED_AT, TIME_OF, TIMELINE, TRANSCRIPT, Column
+from .columns import FRAMES, LOOKED_AT, TIME_OF, TIMELINE, TRACED, TRANSCRIPT, Column
+from .contest_columns import CONTESTS
 
 _ONE_ROW = {
     "runs": "One row per run.",
@@ -14,10 +15,27 @@ _ONE_ROW = {
     "events": "One row per line of a run's journal.",
     "tool_traces": "One row per tool call, from request to result.",
     "permissions": "One row per question of an agent, with its answer.",
-    "model_calls": "One row per request to a model, where the agent tells of it.",
+    "model_calls": "One row per request to a model that the agent or a recorder tells of.",
     "worktrees": "One row per worktree of the project, as it stands now: `paseo.worktrees()`.",
     "disk": "One row per kind of thing that a project keeps on the disk: `paseo.disk()`.",
     "prune": "One row per thing that `paseo.prune()` removes, or keeps although nobody uses it.",
+    "steps": "One row per step of workflow runs, read from their journals: `paseo.steps()`.",
+    "workflow_runs": "One row per workflow run, newest first: `paseo.workflow_runs()`.",
+}
+
+_TRACED = {
+    "trace": "One row per span of a run and of the runs it started: `paseo.trace(run).frame`.",
+    "cost": "One row per run, turn and model call: `paseo.cost(run)`.",
+    "cache_shape": "One row per model request: `paseo.cache_shape(run).frame`.",
+    "cache_misses": "Those of cache_shape that have a cause: `paseo.cache_misses(run)`.",
+    "cache_turns": "The hit rate by turn: `paseo.cache_shape(run).turns()`.",
+    "slowest_tools": "Which tools took the time: `paseo.trace(run).slowest_tools()`.",
+    "error_rates": "Which tools fail: `paseo.trace(run).error_rates()`.",
+    "time_spent": "Where the time went: `paseo.trace(run).time_spent()`.",
+    "retries": "Model calls that were tried again: `paseo.trace(run).retries()`.",
+    "repeated_steps": "The same call made again: `paseo.trace(run).repeated_steps()`.",
+    "files_read": "The files read most: `paseo.trace(run).files_read()`.",
+    "first_tokens": "How long each turn was silent: `paseo.trace(run).first_tokens()`.",
 }
 
 _HEAD = """# Frames
@@ -25,7 +43,8 @@ _HEAD = """# Frames
 Made by `python -m paseo_nb.store.docs` from `paseo_nb/store/columns.py`; don't edit it here.
 
 `paseo.runs()`, `turns()`, `events()`, `tool_traces()`, `permissions()` and `model_calls()` return
-pandas DataFrames; in `paseo.sql("select …")` they are tables of the same names (DuckDB's SQL).
+pandas DataFrames; in `paseo.sql("select …")` they are tables of the same names (DuckDB's SQL),
+as are `steps` and `workflow_runs`.
 
 Every frame takes `run=` (an id, an unambiguous prefix, or several), `since=` and `until=` (a
 datetime, `"2026-11-21T10:00"`, a timedelta, or `"2h"` ago), `limit=` (the newest so many rows) and
@@ -54,6 +73,8 @@ def page() -> str:
     )
     parts.append(_section("timeline", course, TIMELINE))
     parts += [_section(name, _ONE_ROW[name], listed) for name, listed in LOOKED_AT.items()]
+    parts += [_section(name, _TRACED[name], listed) for name, listed in TRACED.items()]
+    parts += [_section(name, told, listed) for name, (told, listed) in CONTESTS.items()]
     return "\n".join(parts)
 
 

@@ -26,6 +26,7 @@ from ..model import (
     Turn,
     Usage,
 )
+from ..tracing.tokens import NOTHING, Spent, spent_by_turn
 
 LONG_TEXT = 16_384
 
@@ -45,6 +46,7 @@ class Carry(msgspec.Struct, omit_defaults=True):
     asked: dict[str, str] = {}
     asking: dict[str, dict[str, str]] = {}
     imported: bool = False
+    recorded: bool = False
     fork_kind: ForkKind | None = None
     host: str | None = None
     title: str | None = None
@@ -67,8 +69,8 @@ class Carry(msgspec.Struct, omit_defaults=True):
 
 _KEPT = (
     "seq", "last_us", "state", "archived", "session_id", "agent_version", "model_answered",
-    "agent_mode", "asked", "imported", "fork_kind", "host", "title", "ended", "error", "git_head",
-    "prompt", "started_us", "finished_us",
+    "agent_mode", "asked", "imported", "recorded", "fork_kind", "host", "title", "ended", "error",
+    "git_head", "prompt", "started_us", "finished_us",
 )  # fmt: skip
 
 
@@ -77,11 +79,14 @@ def reading_tag(dialect: str) -> str:
     return f"{dialect} {reading_for(dialect).version}.{FOLD_VERSION}"
 
 
+GivenCall = tuple[ToolCall, float | None, Spent]  # with its latency and what it used
+
+
 class Done(msgspec.Struct):
     """What a fold gives up: facts that will not change any more."""
 
     turns: list[Turn]
-    tool_calls: list[tuple[ToolCall, float | None]]
+    tool_calls: list[GivenCall]
     permissions: list[Permission]
     model_calls: list[ModelCall]
 
@@ -101,6 +106,7 @@ class Fold(History):
         self.touched: set[str] = set()
         self._mono: dict[str, int] = {}
         self._latency_ms: dict[str, float] = {}
+        self.calls_told = 0  # how often something was told of a model call
         self._told_late = differences_of(spec.at_heart).record is not None
         if carry is not None:
             self._restore(carry)
@@ -166,10 +172,15 @@ class Fold(History):
 
     # ------------------------------------------------------------ giving up rows
 
-    def settled_calls(self) -> list[tuple[ToolCall, float | None]]:
-        """Give up the calls that are done and were not heard of since the last time. Where the
-        agent's record tells more of them at the turn's end, they are kept until then."""
-        kept = self._last_turn() if self._told_late and self.turn_open else None
+    def spent(self) -> dict[str, Spent]:
+        """What each call that is not given up used, as far as is known now."""
+        return spent_by_turn(self.model_calls.values(), self.tool_calls.values())
+
+    def settled_calls(self) -> list[GivenCall]:
+        """Give up the calls that are done and were not heard of since the last time. Where more is
+        told of them at the turn's end, or by a model call, they are kept until then."""
+        more = self._told_late or bool(self.model_calls)
+        kept = self._last_turn() if more and self.turn_open else None
         quiet = [
             key
             for key, call in self.tool_calls.items()
@@ -202,11 +213,12 @@ class Fold(History):
         self.touched.clear()
         return done
 
-    def _give_up_calls(self, keys: list[str]) -> list[tuple[ToolCall, float | None]]:
-        given: list[tuple[ToolCall, float | None]] = []
+    def _give_up_calls(self, keys: list[str]) -> list[GivenCall]:
+        given: list[GivenCall] = []
+        spent = self.spent() if keys else {}
         for key in keys:
             call = self.tool_calls.pop(key)
-            given.append((call, self._latency_ms.pop(key, None)))
+            given.append((call, self._latency_ms.pop(key, None), spent.get(key, NOTHING)))
             self._call_items.pop(key)
             self._mono.pop(key, None)
             self._closed.add(key)
@@ -240,6 +252,10 @@ class Fold(History):
         self.touched.add(key)
         if call.status in DONE_STATUSES:
             self._note_latency(key, line)
+
+    def _join(self, key: str) -> None:
+        self.calls_told += 1
+        super()._join(key)
 
     def _note_latency(self, key: str, line: Line) -> None:
         spent = line.mono - self._mono.get(key, line.mono)

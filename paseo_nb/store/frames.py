@@ -10,7 +10,7 @@ so many rows) and `columns=` (which ones, in which order). Rows come oldest firs
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from ..history import History
 from ..timelines import Moment as Step
+from ..tracing.tokens import spent_by_turn
 from .arrow import pa
 from .columns import FRAMES, LOOKED_AT, NOTE, TIME_OF, TOOL_TRACES
 from .filters import Moment, Runs, chosen, moment, row_limit, run_ids
@@ -111,12 +112,19 @@ def model_calls(
     return _frame(home, "model_calls", run, since, until, limit, columns)
 
 
-def sql(home: Path, text: str, params: Params | None = None) -> pd.DataFrame:
+def sql(
+    home: Path,
+    text: str,
+    params: Params | None = None,
+    beside: Mapping[str, Sequence[Any]] | None = None,
+) -> pd.DataFrame:
     """The answer to one SELECT (DuckDB's SQL) over the tables of `columns.FRAMES`.
 
-    `?` or `$name` stand for `params`. Raises UsageProblem for SQL that is wrong or would write.
+    `?` or `$name` stand for `params`. beside: rows of frames of `columns.LOOKED_AT` that are tables
+    as well. Raises UsageProblem for SQL that is wrong or would write.
     """
-    return to_frame(query(home, text, params), "sql")
+    tables = {name: table(schema(LOOKED_AT[name]), rows) for name, rows in (beside or {}).items()}
+    return to_frame(query(home, text, params, beside=tables), "sql")
 
 
 # ------------------------------------------------------------ one run's story
@@ -132,9 +140,11 @@ def transcript(history: History) -> pd.DataFrame:
 def tool_calls(history: History) -> pd.DataFrame:
     """One row per tool call of a run: the columns of `tool_traces` but `run_id`."""
     rows: list[Any] = []
+    used = spent_by_turn(history.model_calls.values(), history.tool_calls.values())
     for call in history.tool_calls.values():
-        spent = None if call.finished_us is None else (call.finished_us - call.started_us) / 1000
-        rows.append(tool_row("", call, None if call.outcome == "interrupted" else spent))
+        took = None if call.finished_us is None else (call.finished_us - call.started_us) / 1000
+        spent = used[f"{call.turn}/{call.tool_call_id}"]
+        rows.append(tool_row("", call, None if call.outcome == "interrupted" else took, spent))
     columns = [column.name for column in TOOL_TRACES if column.name != "run_id"]
     return to_frame(table(SCHEMAS["tool_traces"], rows).select(columns), "tool_traces")
 

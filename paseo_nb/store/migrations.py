@@ -94,6 +94,13 @@ def m011_forks(con: Any) -> None:
     schema.add_missing_columns(con)
 
 
+@migration
+def m012_recorded(con: Any) -> None:
+    """The tokens of tool calls; what a recorder saw of model calls."""
+    schema.add_missing_columns(con)
+    read_again(con)
+
+
 # ------------------------------------------------------------ machinery
 
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,17 @@ def query(
     *,
     runs: Sequence[str] | None = None,
     state_of: StateOf | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Any:
     """Run one SELECT over the views, one for each table of `columns.FRAMES`; the answer as
     an Arrow table. Safe from any thread.
 
     `runs` says that only these runs matter: while a foreign tool holds the index, such a query is
     answered from their journals, with a warning. `state_of(run_id, journal's state)` tells a live
-    run's true state. Raises UsageProblem for SQL that is wrong or would write, StorageProblem where
-    the index cannot be read.
+    run's true state. `beside` are further Arrow tables, by name. Raises UsageProblem for SQL that
+    is wrong or would write, StorageProblem where the index cannot be read.
     """
-    return _store(home).query(sql, params, runs, state_of)
+    return _store(home).query(sql, params, runs, state_of, beside or {})
 
 
 def rows(
@@ -88,11 +89,17 @@ class _Store:
         self._tails = Tails(home)
         self._views: dict[str, str] = {}
         self._generation: str | None = None
+        self._whole: tuple[int, int, int] | None = None  # the file that was seen to be so
         self._checked: set[str] = set()
         self._asked = 0.0
 
     def query(
-        self, sql: str, params: Params | None, runs: Sequence[str] | None, state_of: StateOf | None
+        self,
+        sql: str,
+        params: Params | None,
+        runs: Sequence[str] | None,
+        state_of: StateOf | None,
+        beside: Mapping[str, Any],
     ) -> Any:
         """See the function of this name."""
         with self._lock:
@@ -103,12 +110,22 @@ class _Store:
                 self._checked = {*list(self._checked)[-99:], sql}
             state_of = state_of or self._state_of
             try:
-                found = self._answer(sql, params, runs, state_of)
+                found = self._with(beside, sql, params, runs, state_of)
             except (duckdb.Error, IndexDamaged) as error:
                 self._make_anew(error)
-                found = self._answer(sql, params, runs, state_of)
+                found = self._with(beside, sql, params, runs, state_of)
             self._hand_over()
             return found
+
+    def _with(self, beside: Mapping[str, Any], *query: Any) -> Any:
+        con = self._con
+        for name, table in beside.items():
+            con.register(name, table)
+        try:
+            return self._answer(*query)
+        finally:
+            for name in beside:
+                con.unregister(name)
 
     def _answer(
         self, sql: str, params: Params | None, runs: Sequence[str] | None, state_of: StateOf
@@ -202,6 +219,11 @@ class _Store:
 
     def _is_whole(self) -> bool:
         """Whether the attached index covers every run and is of this version."""
+        found = database(self.home).stat()
+        stamp = found.st_ino, found.st_mtime_ns, found.st_size
+        if stamp == self._whole and self._generation is not None:
+            return True
+        self._whole = None
         meta = read_meta(self._con)
         if missing(meta) or "complete" not in meta:
             return False
@@ -210,6 +232,7 @@ class _Store:
             if stale_readings(self._con):
                 return False
             self._moved_to(meta["generation"])
+        self._whole = stamp
         return True
 
     def _moved_to(self, generation: str | None) -> None:

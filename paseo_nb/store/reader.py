@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from ..history import TEXT_KINDS, points_to_blob
+from ..drivers.beside import points_to_blob
+from ..history import TEXT_KINDS
 from ..journal import decode_line
 from ..model import Line
 from .arrow import pa

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..model import Item, ModelCall, Permission, RunSpec, ToolCall, Turn, Usage
+from ..tracing.tokens import Spent
 from .arrow import pa
 from .columns import EVENTS, FRAMES, TIMELINE, TRANSCRIPT, Column
 from .fold import Fold
@@ -156,8 +157,8 @@ def turn_row(run_id: str, turn: Turn) -> Row:
     )
 
 
-def tool_row(run_id: str, call: ToolCall, latency_ms: float | None) -> Row:
-    """A row of `tool_traces`. No agent tells the tokens of a tool call over ACP."""
+def tool_row(run_id: str, call: ToolCall, latency_ms: float | None, spent: Spent) -> Row:
+    """A row of `tool_traces`."""
     output = call.output if call.output is not None else (call.content or None)
     return (
         run_id,
@@ -172,9 +173,14 @@ def tool_row(run_id: str, call: ToolCall, latency_ms: float | None) -> Row:
         call.started_us if call.told_at_once else None,
         call.finished_us,
         latency_ms if call.told_at_once else None,
-        *_used(Usage()),
+        spent.result,
+        spent.call_output,
+        None,
+        None,
+        None,
         call.error,
         call.outcome,
+        spent.source,
     )
 
 
@@ -216,6 +222,9 @@ def model_call_row(run_id: str, call: ModelCall) -> Row:
         call.error,
         call.started_us,
         call.finished_us,
+        call.status,
+        _milliseconds(call.started_us, call.first_token_us),
+        call.attempt,
     )
 
 

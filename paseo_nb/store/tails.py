@@ -14,6 +14,7 @@ from typing import Any
 
 from ..journal import RunFolder, read_lines
 from ..model import RunSpec
+from ..tracing.tokens import NOTHING, Spent
 from . import disk
 from .arrow import pa
 from .fold import Carry, Fold
@@ -57,6 +58,8 @@ class Tail:
         self._last = self._turn_row()
         self._reader = RunReader(folder.run_id, self.fold)
         self._calls: dict[str, Row] = {}
+        self._spent: dict[str, Spent] = {}
+        self._calls_told = 0
         self.changed_turn: int | None = None
         self._indexable_since: float | None = None
         self._note_indexable()
@@ -109,9 +112,13 @@ class Tail:
         if name == "model_calls":
             return [model_call_row(run_id, call) for call in fold.model_calls.values()]
         if name == "tool_traces":
+            if fold.touched or fold.calls_told != self._calls_told:
+                spent = fold.spent()
+                fold.touched |= {key for key in spent if spent[key] != self._spent.get(key)}
+                self._spent, self._calls_told = spent, fold.calls_told
             for key in fold.touched:
-                call = fold.tool_calls[key]
-                self._calls[key] = tool_row(run_id, call, fold.latency_ms(call))
+                call, used = fold.tool_calls[key], self._spent.get(key, NOTHING)
+                self._calls[key] = tool_row(run_id, call, fold.latency_ms(call), used)
             fold.touched.clear()
             return list(self._calls.values())
         fold.settle_text()

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..drivers.acp_reading import content_text
+from ..drivers.beside import points_to_blob, with_blob
 from ..drivers.reading import Reading
 from ..journal import RunFolder, read_journal
 from .children import Children
@@ -156,6 +157,8 @@ def answer_text(folder: RunFolder, reading: Reading, offset: int) -> str:
     for line in read_journal(folder.journal, offset):
         if line.dir == "out" and line.kind == "session/prompt":
             parts.clear()
+        if line.dir == "in" and points_to_blob(line):
+            line = with_blob(line, folder.blobs)
         for kind, data in reading.facts(line) if line.dir == "in" else ():
             if kind == "agent_message_chunk":
                 parts.append(content_text(data.get("content")))

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.acp_reading import as_list
+from ..drivers.acp_reading import as_dict, as_list
 from ..drivers.holding import not_held
 from ..drivers.seat import AgentProblem
 from ..model import MODES, Mode
@@ -99,7 +99,9 @@ class Commands:
         supervisor = self.supervisor
         result: dict[str, Any] | None = None
         if verb == "send":
-            self._send(Prompt(as_list(args.get("prompt")), "user", ident), args.get("when"))
+            most = as_dict(args.get("most"))
+            prompt = Prompt(as_list(args.get("prompt")), "user", ident, most=most)
+            self._send(prompt, args.get("when"))
         elif verb == "resume":
             self._resume(args, ident)
         elif verb == "unqueue":
@@ -214,7 +216,8 @@ class Commands:
         if not blocks and turns.cut_off and idle:
             blocks = turns.unsent or [{"type": "text", "text": CONTINUE}]
         if blocks:
-            self.supervisor.want(Prompt(blocks, "resume", ident))
+            most = as_dict(args.get("most"))
+            self.supervisor.want(Prompt(blocks, "resume", ident, most=most))
         else:
             self.supervisor.own("command_result", id=ident, ok=True)
 

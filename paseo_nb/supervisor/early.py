@@ -42,7 +42,7 @@ def launch_if_due(run_dir: str, environment: Mapping[str, str]) -> subprocess.Po
     try:
         with open(os.path.join(run_dir, "spec.json"), "rb") as file:
             spec = json.load(file)
-        if not spec.get("prompt"):
+        if not spec.get("prompt") or spec.get("record"):  # its recorder's address is not known yet
             return None
         env = {**environment, cleanup.MARKER: os.path.basename(run_dir)}
         return launch(spec["command"], env, spec["cwd"], stdin=subprocess.PIPE)

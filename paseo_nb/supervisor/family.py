@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .main import Supervisor
 
 Ident = tuple[str, str]
+NUDGE_S = 10.0
 VERBS = frozenset({"expect", "heard", "on_finish", "step", "told"})
 
 
@@ -45,6 +46,7 @@ class Kin(msgspec.Struct):
     receivers: list[Receiver] = []
     told: set[Ident] = msgspec.field(default_factory=set[Ident])  # (key, receiver)
     begun: set[str] = msgspec.field(default_factory=set[str])  # steps
+    done: set[str] = msgspec.field(default_factory=set[str])  # steps
 
     def note(self, kind: str, facts: dict[str, Any]) -> None:
         """Take a line of ours into account. A second time it changes nothing."""
@@ -87,7 +89,7 @@ class Kin(msgspec.Struct):
         elif verb == "told":  # by a process of the user's
             self.note("told", args)
         elif verb == "step":
-            self.begun.add(str(args.get("name")))
+            (self.done if args.get("done") else self.begun).add(str(args.get("name")))
 
     def cost_usd(self) -> float:
         """What the children cost: those at work all that they may, the others what they did."""
@@ -128,6 +130,15 @@ class Family:
                 supervisor.wanted.set()
             inbox.take_back(supervisor.folder, one.child, one.key)
 
+    def give_back(self) -> None:
+        """Let go what was reserved for children that never came: whoever was launching them has
+        died with the last pair."""
+        for child in [one for one in self.kin.expected if not self._folder(one).spec.exists()]:
+            args, ident = {"child": child, "over": True}, f"unborn-{child}"
+            self.supervisor.own("command", id=ident, verb="expect", args=args)
+            self.supervisor.own("command_result", id=ident, ok=True)
+            self.kin.note("command", {"verb": "expect", "args": args})
+
     def prompt(self) -> tuple[list[dict[str, Any]], list[list[str]]] | None:
         """What the agent, which is idle, is to hear now, and what that delivers. A turn that was
         cut off is gone on with first, by whoever brings the run back."""
@@ -165,9 +176,13 @@ class Family:
     def ended(self, turn: int, facts: dict[str, Any]) -> None:
         """Journal how a turn ended."""
         supervisor = self.supervisor
-        left = [name for name in supervisor.spec.steps if name not in self.kin.begun]
+        left = [name for name in supervisor.spec.steps if name not in self.kin.done]
         if left and facts["outcome"] == "end_turn":
-            said = f"steps that were declared and never begun: {', '.join(left)}"
+            idle = [name for name in left if name not in self.kin.begun]
+            begun = [name for name in left if name in self.kin.begun]
+            said = f"steps that were declared and never begun: {', '.join(idle)}" if idle else ""
+            said += "; " if idle and begun else ""
+            said += f"steps that were begun and never done: {', '.join(begun)}" if begun else ""
             supervisor.own("warning", message=said)
         supervisor.own("turn_end", **facts)
         self.kin.note("turn_end", facts)
@@ -289,12 +304,15 @@ def settle(folder: RunFolder, journal: Journal) -> None:
 
 async def nudge(folder: RunFolder) -> None:
     """Have a run look into its inbox now; it looks every few seconds anyway."""
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(2.0):
-            _, writer = await asyncio.open_unix_connection(str(socket_path(folder.path)))
-            writer.write(b'{"id":"nudge","verb":"nudge"}\n')
-            await writer.drain()
-            writer.close()
+    with contextlib.suppress(OSError, TimeoutError, ValueError):
+        async with asyncio.timeout(NUDGE_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket_path(folder.path)))
+            try:
+                writer.write(b'{"id":"nudge","verb":"nudge"}\n')
+                await reader.readline()  # its hello; who meets a closed socket reads no further
+                await reader.readline()  # it has looked
+            finally:
+                writer.close()
 
 
 def _idents(given: Any) -> list[Ident]:

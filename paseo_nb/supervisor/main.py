@@ -39,6 +39,7 @@ from .masking import Masker, secrets_in
 from .not_started import EarlyExit
 from .outside import Outside
 from .recorder import Recorder
+from .recording import Recording
 from .recovery import read_past
 from .servers import Servers
 from .setting_up import SettingUp
@@ -81,6 +82,7 @@ class Supervisor:
         """Recover, serve, work, leave."""
         loop = asyncio.get_running_loop()
         context = self.spec.fork.context if self.spec.fork is not None else None
+        self.recording = Recording(self)
         past = read_past(self.folder, reading_for(self.spec.dialect, self.spec.at_heart), context)
         journal = Journal(self.folder)
         masker = Masker([*secrets_in(self.environment), *self.servers.fill_in()])
@@ -114,6 +116,7 @@ class Supervisor:
         with contextlib.suppress(OSError):
             await self.control.open()
         self._note_start(resumed=past.started_before)
+        self.family.give_back()
         self.family.tell()
         await self.turns.recover(past)
         reason = await self._work()
@@ -253,13 +256,17 @@ class Supervisor:
         if self.servers.missing is not None:
             said = f"an MCP server of this run needs {self.servers.missing}, which is not set"
             raise AgentProblem(Problem("environment", said, "Set it, stop the run, resume it."))
+        if self.recording.problem is not None:
+            raise AgentProblem(Problem("record", self.recording.problem, "Start it without."))
         self.servers.serve()
+        self.recording.serve()
         self.link = link = AgentLink(
             self, self.folder, self.recorder, self.children, self.environment, session_id
         )
         if self.spec.dialect in ("acp", "codex"):
             link.breaches = Breaches(self.asking)
-        self.recorder.own("agent_started", argv=link.argv, pid=link.pid)
+        seen = {"recorded": True} if self.spec.record is not None else {}
+        self.recorder.own("agent_started", argv=link.argv, pid=link.pid, **seen)
         connecting = asyncio.ensure_future(link.dialect.connect(session_id))
         connecting.add_done_callback(retrieved)
         leaving = asyncio.ensure_future(link.exited.wait())

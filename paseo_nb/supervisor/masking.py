@@ -113,8 +113,12 @@ class Masker:
         self._across_lines = any(b"\n" in value for value in values)
         self._begins = [*self.secrets, *TOKEN_PREFIXES]
         self.starts = frozenset(text[:3] for text in self._begins)
-        within = {text[at : at + 3] for text in self._begins for at in range(len(text) - 3)}
-        self.ends = frozenset({*within, MASK})
+        # Any three characters within a beginning, and where they end in it.
+        self._within: dict[str, list[tuple[str, int]]] = {}
+        for text in self._begins:
+            for at in range(3, len(text)):
+                self._within.setdefault(text[at - 3 : at], []).append((text, at))
+        self.ends = frozenset({*self._within, MASK})
         needles = [*_PREFIX_BYTES, pem.NEEDLE, *values]
         self._glance = BytesAhoCorasick(
             needles, matchkind=MatchKind.LeftmostLongest
@@ -186,6 +190,8 @@ class Masker:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where secrets stand in plain text."""
+        if not self._glance(text.encode("utf-8", "surrogatepass")):
+            return []
         found: list[tuple[int, int]] = []
         for secret in self.secrets:
             at = text.find(secret)
@@ -198,13 +204,8 @@ class Masker:
     def begun(self, text: str) -> bool:
         """Whether the text ends with the beginning of a secret, three characters at least, or in
         a token that was masked and may go on."""
-        end = text[-3:]
-        for whole in self._begins:
-            at = whole.find(end)
-            while at >= 0 and len(end) == 3:
-                if at + 3 < len(whole) and text.endswith(whole[: at + 3]):
-                    return True
-                at = whole.find(end, at + 1)
+        if any(text.endswith(whole[:at]) for whole, at in self._within.get(text[-3:], ())):
+            return True
         last = text[-LONGEST_TOKEN:]
         before = last.rstrip(_TOKEN_LETTERS).removesuffix(MASK).rstrip(_TOKEN_LETTERS)
         return _TOKEN_BEGUN.search(last, len(before)) is not None

@@ -33,6 +33,7 @@ class Outside:
         self._supervisor = supervisor
         self._before: Seen | None = None
         self._offset = 0
+        self._top: bytes | None = None  # of the checkout that the run was started for
 
     async def begin(self) -> None:
         """A turn begins: how the other checkout stands."""
@@ -91,11 +92,13 @@ class Outside:
         spec = self._supervisor.spec
         if spec.worktree is None or spec.repo is None:
             return None
-        told = await self._supervisor.snapshots.ask(spec.repo, *_STATUS)
-        top = await self._supervisor.snapshots.ask(spec.repo, "rev-parse", "--show-toplevel")
-        if told is None or top is None:
+        ask = self._supervisor.snapshots.ask
+        if self._top is None:
+            self._top = await ask(spec.repo, "rev-parse", "--show-toplevel")
+        told = await ask(spec.repo, *_STATUS)
+        if told is None or self._top is None:
             return None
-        return await asyncio.to_thread(_entries, told, top.rstrip(b"\n"))
+        return await asyncio.to_thread(_entries, told, self._top.rstrip(b"\n"))
 
 
 _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")

@@ -12,22 +12,15 @@ import asyncio
 import contextlib
 import contextvars
 import os
+import re
 import signal
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from ..plain_git import (
-    NOT_PASSED_ON,
-    OPTIONS,
-    QUIET,
-    STAGE,
-    UNTRACKED,
-    WHO,
-    all_but,
-    left_out,
-)
+from ..journal import write_all
+from ..plain_git import NOT_PASSED_ON, OPTIONS, QUIET, WHO, Steps, staging
 from .children import Child
 
 if TYPE_CHECKING:
@@ -38,7 +31,16 @@ ENDING_S = 2.0  # where the pair is to end meanwhile
 
 At = Literal["start", "end"]
 T = TypeVar("T")
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
 _mine: contextvars.ContextVar[set[Child]] = contextvars.ContextVar("mine")
+
+
+class _Place(NamedTuple):
+    """The top of the working tree, its own git folder, and the one that all worktrees share."""
+
+    top: str
+    own: Path
+    common: Path
 
 
 class GitFailed(Exception):
@@ -58,7 +60,7 @@ class Snapshots:
         given = supervisor.environment
         kept = {name: value for name, value in given.items() if name not in NOT_PASSED_ON}
         self._env = {**kept, **QUIET, **WHO, "GIT_INDEX_FILE": str(self._index)}
-        self._place: tuple[str, Path] | None = None  # the top of the working tree, its own index
+        self._place: _Place | None = None
         self._stamp: tuple[int, int] | None = None
         self._failed = False
         self.ending = asyncio.Event()
@@ -112,20 +114,12 @@ class Snapshots:
         fresh = turn == 1 and at == "start" and not self.after_setup
         if self._last is not None and fresh:  # the base, just taken
             return {"commit": self._last[0], "tree": self._last[1]}
-        self._copy_index()
-        head, untracked = await asyncio.gather(
-            self._git("rev-parse", "--verify", "--quiet", "HEAD", fine=(0, 1)),
-            self._git(*UNTRACKED),
-        )
-        left = left_out(os.fsencode(top), untracked.split(b"\0")[:-1])
-        chosen = self._index.with_name("paths")
-        chosen.write_bytes(all_but(left))
-        await self._git(*STAGE, "--all", f"--pathspec-from-file={chosen}", fine=(0, 1))
-        chosen.unlink()
+        steps = staging(os.fsencode(top), "--all", new=self._copy_index())
+        head, left = await asyncio.gather(self._head(), self._stage(steps))
         tree = (await self._git("write-tree")).decode().strip()
-        facts: dict[str, Any] = {"tree": tree, "head": head.decode().strip() or None}
+        facts: dict[str, Any] = {"tree": tree, "head": head}
         facts["commit"], changes = await asyncio.gather(
-            self._commit(turn, at, tree, facts["head"]), self._changes(at, tree)
+            self._commit(turn, at, tree, head), self._changes(at, tree)
         )
         facts.update(changes)
         if left:
@@ -133,32 +127,58 @@ class Snapshots:
         self._last = (facts["commit"], tree)
         return facts
 
+    async def _stage(self, steps: Steps) -> set[bytes]:
+        """Carry the steps out; which files are left out."""
+        try:
+            step = next(steps)
+            while True:
+                told = await self._git(*step.words, given=step.given, fine=step.fine)
+                step = steps.send(told)
+        except StopIteration as done:
+            return done.value[1]
+
+    async def _head(self) -> str | None:
+        """HEAD's commit, if there is one. Read where it is a plain file: a process less, and each
+        of them counts while an agent is at work."""
+        assert self._place is not None
+        with contextlib.suppress(OSError):
+            told = os.fsdecode((self._place.own / "HEAD").read_bytes())
+            if told.startswith("ref: refs/heads/"):
+                told = os.fsdecode((self._place.common / told[5:].strip()).read_bytes())
+            if _COMMIT.fullmatch(told):
+                return told.strip()
+        told = await self._git("rev-parse", "--verify", "--quiet", "HEAD", fine=(0, 1))
+        return told.decode().strip() or None
+
     async def _find(self) -> str:
         """The top of the working tree. What the run started from is the first snapshot."""
         if self._place is None:
-            names = ("--show-toplevel", "--absolute-git-dir", f"{self._base}^{{tree}}")
-            told = os.fsdecode(await self._git("rev-parse", *names)).splitlines()
-            if len(told) != 3 or self._base is None:
+            names = ("--show-toplevel", "--absolute-git-dir", "--git-common-dir")
+            words = ("rev-parse", *names, f"{self._base}^{{tree}}")
+            told = os.fsdecode(await self._git(*words)).splitlines()
+            if len(told) != 4 or self._base is None:
                 raise GitFailed("git does not tell where the repository is")
-            self._place = told[0], Path(told[1]) / "index"
-            self._last = self._last or (self._base, told[2])
-        return self._place[0]
+            self._place = _Place(told[0], Path(told[1]), Path(self._cwd, told[2]))
+            self._last = self._last or (self._base, told[3])
+        return self._place.top
 
-    def _copy_index(self) -> None:
-        """Start from the repository's own index, where that has changed since: it knows files that
-        are ignored and yet tracked, and what a sparse checkout leaves out."""
+    def _copy_index(self) -> bool:
+        """Start from the repository's own index, and say so, where that has changed since: it knows
+        files that are ignored and yet tracked, and what a sparse checkout leaves out."""
         assert self._place is not None
         with contextlib.suppress(FileNotFoundError):  # of a git of ours that was killed
             os.unlink(f"{self._index}.lock")
         try:
-            found = self._place[1].stat()
+            found = (self._place.own / "index").stat()
         except FileNotFoundError:
-            return
+            return False
         stamp = found.st_mtime_ns, found.st_size
-        if stamp != self._stamp:
-            self._index.write_bytes(self._place[1].read_bytes())
-            os.utime(self._index, ns=(found.st_atime_ns, found.st_mtime_ns))  # git goes by it
-            self._stamp = stamp
+        if stamp == self._stamp:
+            return False
+        self._index.write_bytes((self._place.own / "index").read_bytes())
+        os.utime(self._index, ns=(found.st_atime_ns, found.st_mtime_ns))  # git goes by it
+        self._stamp = stamp
+        return True
 
     async def _commit(self, turn: int, at: At, tree: str, head: str | None) -> str:
         """A commit on top of the last snapshot and of HEAD, so that git keeps both; the last one
@@ -190,16 +210,21 @@ class Snapshots:
         self,
         *arguments: str,
         fine: tuple[int, ...] = (0,),
+        given: bytes = b"",
         where: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> bytes:
         """git's output. GitFailed with its own words."""
         out, said = self._scratch("out"), self._scratch("err")
+        reads = self._scratch("in") if given else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            where = where or (self._cwd if self._place is None else self._place[0])
+            if given:
+                write_all(reads, given)
+                os.lseek(reads, 0, os.SEEK_SET)
+            where = where or (self._cwd if self._place is None else self._place.top)
             argv = ["git", "-C", where, *OPTIONS, *arguments]
             child = self._children.spawn(
-                argv, env=env or self._env, cwd="/", stdout=out, stderr=said
+                argv, env=env or self._env, cwd="/", stdin=reads, stdout=out, stderr=said
             )
             _mine.get().add(child)
             await asyncio.shield(child.exited)
@@ -210,8 +235,8 @@ class Snapshots:
                 raise GitFailed(f"git {arguments[0]}: {why}")
             return _read(out)
         finally:
-            os.close(out)
-            os.close(said)
+            for fd in (reads, out, said):
+                os.close(fd)
 
     def _scratch(self, name: str) -> int:
         """A file without a name: a pipe would fill up while git is waited for."""

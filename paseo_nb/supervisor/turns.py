@@ -21,6 +21,7 @@ from ..model import TURN_STATES, Problem
 from .answers import TRIES, again, answer_text, judged, wish
 from .not_started import EarlyExit, cannot_launch, early_exit, unmet
 from .recovery import Past, was_cut_off
+from .spending import Spending
 
 if TYPE_CHECKING:
     from .family import Kin
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 CANCEL_GRACE_S = 10.0
 TICK_S = 0.25
 STEER_S = 2.0  # after the end of a turn
+TRIED = (
+    "Why they failed is told with each: see whether the agent is signed in, and whether its model's"
+    " endpoint can be reached. Then send again."
+)
 CONTINUE = (
     "You were interrupted in the middle of your last turn: your process was ended, and a command"
     " that was running was cut off. Look at the present state of the files, then go on with the"
@@ -44,6 +49,7 @@ class Prompt(msgspec.Struct):
     origin: str = "user"
     command_id: str | None = None
     delivers: list[list[str]] = []  # news of children
+    most: dict[str, Any] = {}  # limits of its turn in place of the run's: timeout_s, cost_usd
 
 
 class Turns:
@@ -62,10 +68,14 @@ class Turns:
         self._cancelled_by: str | None = None
         self._cancel_at = 0.0
         self._limit: Problem | None = None
+        self._timeout_s = supervisor.spec.limits.timeout_s  # of this turn
+        self._most_usd = supervisor.spec.limits.cost_usd  # of the run, while this turn lasts
         self._spent = past.spent
         self._tokens = past.tokens
         self._ending = ""
         self._started = 0.0
+        spec = supervisor.spec
+        self.spending = Spending(supervisor.folder.home, spec.run_id, spec.limits.common)
 
     # ------------------------------------------------------------ the queue
 
@@ -146,9 +156,10 @@ class Turns:
 
     def meter(self, cost_usd: float | None, tokens: int | None) -> None:
         """The agent told what it has spent in this run so far."""
-        limits = self.supervisor.spec.limits
+        limits, before = self.supervisor.spec.limits, self._spent.usd
         if cost_usd is not None:
             self._spent.note(cost_usd)
+        self.spending.add(self._spent.usd - before, tokens or 0)
         if tokens is not None and limits.tokens is not None:
             self._tokens += tokens
             self.supervisor.own("metered", tokens=self._tokens)  # for whoever takes the run up
@@ -159,8 +170,8 @@ class Turns:
     @property
     def budget_left(self) -> float | None:
         """US dollars that the run may still cost."""
-        limit = self.supervisor.spec.limits.cost_usd
-        return None if limit is None else limit - self._spent.usd - self._kin.cost_usd()
+        most = self._most_usd
+        return None if most is None else most - self._spent.usd - self._kin.cost_usd()
 
     @property
     def _kin(self) -> Kin:
@@ -172,17 +183,16 @@ class Turns:
 
     def _overspent(self) -> Problem | None:
         limits, (spent, tokens) = self.supervisor.spec.limits, self.spent()
-        if limits.cost_usd is not None and spent > limits.cost_usd:
-            said = (
-                f"the run has cost ${spent:.4g}{self._with()}, its limit is ${limits.cost_usd:.4g}"
-            )
+        most = self._most_usd
+        if most is not None and spent > most:
+            said = f"the run has cost ${spent:.4g}{self._with()}, its limit is ${most:.4g}"
             return Problem("cost", said, "Start a new run, with a higher budget=….")
         if limits.tokens is not None and tokens > limits.tokens:
             said = (
                 f"the run has used {tokens:,} tokens{self._with()}, its limit is {limits.tokens:,}"
             )
             return Problem("tokens", said, "Start a new run, with a higher token_budget=….")
-        return None
+        return self.spending.over()
 
     def _with(self) -> str:
         kin = self._kin
@@ -198,8 +208,13 @@ class Turns:
 
     def _check_limits(self, link: AgentLink, started: float) -> None:
         limits, now = self.supervisor.spec.limits, time.monotonic()
-        if limits.timeout_s is not None and now - started > limits.timeout_s:
-            self._over("timeout", f"the turn took longer than {limits.timeout_s:g} s")
+        if self.spending.any and (over := self.spending.over()) is not None:
+            self._over(over.code, over.message, over.hint)
+        if self._timeout_s is not None and now - started > self._timeout_s:
+            said = f"the turn took longer than {self._timeout_s:g} s"
+            if link.retries:
+                said += f"; {link.retries} failed tries of its model came last"
+            self._over("timeout", said, TRIED if link.retries else None)
         waiting = bool(self.supervisor.asking.pending)
         if waiting:
             link.last_heard = now
@@ -210,7 +225,7 @@ class Turns:
             hint = f"It may try its model again without a word: see {log}. Send again, or resume."
             if tried:
                 said = f"nothing but {tried} failed tries of its model came for {silent_s}"
-                hint = "Why they failed is told with each. Send again later, or resume."
+                hint = TRIED
             self._over("silence", said, hint)
 
     # ------------------------------------------------------------ one turn
@@ -218,6 +233,7 @@ class Turns:
     async def run(self, prompt: Prompt) -> None:
         """One turn, from its first line to its last."""
         recorder = self.supervisor.recorder
+        self._bound(prompt.most)
         used_up = self._used_up()
         self.done += 1
         recorder.journal.turn = self.done
@@ -242,8 +258,15 @@ class Turns:
         else:
             facts = self._ended(await self._play(prompt))  # a cancel comes too late from here on
             snapshots, outside = self.supervisor.snapshots, self.supervisor.outside
-            await asyncio.gather(snapshots.note(self.done, "end"), outside.end())
+            settled = self.supervisor.recording.settle(facts["outcome"])
+            await asyncio.gather(snapshots.note(self.done, "end"), outside.end(), settled)
             self._end(facts)
+
+    def _bound(self, most: dict[str, Any]) -> None:
+        """Take on a turn's limits: its own, or else the run's."""
+        limits, cost = self.supervisor.spec.limits, most.get("cost_usd")
+        self._timeout_s = most.get("timeout_s", limits.timeout_s)
+        self._most_usd = limits.cost_usd if cost is None else self.spent()[0] + float(cost)
 
     async def _play(self, prompt: Prompt) -> TurnResult:
         supervisor = self.supervisor
@@ -282,6 +305,7 @@ class Turns:
         supervisor.set_state("running")
         supervisor.recorder.durable()  # before the agent is told: no power cut prompts it twice
         self._started = time.monotonic()
+        self.spending.begin()
         if supervisor.spec.schema is None:
             return await self._converse(link, prompt.blocks)
         return await self._ask_for_value(link, prompt.blocks, supervisor.spec.schema)
@@ -411,6 +435,7 @@ class Turns:
         return facts
 
     def _end(self, facts: dict[str, Any]) -> None:
+        self.spending.end()
         self.supervisor.family.ended(self.done, facts)
         self.supervisor.set_state(TURN_STATES.get(facts["outcome"], "idle"))
         self.supervisor.recorder.durable()

@@ -27,6 +27,7 @@ from .render.units import duration, money, size, tokens
 LONGEST = 80
 _IDS = {"run_id", "parent_run_id"}
 _AT_ENDS = 5
+_TEXT_WIDTH = "min-width:14ch;max-width:44ch"  # else a wide table squeezes prose to a word a line
 _WIDTH = 120
 _MODULES = ("pandas", "pandas.core.frame")  # where pandas 3 and 2 say a DataFrame is from
 _NAMED = 300
@@ -224,7 +225,7 @@ def _tag(tag: str, column: _Column, inner: str) -> str:
     if column.narrow:
         css += ";white-space:nowrap"
     elif not column.number:
-        css += ";max-width:44ch;overflow-wrap:break-word"
+        css += f";{_TEXT_WIDTH};overflow-wrap:break-word"
     return f'<{tag} style="{css}">{inner}</{tag}>'
 
 

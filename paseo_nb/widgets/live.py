@@ -87,13 +87,20 @@ def row_of(run: RunView) -> RunRow:
     )
 
 
+_NO_WIDGET = (
+    "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-paseo-beside]) >"
+    " .jupyter-widgets:not(:has(*)){display:none}</style>"
+)
+
+
 class LiveOutput:
     """One display of one run. `refresh` as often as you like; `freeze` at the end.
 
     Where a browser may show widgets it is two displays: the live widget, and beside it the static
     HTML, which the widget hides while it lives; what is saved meanwhile tells the story anyway. At
     the end the first one is the static story and the second one is gone. `blocking`: the kernel
-    hears no browser until the cell is over.
+    hears no browser until the cell is over. A page that was reloaded meanwhile gets nothing
+    that the cell displays any more: there the widget stays as it is.
     """
 
     def __init__(self, run: AsyncRun, *, blocking: bool = False) -> None:
@@ -108,8 +115,8 @@ class LiveOutput:
             from .run_view.widget import RunWidget
 
             self.widget = RunWidget(run)
-            self._view = _show(self.widget.view(), display_id=f"{name}-view")
-        self._handle = _show(self._now(), display_id=name)
+            self._view = _show(self.widget.view(), f"{name}-view", self._about())
+        self._handle = _show(self._now(), name, self._about())
 
     @property
     def heard(self) -> bool:
@@ -141,7 +148,11 @@ class LiveOutput:
             return
         if seen != self._seen or history.state in BUSY_STATES:
             self._last, self._seen = now, seen
-            self._handle.update(self._now(), raw=True)
+            self._handle.update(self._now(), raw=True, metadata=self._about())
+
+    def _about(self) -> dict[str, Any]:
+        """Also while it lives: what is saved meanwhile is all there is, if the kernel dies."""
+        return metadata(self.run.history(), self.run.spec)
 
     def _now(self) -> dict[str, str]:
         history = self.run.history()
@@ -159,24 +170,27 @@ class LiveOutput:
         if self.frozen:
             return
         self.frozen = True
-        final, about = bundle_of(self.run), metadata(self.run.history(), self.run.spec)
+        final, about = bundle_of(self.run), self._about()
         if self.widget is None:
             self._handle.update(final, raw=True, metadata=about)
             return
         self._handle.update({}, raw=True)  # JupyterLab takes an output without data away
         self._view.update(final, raw=True, metadata=about)
-        self.widget.close()
+        if not self.widget.reopened:  # a page that was reloaded does not hear of the update
+            self.widget.close()
 
 
 def beside(run_id: str, html: str) -> str:
-    """HTML that a live widget of the same cell hides."""
-    return f'<div data-paseo-beside="{escape(run_id)}">{html}</div>'
+    """HTML that a live widget of the same cell hides. Opened without a kernel it hides
+    JupyterLab's word that there is no such widget."""
+    return f'<div data-paseo-beside="{escape(run_id)}">{html}{_NO_WIDGET}</div>'
 
 
-def _show(content: dict[str, Any], display_id: str) -> Any:
+def _show(content: dict[str, Any], display_id: str, about: dict[str, Any]) -> Any:
     from IPython import display as shown
 
-    return cast(Any, shown).display(content, raw=True, display_id=display_id)
+    show = cast(Any, shown).display
+    return show(content, raw=True, display_id=display_id, metadata=about)
 
 
 class _Standing:

@@ -14,6 +14,7 @@ TOLD: list[tuple[str, int | None, str]] = [
     ("Authentication failed with provider at http://127.0.0.1:44795/v1 (HTTP 401)", None, "auth"),
     ('{"error":{"code":401,"message":"no","status":"UNAUTHENTICATED"}}', 401, "auth"),
     ("Invalid API key · Fix external API key", None, "auth"),
+    ("Unable to validate model: Could not resolve authentication method.", None, "auth"),
     ("404: nope", None, "model_not_found"),
     ("Model 'gpt-4.1' not found on provider at http://127.0.0.1:1/v1 (HTTP 404)", None, "model_not_found"),
     ("model not found: nope", 500, "model_not_found"),

@@ -380,6 +380,17 @@ def test_retries_that_are_told_aside_are_no_sign_of_life(project: Project) -> No
     assert re.match(r"nothing but [23] failed tries of its model came for", history.error.message)
 
 
+def test_a_time_limit_among_failed_tries_names_them(project: Project) -> None:
+    limits = Limits(timeout_s=3, idle_s=60)
+    steps = [{"$stderr": TRIES}, {"$cancel": True}, DONE]
+    _, _, history = play(project, *steps, limits=limits, extends="gemini")
+    assert history.error is not None
+    assert history.error.message == (
+        "the turn took longer than 3 s; 2 failed tries of its model came last"
+    )
+    assert "signed in" in str(history.error.hint)
+
+
 def test_an_mcp_server_that_takes_no_connection_is_told(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
         port = there.getsockname()[1]

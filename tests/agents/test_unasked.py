@@ -68,7 +68,7 @@ ALLOWS: dict[str, tuple[str, Callable[[Path], None]]] = {
 def test_mode_read_holds(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, allow = ALLOWS[what]
     with world_of(name, tmp_path, monkeypatch) as w:
-        monkeypatch.delenv("COPILOT_ALLOW_ALL", raising=False)  # and again when the test is over
+        monkeypatch.setenv("COPILOT_ALLOW_ALL", "")  # what `allow` sets is over with the test
         allow(tmp_path / "agent-home")
         _runs_nothing(w)
 
@@ -83,6 +83,24 @@ def _runs_nothing(w: World) -> None:
     assert not (w.repo / "new.txt").exists()
     assert not [said for said in run.inspect()["warnings"] if "did not ask" in said]
     assert set(run.permissions()["rule"]) == {"mode read forbids execute", "mode read forbids edit"}
+
+
+def test_what_copilot_keeps_on_disk_is_told_before_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world_of("copilot", tmp_path, monkeypatch) as w:
+        home = tmp_path / "agent-home/.copilot"
+        home.mkdir(exist_ok=True)
+        places = {str(w.repo): {"tool_approvals": [{"kind": "write"}]}}
+        kept = home / "permissions-config.json"
+        kept.write_text(json.dumps({"locations": places}))
+        w.plan(beta=[behaviours.write("new.txt", "new\n"), "Done."])
+        run = w.start("beta: do it", mode="read")
+        [said] = [said for said in run.inspect()["warnings"] if str(kept) in said]
+        assert "mode='read' does not hold" in said
+        run.wait(60, check=False)
+        [said] = [said for said in run.inspect()["warnings"] if "did not ask" in said]
+        assert (w.repo / "new.txt").exists()
 
 
 def test_what_codex_is_allowed_by_rules_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -189,3 +190,27 @@ def test_without_the_extra_the_pip_command_is_named(tmp_path: Path) -> None:
         argv, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}
     )
     assert "pip install 'paseo_nb[api]'" in done.stdout, done.stderr
+
+
+def test_what_it_sent_is_told_as_hashes_and_sizes(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripts.sample_fixer(f"{sys.executable} -m unittest")
+    with ModelServer(script, usage=nth_usage) as server:
+        monkeypatch.setenv("VLLM_BASE_URL", f"{server.url}/v1")
+        run = paseo.run(
+            "api/vllm:qwen3", "The tests fail. Mend the code.", mode="auto", timeout=120
+        )
+        shape = paseo.cache_shape(run)
+        assert shape.exact
+        requests = [line.judged.request.segments for line in shape.lines]
+        assert len(requests) == len(paseo.model_calls(run=run))
+        for before, after in itertools.pairwise(requests):
+            assert before == after[: len(before)]  # a clean session only grows
+            assert len(after) > len(before)
+        kinds = {one.kind for one in requests[0]}
+        assert kinds == {"system", "tool", "message"}
+        journal = run.host.folder(run.id).journal.read_text()
+        told = [line for line in journal.splitlines() if "_paseo_nb/model_request" in line]
+        assert len(told) == len(requests)
+        assert not any("tests fail" in line for line in told)

@@ -32,7 +32,8 @@ def main(folder: Path) -> None:
         for name in ("light", "dark"):
             with lab_page(Path.cwd(), "board.ipynb", dark=name == "dark") as page:
                 page.set_viewport_size({"width": 1300, "height": 1000})
-                page.click(".lm-TabBar-tab[data-id='filebrowser']")  # folds the file list away
+                if page.locator(".jp-FileBrowser").first.is_visible():
+                    page.click(".lm-TabBar-tab[data-id='filebrowser']")  # folds it away
                 menu(page, "Run", "Run All Cells")
                 board = output(page, 1).locator(".dsh")
                 board.get_by_text("To review").first.wait_for(timeout=60_000)

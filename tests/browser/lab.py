@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
+ROOT = Path(__file__).parents[2]
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"
@@ -30,8 +32,11 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def lab_page(work: Path, notebook: str, dark: bool = False) -> Iterator[Page]:
-    """A page that shows a notebook of the folder in JupyterLab."""
+def lab_page(
+    work: Path, notebook: str, dark: bool = False, extensions: bool = False
+) -> Iterator[Page]:
+    """A page that shows a notebook of the folder in JupyterLab; `extensions`: with ours, from this
+    tree, as an installed package has them."""
     home = work.parent / "lab-home"
     settings = home / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True, exist_ok=True)
@@ -43,6 +48,12 @@ def lab_page(work: Path, notebook: str, dark: bool = False) -> Iterator[Page]:
         port = sock.getsockname()[1]
     env = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR":
            str(home / "lab" / "user-settings")}  # fmt: skip
+    if extensions:
+        share = home / "share"
+        here = share / "labextensions" / "paseo-nb"
+        shutil.copytree(ROOT / "extensions/lab/built", here, dirs_exist_ok=True)
+        shutil.copytree(ROOT / "extensions/server/etc/jupyter", home, dirs_exist_ok=True)
+        env["JUPYTER_PATH"] = str(share)
     log = (work.parent / "lab.log").open("w")
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ip=127.0.0.1",
@@ -64,7 +75,12 @@ def lab_page(work: Path, notebook: str, dark: bool = False) -> Iterator[Page]:
             page.goto(f"http://127.0.0.1:{port}/lab/tree/{notebook}")
             page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
             page.wait_for_selector("text=| Idle", timeout=60_000)
-            yield page
+            try:
+                yield page
+            except BaseException:
+                with contextlib.suppress(PlaywrightError):
+                    page.screenshot(path=work.parent / "failed.png")
+                raise
             browser.close()
     finally:
         os.killpg(server.pid, signal.SIGTERM)

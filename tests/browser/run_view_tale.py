@@ -10,6 +10,7 @@ NOW = int(time.time() * 1e6)
 CAN = {
     "steer": True, "interrupt": True, "cancel": True, "send": True, "set_model": True,
     "set_mode": True, "set_effort": True, "set_agent_mode": True, "unqueue": True,
+    "trace": True,
 }  # fmt: skip
 HEAD: dict[str, Any] = {
     "run_id": "01K3VQ8R5T6Y7U8I9O0PABCDEF", "short": "01K3VQ8R", "title": "Fix test_offset_without_colon",
@@ -17,7 +18,7 @@ HEAD: dict[str, Any] = {
     "model": "opus-4.6", "models": [{"id": "opus-4.6", "name": "opus-4.6"}, {"id": "sonnet-4.6", "name": "sonnet-4.6"}],
     "permission_mode": "edit", "branch": "paseo/fix-offset", "base": "main", "turn": 1,
     "tokens": 136_000, "cost_usd": 0.32, "context": [32_000, 200_000], "diff": [1, 6, 1],
-    "now_us": NOW, "queued": [], "can": CAN, "attach": "%paseo attach 01K3VQ8R", "trace": None,
+    "now_us": NOW, "queued": [], "can": CAN, "attach": "%paseo attach 01K3VQ8R",
 }  # fmt: skip
 PYTEST = """    def test_offset_without_colon():
 >       assert parse_offset("+0530") == timedelta(hours=5, minutes=30)

@@ -245,8 +245,14 @@ def test_500_runs_are_scrolled_and_filtered_without_a_wait(page: Page) -> None:
 
 def test_nobody_who_looks_is_nobody_told_of(page: Page) -> None:
     board(page, 1, [line(1)])
-    page.evaluate("sent.length = 0")
+    page.evaluate(
+        "() => { const now = Date.now; Date.now = () => now() + 60_000; sent.length = 0 }"
+    )
     page.wait_for_function("sent.some(m => m.k === 'here')", timeout=30_000)
+    page.wait_for_timeout(1200)
+    assert page.locator("[data-paseo-beside]").is_hidden(), (
+        "a minute in which nobody asked is no silence"
+    )
     page.evaluate("() => { document.body.style.paddingTop = '9000px'; window.scrollTo(0, 0); }")
     page.wait_for_timeout(300)
     page.evaluate("sent.length = 0")

@@ -106,7 +106,7 @@ def state_with(text: Any) -> dict[str, Any]:
         "models": names, "effort": text, "efforts": names, "agent_mode": text, "agent_modes": names, "permission_mode": text,
         "permission_modes": ["ask", text], "branch": text, "base": text, "turn": 1, "turn_started_us": tale.NOW, "now_us": tale.NOW,
         "tokens": 5, "cost_usd": 1, "budget_usd": 1, "context": [1, 2], "diff": [1, 2, 3], "queued": [{"id": text, "text": text}],
-        "can": tale.CAN | {"steer": text, "edit_input": text, "interrupt": text}, "attach": text, "trace": text,
+        "can": tale.CAN | {"steer": text, "edit_input": text, "interrupt": text}, "attach": text,
         "notices": [{"tone": text, "text": text, "hint": text}],
     }  # fmt: skip
     asks = [

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from browser.lab import lab_page, menu, output
 from kit import SLACK, Project
+from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
 from paseo_nb.programs.demo import copy_sample
@@ -169,6 +170,10 @@ def test_a_reloaded_page_is_live_again(desk: Desk) -> None:
         wait_for(
             lambda: desk.project.history(run_id).turns[0].outcome == "cancelled", 10, "it ended"
         )
+        # What the cell displays now does not reach this page: the view tells the end, and stays.
+        view(page, 1).get_by_text("Cancelled").first.wait_for(timeout=20_000)
+        page.wait_for_selector("text=| Idle", timeout=60_000)
+        assert view(page, 1).get_by_text("Cancelled").first.is_visible()
 
 
 def test_a_restarted_kernel_attaches_to_the_same_run(desk: Desk) -> None:
@@ -203,23 +208,39 @@ def test_two_notebooks_show_one_run(desk: Desk) -> None:
         view(other, 2).get_by_role("button", name="Stop").first.click()
         output(page, 1).get_by_text("Cancelled").first.wait_for(timeout=30_000)
         view(other, 2).get_by_text("Cancelled").first.wait_for(timeout=30_000)
+        view(other, 2).get_by_role("button", name="Trace").click()
+        view(other, 2).locator(".tv").get_by_text("demo/slow").first.wait_for(timeout=30_000)
+        label = view(other, 2).locator(".tv dt").first
+        assert label.evaluate("it => getComputedStyle(it).float") == "none", "as JupyterLab has it"
 
 
 def test_what_is_saved_tells_it_without_a_kernel(desk: Desk) -> None:
-    desk.notebook(LOAD, "%%paseo demo/fixer --worktree fix -o fix\nThe tests fail. Fix the code.")
+    desk.notebook(
+        LOAD, "%%paseo demo/fixer --worktree fix -o fix\nThe tests fail. Fix the code.", "fix"
+    )
     with lab_page(desk.repo, "job.ipynb") as page:
         execute(page, 0, 1)
         view(page, 1).get_by_text("scripted demo agent").first.wait_for(timeout=60_000)
         wait_for(lambda: view(page, 1).count() == 0, 120, "the cell is over")
         ended = output(page, 1).inner_text()
         assert "13 tests pass" in ended
+        execute(page, 2)
+        view(page, 2).get_by_text("13 tests pass").first.wait_for(timeout=60_000)
         save(page)
         menu(page, "Kernel", "Shut Down Kernel")
         page.reload()
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         output(page, 1).get_by_text("13 tests pass").first.wait_for(timeout=60_000)
         assert output(page, 1).inner_text() == ended
-        assert "Error displaying widget" not in page.content()
+        output(page, 2).get_by_text("13 tests pass").first.wait_for(timeout=60_000)
+        lost = page.get_by_text("Error displaying widget")
+        lost.wait_for(state="attached", timeout=60_000)
+        assert [one.is_visible() for one in lost.all()] == [False]
+        html, _ = HTMLExporter().from_filename(str(desk.repo / "job.ipynb"))
+        converted = page.context.browser.new_page()
+        converted.route("**/*", lambda route: route.abort())  # MathJax and the like, from elsewhere
+        converted.set_content(html)
+        assert output(converted, 1).first.inner_text().split() == ended.split()
     shown, *rest = desk.saved()["cells"][1]["outputs"]
     assert set(shown["data"]) == {"text/html", "text/markdown", "text/plain"}
     about = shown["metadata"]["paseo_nb"]

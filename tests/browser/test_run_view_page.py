@@ -534,7 +534,10 @@ def test_the_diff_is_got_when_asked_for(show: Open) -> None:
     expect(page.locator(".rv-diff")).to_contain_text("_OFFSET.fullmatch")
     page.get_by_role("button", name="Diff").click()
     expect(page.locator(".rv-diff")).to_be_hidden()
-    assert page.get_by_role("button", name="Trace").count() == 0  # would do nothing
+    page.get_by_role("button", name="Trace").click()  # on a page without a kernel's widgets
+    expect(page.locator(".rv-diff")).to_contain_text("%paseo trace 01K3VQ8R in a cell does")
+    ops(page, ["h", {"can": {"trace": False}}])
+    expect(page.get_by_role("button", name="Trace")).to_have_count(0)
 
 
 # -------------------------------------------------------------------- ends
@@ -696,6 +699,18 @@ def test_narrow_columns_and_keyboards(show: Open) -> None:
         box = page.get_by_role("button", name=name).bounding_box()
         assert box
         assert box["height"] >= 40
+    two = [{"id": "ask", "name": "Ask before edits and commands"}, {"id": "plan", "name": "Plan"}]
+    modes = {
+        "agent_mode": "ask",
+        "agent_modes": two,
+        "effort": "medium",
+        "efforts": ["low", "medium"],
+    }
+    page = show(tale.running(**modes), width=840)
+    overlong = (
+        "() => { const l = document.querySelector('.rv-l2'); return l.scrollWidth - l.clientWidth }"
+    )
+    assert page.evaluate(overlong) <= 0
     page = show(tale.waiting())
     reached: list[str] = []
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""A sample repository, runs that conduct, and clients of our MCP server on the official SDK."""
+"""Runs that conduct, and clients of our MCP server on the official SDK."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,16 @@ import pytest
 from kit import Project
 
 import paseo_nb as paseo
-from paseo_nb.programs.demo import copy_sample
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The sample repository, current; its runs are stopped afterwards."""
-    path = Path(copy_sample(tmp_path / "tidelog"))
-    monkeypatch.chdir(path)
-    monkeypatch.setenv("PASEO_DEMO_HOME", str(tmp_path / "demo-sessions"))
+def repo(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The sample repository; its runs have time to lead others."""
     monkeypatch.setenv("PASEO_NB_IDLE", "60")
     monkeypatch.setenv("PASEO_NB_PERMISSION_TIMEOUT", "120")
-    yield path
-    project = Project(path)
-    project.runs = [run_id for run_id in project.host.list() if project.alive(run_id)]
-    project.close()
+    return repo
 
 
 @pytest.fixture

@@ -140,20 +140,30 @@ What is started so is a run like any other: in `ls()`, the dashboard and the fra
   `edit` it works in a worktree of its own, or is asked. A parent may allow for a child only what its own
   policy lets pass by itself; the rest waits for a person.
 - **Budget**: what a child may use is taken from its parent's before it starts (half of what is left,
-  unless it asks for another part), and what it has not used comes back when its turn ends.
+  unless it asks for another part), and what it has not used comes back when its turn ends. Before a
+  further prompt the same is looked at again, dollars and tokens; what was taken for a child that
+  never came is given back by the next launch, or the parent's next pair.
 - **Number and depth**: `conduct_children`, `conduct_depth` ([settings](settings.md)).
 - **News**: the end of a child's turn, and a question of its, is told to the parent once, when that is
   idle, in one prompt for all there is; not again what it was given by `wait_for_agent` or
-  `subagent_result`. A parent that was killed is told when it is resumed.
+  `subagent_result`. A parent that was killed is told when it is resumed. What a child said stands
+  between marks that it could not know, so that it cannot pass for news of another.
+- **Others**: a conductor may look at every run of the project; it commands those below it. It may
+  remove a worktree that nobody lives in and that is its family's or nobody's.
+- **Putting away**: `archive_agent` puts an agent's children away with it. A person's `archive` leaves
+  them, as they may be at work for somebody else by now; `archive(children=True)` takes them along.
+- **Providers** of `register_provider` are known to the process that registered them only: for
+  children name those of the config.
 - **Results** come whole: by pages (`offset`, `limit`, `next`, `total`, a `sha256` of all), and as a
   `file` where they are longer than one.
 - **Steps**: `steps=["plan", "build", "test"]` gives a model that loses its way `next_step` and
-  `step_done`. `run.steps` says how far it came; what was never begun is a warning of its turn.
+  `step_done`. `run.steps` says how far it came; what was never begun, or begun and never said to be
+  done, is a warning of its turn.
 
 From Python the same in the background: `spawn_subagent(…, on_finish=hook)` returns at once;
 `on_finish(hook, run=…)` takes a function, a shell command, or a run. A command and a run are told by the
 subagent's own supervisor, also when the kernel is gone. The same function, given again in a new kernel,
-hears what it missed and nothing twice.
+hears what it missed and nothing twice; a changed one is another. Several made by one `def` are told each.
 
 ## Calls as Paseo's tools take them
 Names with underscores are taken too. A name that means nothing here is not refused but listed in the

@@ -7,14 +7,17 @@ has no wider policy, budget or depth than its parent; its result comes whole, by
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-from kit import Project
+from kit import Project, git, killed
 
 import paseo_nb as paseo
+from paseo_nb.host.local import LocalHost
 from paseo_nb.preparing import Cell
 
 from .conftest import WRITE, Call, conductor, with_tools
@@ -270,12 +273,51 @@ def test_worktrees_are_made_listed_and_removed(repo: Path) -> None:
         assert "new.txt" not in str(await call("archive_worktree", fails=True, worktreeSlug="side"))
         assert path.is_dir()
         (path / "new.txt").unlink()
-        await call("archive_worktree", worktreePath=str(path))
+        async with anyio.create_task_group() as group:
+            with LocalHost(repo / ".paseo_nb").holding("launch.lock", 60):  # somebody launches
+                group.start_soon(lambda: call("archive_worktree", worktreePath=str(path)))
+                await anyio.sleep(0.5)
+                assert path.exists()
         assert not path.exists()
         said = await call("archive_worktree", fails=True, worktreePath=str(repo))
         assert "no worktree of this project" in said["error"]
 
     with_tools(parent, work)
+
+
+MAKES = """
+import anyio
+from paseo_nb import config
+from paseo_nb.conducting.asked import CreateWorktree
+from paseo_nb.conducting.tools import Conductor
+from paseo_nb.host.local import LocalHost
+
+tools = Conductor(LocalHost(config.home()))
+anyio.run(tools.create_worktree, CreateWorktree(worktree_slug="side"))
+"""
+
+
+def test_a_worktree_whose_making_was_killed_is_given_to_nobody_and_goes(repo: Path) -> None:
+    (repo / "many").mkdir()
+    for number in range(1500):
+        (repo / "many" / str(number)).write_text(str(number))
+    git(repo, "add", ".")
+    git(repo, "commit", "-qm", "many")
+    half = repo / ".paseo_nb" / "worktrees" / "side"
+    making = [sys.executable, "-c", MAKES]
+    killed(
+        subprocess.Popen(making, start_new_session=True, cwd=repo, text=True),
+        lambda: (half / "many").exists(),
+    )
+    assert half.exists()
+    again = subprocess.run(making, cwd=repo, capture_output=True, text=True)
+    assert "broken off" in again.stderr
+    paseo.prune(dry_run=False)
+    assert not half.exists()
+    assert git(repo, "branch", "--list", "side") == ""
+    subprocess.run(making, cwd=repo, check=True)
+    assert (half / "many" / "1499").exists()
+    assert not list(half.parent.glob(".new-*"))
 
 
 def test_what_means_nothing_is_said_and_what_is_wrong_is_named(repo: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from paseo_nb import config, trusting
+from paseo_nb.checks import Check, Checks, as_text
 from paseo_nb.drivers import demo, registry
 from paseo_nb.errors import UsageProblem
-from paseo_nb.examination import Check, as_text, diagnose, file_system_of, surrounding_service
+from paseo_nb.examination import diagnose, file_system_of, surrounding_service
 from paseo_nb.examining_agents import look
 from paseo_nb.pinned import AGENTS
 from paseo_nb.store import attach
@@ -39,6 +41,11 @@ def test_a_healthy_machine(project: Path, tools: Path) -> None:
     assert named(checks, "home").detail == f"{project / '.paseo_nb'} (not made yet)"
     assert named(checks, "agent demo").ok is True
     assert os.listdir(project) == []  # it left nothing behind
+    shown = checks._repr_mimebundle_()
+    assert shown["text/plain"] == repr(checks) == as_text(checks)
+    assert shown["text/html"].count("<tr>") == len(checks)
+    hostile = Checks([Check("<b>", False, "<script>", "<i>")])._repr_mimebundle_()["text/html"]
+    assert not any(tag in hostile for tag in ("<b>", "<script>", "<i>"))
 
 
 def test_agents_tell_their_versions_in_time(project: Path, tools: Path) -> None:
@@ -50,8 +57,10 @@ def test_agents_tell_their_versions_in_time(project: Path, tools: Path) -> None:
     told = f"1.18.33 [31mred ({tools / 'opencode'}); tested; no key, not signed in"
     assert named(checks, "agent opencode").detail.startswith(told)
     assert named(checks, "agent opencode").fix == "sign in: opencode auth login"
-    assert named(checks, "agent gemini").ok is False
-    assert "--version" in named(checks, "agent gemini").fix
+    slow = named(checks, "agent gemini")
+    assert slow.ok is None
+    assert "in 5 s" in slow.detail
+    assert "--version" in slow.fix
 
 
 def test_a_missing_agent_is_a_note_with_how_to_install_it(project: Path, tools: Path) -> None:
@@ -330,3 +339,19 @@ def test_the_terminal_shows_it(project: Path) -> None:
     command = [sys.executable, "-m", "paseo_nb.cli", "doctor"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert "agent demo" in done.stdout, done.stderr
+
+
+def test_what_copilot_may_do_unasked_here_is_named(
+    project: Path, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("COPILOT_HOME", str(tmp_path / "own"))
+    program(tools, "copilot", "echo 1.0.102")
+    kept = tmp_path / "own" / "permissions-config.json"
+    kept.parent.mkdir()
+    for where, told in ((tmp_path / "elsewhere", False), (project, True)):
+        kept.write_text(
+            json.dumps({"locations": {str(where): {"tool_approvals": [{"kind": "write"}]}}})
+        )
+        detail = named(diagnose(project), "agent copilot").detail
+        assert (str(kept) in detail) == told

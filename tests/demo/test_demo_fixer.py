@@ -46,8 +46,10 @@ def test_the_sample_has_two_failing_tests(tmp_path: Path, monkeypatch: pytest.Mo
     assert git(repo, "status", "--short") == ""
     assert git(repo, "rev-list", "--count", "HEAD") == "1\n"
     assert git(repo, "rev-parse", "HEAD") == git(again, "rev-parse", "HEAD")
+    assert [copy_sample(repo).name, copy_sample(repo).name] == [f"{repo.name}-2", f"{repo.name}-3"]
+    (tmp_path / "other" / "mine").mkdir(parents=True)
     with pytest.raises(FileExistsError):
-        copy_sample(repo)
+        copy_sample(tmp_path / "other")
 
 
 def test_our_own_tools_do_not_take_the_sample_for_code() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from paseo_nb.errors import GitProblem
+from paseo_nb.errors import GitProblem, StorageProblem
 from paseo_nb.git.applying import apply, work_out
 from paseo_nb.git.snapshots import snapshot
 
@@ -126,3 +131,57 @@ def test_who_commits_must_be_known(repo: Path, git: Git, work: object, untouched
     with pytest.raises(GitProblem, match=r"user\.name and user\.email"):
         apply(repo, work_out(repo, base, after, None), "m")
     assert untouched() == before
+
+
+def test_killed_while_git_writes_it_is_ended_by_the_next(
+    repo: Path, git: Git, tmp_path: Path
+) -> None:
+    git("config", "user.name", "the user", cwd=repo)
+    git("config", "user.email", "user@example.com", cwd=repo)
+    place = tmp_path / "w"
+    git("worktree", "add", "-q", "-b", "w", str(place), cwd=repo)
+    base = snapshot(place)
+    (place / ".gitattributes").write_text("slow.txt filter=slow\n")
+    (place / "a.txt").write_text("first\n")
+    (place / "link").symlink_to("a.txt")
+    (place / "slow.txt").write_text("slow\n")
+    (place / "ten.txt").unlink()
+    after = snapshot(place, ref="refs/paseo/r/1")
+    reached = tmp_path / "reached"
+    git("config", "filter.slow.smudge", f"touch '{reached}'; sleep 600; cat", cwd=repo)
+    code = (
+        "import sys; from pathlib import Path; from paseo_nb.git.applying import *;"
+        f"apply(Path({str(repo)!r}), work_out(Path({str(repo)!r}), {base!r}, {after!r}, None), 'm')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not reached.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (repo / "a.txt").exists(), "git was in the middle of it"
+    assert not (repo / ".git" / "index.lock").exists(), "the user's git is not held up"
+    git("config", "filter.slow.smudge", "cat", cwd=repo)
+    (repo / "slow.txt").unlink(missing_ok=True)
+    merge = work_out(repo, base, after, None)
+    assert merge.in_the_way == []
+    made = apply(repo, merge, "m")
+    assert git("rev-parse", "main", cwd=repo) == made
+    assert git("status", "--porcelain", cwd=repo) == ""
+    assert (repo / "slow.txt").read_text() == "slow\n"
+
+
+def test_what_could_not_be_written_to_the_end_is_said_so(
+    repo: Path, git: Git, work: object
+) -> None:
+    base, after = work(LAST)  # type: ignore[operator]
+    (repo / ".git" / "info").mkdir(exist_ok=True)
+    (repo / ".git" / "info" / "attributes").write_text("ten.txt filter=broken\n")
+    git("config", "filter.broken.smudge", "false", cwd=repo)
+    git("config", "filter.broken.clean", "cat", cwd=repo)
+    git("config", "filter.broken.required", "true", cwd=repo)
+    with pytest.raises(StorageProblem, match="the same again goes on"):
+        apply(repo, work_out(repo, base, after, None), "m")
+    git("config", "filter.broken.smudge", "cat", cwd=repo)
+    assert apply(repo, work_out(repo, base, after, None), "m") == git("rev-parse", "main", cwd=repo)
+    assert git("status", "--porcelain", cwd=repo) == ""

@@ -23,7 +23,7 @@ from paseo_nb.errors import GitProblem
 from paseo_nb.git.applying import apply, work_out
 from paseo_nb.git.diffs import diff
 from paseo_nb.git.forking import lay_over
-from paseo_nb.git.shelving import remove, shelve, unshelve
+from paseo_nb.git.shelving import check_same, clear_away, shelve, take_away, unshelve
 from paseo_nb.git.snapshots import snapshot
 from paseo_nb.git.undoing import Change, put_back
 from paseo_nb.git.worktrees import ensure_worktree
@@ -227,13 +227,16 @@ def test_a_worktrees_life_leaves_the_users_side_alone(
         head = git(made.path, "rev-parse", "HEAD")
 
         try:
-            shelved = shelve(made.path, "refs/paseo/w/archived")
+            shelved = shelve(made.path, "w")
         except GitProblem:
             shelved = None  # it says what it cannot keep; then the worktree stays
         if shelved is not None:
-            remove(repo, shelved, home / "worktrees")
+            check_same(shelved)
+            aside = take_away(shelved, home / "worktrees")
+            clear_away(repo, shelved, aside, home / "worktrees")
             assert not made.path.exists()
-            unshelve(repo, shelved)
+            assert not aside.exists()
+            unshelve(repo, shelved, "w", home / "worktrees")
         assert files(made.path) == worked
         assert git(made.path, "diff", "--cached", "--raw", "-z") == staged
         assert git(made.path, "rev-parse", "HEAD") == head

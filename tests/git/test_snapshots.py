@@ -72,6 +72,14 @@ def test_a_private_ref_keeps_it(repo: Path, git: Git) -> None:
     assert git("log", "-1", "--format=%an", dirty, cwd=repo) == "paseo_nb"
 
 
+def test_a_file_that_git_is_told_to_assume_unchanged_is_looked_at(repo: Path, git: Git) -> None:
+    git("update-index", "--assume-unchanged", "ten.txt", cwd=repo)
+    index = (repo / ".git" / "index").read_bytes()
+    (repo / "ten.txt").write_text("changed all the same\n")
+    assert git("show", f"{snapshot(repo)}:ten.txt", cwd=repo) == "changed all the same"
+    assert (repo / ".git" / "index").read_bytes() == index
+
+
 def test_in_a_linked_worktree(repo: Path, git: Git, tmp_path: Path) -> None:
     tree = tmp_path / "linked"
     git("worktree", "add", "-q", "-b", "other", str(tree), cwd=repo)

@@ -276,3 +276,8 @@ def test_a_pull_request_is_fetched(repo: Path, tmp_path: Path, git: Git) -> None
     assert git("symbolic-ref", "--short", "HEAD", cwd=made.path) == "review"
     with pytest.raises(GitProblem, match="pull request 13 could not be fetched from origin"):
         ensure_worktree(repo, "other", tmp_path / "home", nobody, "pr/13")
+    assert not (repo / ".git" / "FETCH_HEAD").exists(), "that is the user's"
+    git("remote", "rename", "origin", "upstream", cwd=repo)
+    for name, base in (("again", "pr/12"), ("named", "upstream/pr/12")):
+        again = ensure_worktree(repo, name, tmp_path / "home", nobody, base)
+        assert git("rev-parse", "HEAD", cwd=again.path) == theirs

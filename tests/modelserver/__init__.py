@@ -8,6 +8,7 @@ terminal runs `python -m tests.modelserver --script echo`.
 from . import behaviours, scripts
 from .conversation import Conversation, Failure, Reply, ToolCall, Usage, Use, nth_usage
 from .fixer import Fix
+from .prefix_cache import PrefixCache
 from .server import ModelServer, Request
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Failure",
     "Fix",
     "ModelServer",
+    "PrefixCache",
     "Reply",
     "Request",
     "ToolCall",

@@ -29,6 +29,7 @@ from .conversation import (
     Use,
 )
 from .dialect import Dialect
+from .prefix_cache import PrefixCache
 from .scripts import echo
 from .wire import HttpServer, Request
 
@@ -45,6 +46,7 @@ class ModelServer:
     summary) get `side[kind]` and SIDE_USAGE and touch neither.
 
     `usage`: what main requests report, or a function of their number, from 1 (`nth_usage`).
+    `cache`: counts their input instead, as a provider that keeps prompts.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class ModelServer:
         models: tuple[str, ...] = ("fake-model",),
         title: str = "A scripted session",
         port: int = 0,
+        cache: PrefixCache | None = None,
     ) -> None:
         self.script: Script = echo() if script is None else script
         self.usage = usage or Usage()
         self.models = models
+        self.cache = cache
         self.side = {"title": title, "summary": "What was said so far, in short."}
         self.requests: list[Request] = []
         self._changed = threading.Condition()

@@ -218,6 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._rest(answer.wait_s)
         usage = answer.usage or Usage()
+        if owner.cache is not None and conversation.kind == "main":
+            usage = owner.cache.usage(conversation.model, request.body, usage.output_tokens)
         if conversation.stream:
             self._stream(dialect, request, conversation, answer, usage)
             return

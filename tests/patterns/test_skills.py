@@ -39,6 +39,14 @@ def test_installed_and_uninstalled_exactly(repo: Path, capfd: pytest.CaptureFixt
     assert set(paseo.skills()["done"]) == {"not installed", "another's"}
 
 
+def test_a_folder_that_was_there_stays(repo: Path) -> None:
+    place = Path.home() / ".agents" / "skills"
+    place.mkdir(parents=True)
+    paseo.skills("install", for_="codex,pi")
+    assert set(paseo.skills("uninstall", for_="codex")["done"]) == {"removed"}
+    assert list(place.iterdir()) == []
+
+
 def test_every_skill_is_valid(repo: Path) -> None:
     paseo.skills("install", for_=["codex"])
     for path in (Path.home() / ".agents" / "skills").glob("*/SKILL.md"):

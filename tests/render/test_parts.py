@@ -203,7 +203,7 @@ def test_other_kinds() -> None:
     )
     assert row(call("other", title="mcp__github__issue")) == "Use mcp__github__issue: , 1.2 s"
     assert row(call("read", locations=["/p/a", "/q/b"])) == "Read a and 1 more: , 1.2 s"
-    gone = call("read", outcome="failed", error="permission denied: /p/x")
+    gone = call("read", outcome="failed", error="permission denied: /p/x.")
     assert row(gone) == "Read title: failed, permission denied: /p/x, 1.2 s"
     assert row(call("read", outcome="interrupted")) == "Read title: cut off, 1.2 s"
 

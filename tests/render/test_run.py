@@ -211,8 +211,8 @@ def test_hidden_turns_are_named_in_the_gap() -> None:
 
 
 def test_a_title_is_the_users_else_the_agents_else_the_prompts() -> None:
-    tale = Tale().prompt("the `prompt`\nsecond line")
-    assert "◔ Running: the prompt\n" in shown(tale, "running", live=True)
+    tale = Tale().prompt("the `prompt` of **two** parts, 2**3\nsecond line")
+    assert "◔ Running: the prompt of two parts, 2**3\n" in shown(tale, "running", live=True)
     tale.update("session_info_update", title="theirs")
     assert "◔ Running: theirs\n" in shown(tale, "running", live=True)
     named = tales.spec(title="mine")

@@ -1,7 +1,7 @@
 """Archive takes the worktree away and loses nothing; unarchive brings back everything.
 
 Invariants: (1) what was committed, staged, changed and untracked is there again, and told apart as
-before; (2) what cannot be kept so keeps the worktree, and it is said why; (3) the branch is never
+before; (2) what cannot be kept so is a refusal that says why, and nothing is touched; (3) the branch is never
 deleted, and one that moved since is never moved back.
 """
 
@@ -80,7 +80,7 @@ def test_everything_comes_back(repo: Path) -> None:
     assert "feature/x" not in git(repo, "worktree", "list").decode()
     assert git(repo, "for-each-ref", "refs/heads") == refs
     assert sorted(run.diff().patch.splitlines()) == sorted(diff.splitlines()), "still to be seen"
-    assert run.history().put_away["shelved"]["ignored"] == ["noise.log"]
+    assert run.history().put_away.shelved.ignored == ["noise.log"]
     git(repo, "gc", "--prune=now", "-q")
     run.unarchive()
     assert there(run.path) == before
@@ -114,8 +114,15 @@ def test_a_deleted_branch_is_made_again(repo: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        ("mkdir n; git -C n init -q; echo 1 > n/f", "a repository of its own"),
+        ("mkdir n; git -C n init -q; echo 1 > n/f", "repository of its own"),
         ("truncate -s 70M big", "very large file"),
+        (
+            "git init -q n; git -C n -c user.name=a -c user.email=a@b commit -q --allow-empty -m n;"
+            " git add n",
+            "of its own lies in it: n",
+        ),
+        ("git update-index --assume-unchanged README.md; echo L >> README.md", "assume-unchanged"),
+        ("git update-index --skip-worktree README.md; echo L >> README.md", "assume-unchanged"),
         (
             "G='git -c user.name=a -c user.email=a@b'; $G checkout -qb side; echo 1 > README.md;"
             " $G commit -qam 1; $G checkout -q w; echo 2 > README.md; $G commit -qam 2;"
@@ -126,12 +133,14 @@ def test_a_deleted_branch_is_made_again(repo: Path) -> None:
 )
 def test_what_cannot_be_kept_keeps_the_worktree(repo: Path, script: str, why: str) -> None:
     run = start(script, worktree="w")
-    run.archive()
+    before = git(run.path, "status", "--porcelain=v2", "-z", "--ignored")
+    with pytest.raises(GitProblem, match=f"(?s){why}.*keep_worktree=True"):
+        run.archive()
+    assert run.state == "stopped"
+    assert git(run.path, "status", "--porcelain=v2", "-z", "--ignored") == before
+    run.archive(keep_worktree=True)
     assert run.state == "archived"
     assert run.path.is_dir()
-    assert why in run.transcript()["text"].iloc[-1]
-    run.unarchive()
-    assert run.state == "stopped"
 
 
 def test_the_worktree_stays_where_wanted_or_needed(repo: Path) -> None:

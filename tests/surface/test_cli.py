@@ -195,6 +195,7 @@ def test_tables_fit_the_window(repo: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert piped[0].split() == ["run_id", "state", "turns"]
     assert piped[1].split()[0] == run_id, "whole where no window limits it"
     assert "did you mean state" in cli("runs", "--columns", "stat").stderr
+    assert cli("tool-traces", "--json").stdout == cli("tool_traces", "--json").stdout != ""
     assert json.loads(cli("runs", "--json").stdout)[0]["git_base"], "JSON leaves nothing out"
 
 

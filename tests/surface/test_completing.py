@@ -42,7 +42,7 @@ def complete(repo: Path) -> Iterator[Completer]:
 
 def test_verbs_options_and_their_values(complete: Completer, repo: Path) -> None:
     assert complete("%paseo at") == ["%paseo attach"]
-    assert set(complete("%paseo ")) == {f"%paseo {name}" for name in [*VERBS, "help"]}
+    assert set(complete("%paseo ")) == {f"%paseo {name}" for name in [*VERBS, "workflow", "help"]}
     assert complete("x = %paseo tool_") == ["x = %paseo tool_traces"]
     assert complete("import os\n  %paseo unar") == ["import os\n  %paseo unarchive"]
     assert complete("%paseo help cance") == ["%paseo help cancel"]
@@ -54,6 +54,8 @@ def test_verbs_options_and_their_values(complete: Completer, repo: Path) -> None
     assert [c.split()[-1] for c in complete("%%paseo demo/echo --mode a")] == ["ask", "auto"]
     assert complete("%%paseo demo/echo --mode=re") == ["%%paseo demo/echo --mode=read"]
     assert complete("%paseo send 01 hi --when st") == ["%paseo send 01 hi --when steer"]
+    assert complete("%paseo loop --ou") == ["%paseo loop --out"]
+    assert complete("%paseo send -o x 01 hi --when st") == ["%paseo send -o x 01 hi --when steer"]
     assert complete("%paseo runs --columns run_id,cost") == [
         "%paseo runs --columns run_id,cost_usd"
     ]

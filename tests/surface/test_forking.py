@@ -161,9 +161,10 @@ def test_another_agent_is_told_the_conversation(repo: Path) -> None:
 
 
 def test_without_a_prompt_it_stands_ready(repo: Path) -> None:
-    run = paseo.run("demo/echo", "first", worktree="orig")
+    run = paseo.run("demo/echo", "first", worktree="orig", title="The first one")
     fork = run.fork()
     assert fork.state == "idle"
+    assert fork.spec.title == "The first one"
     assert not fork.history().turns
     assert paseo.runs(run=fork.id).iloc[0]["state"] == "idle"
     run.send("said since").wait()
@@ -229,6 +230,12 @@ def test_on_the_other_surfaces(repo: Path, capsys: pytest.CaptureFixture[str]) -
     words = ["fork", run.id, "third", "--turn", "1", "--worktree", "by-cli", "--wait"]
     assert terminal(words) == 0
     assert "idle" in capsys.readouterr().out
+    assert terminal(["timeline", run.id, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["kind"] for row in rows if row["run_id"] == run.id] == ["turn"]
+    assert terminal(["apply", made.id, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["onto"], told["conflicts"], told["commit"]) == ("main", [], None)
     found = paseo.runs()
     assert sorted(found["worktree"].dropna()) == ["by-cli", "by-verb"]
 

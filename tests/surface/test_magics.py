@@ -41,6 +41,16 @@ def test_a_cell_shows_the_run_live_and_keeps_it(kernel: Kernel) -> None:
     assert "Done" in kernel.run("%paseo ls").text
 
 
+def test_a_line_binds_what_it_gives(kernel: Kernel) -> None:
+    asked = "%paseo run demo/echo hello -o said"
+    assert kernel.run(asked).error is None
+    assert kernel.run("print(said.text)").streams.strip().endswith(": hello")
+    ident = kernel.run("print(said.id)").streams.strip()
+    kernel.run(f"%paseo runs -o table\n%paseo attach {ident} -o again")
+    assert kernel.run("print(len(table), again.id)").streams.split() == ["1", ident]
+    assert "takes a Python name, not 'a-b'" in kernel.run("%paseo ls -o a-b").text
+
+
 def test_stop_cancels_the_turn_and_not_the_kernel(kernel: Kernel) -> None:
     sent = kernel.submit("%%paseo demo/slow -o slow\nseconds=60")
     kernel.collect(sent, until=" of ")
@@ -267,3 +277,18 @@ def test_papermill_too_and_replay_needs_no_agent(repo: Path) -> None:
     text = json.dumps(out["cells"][1]["outputs"])
     assert "Cached" in text
     assert "13 tests pass" in text
+
+
+def test_a_workflow_is_defined_in_a_cell_and_run_by_name(kernel: Kernel) -> None:
+    cell = '%%paseo_workflow greet-all\nasync def greet_all(names):\n    """Greets."""\n'
+    body = "    return [str(one) for one in await parallel([agent(n, 'demo/echo') for n in names])]"
+    assert "greet_all(…)" in kernel.run(cell + body).streams
+    told = kernel.run("""%paseo workflow run greet-all 'names=["ann", "bo"]'""")
+    assert told.error is None
+    assert kernel.run("assert len(greet_all(['ann', 'bo'])) == 2").error is None
+    assert "greet-all" in kernel.run("%paseo workflow ls").text
+    wrong = kernel.run("%%paseo_workflow bad\nasync def bad():\n    return names_of_mine")
+    assert "UsageError: bad uses names_of_mine" in wrong.streams
+    assert "no command 'sow'" in kernel.run("%paseo workflow sow").streams
+    shown = kernel.run("%paseo workflow show greet-all")
+    assert "done, 2 steps, 2 from before" in shown.text

@@ -25,6 +25,21 @@ SAYS = {
         "The committee agrees",
         "limit of iterations",
     ),
+    "06_time_money_cache": ("fails most: WebFetch", "timestamp: $", "(genai-prices"),
+    "07_workflows": (
+        "5 steps, 5 from before",
+        "prompt: the prompt",
+        "Hello Bo",
+        "approved by command",
+        "20 of 20 courses",
+    ),
+    "08_compare_models": (
+        "60 of 60 trials",
+        "demo/master is ahead of demo/novice",
+        "Not separable yet. demo/master against demo/senior",
+        "Selected: A, demo/writer",
+        "the same results: True",
+    ),
     "04_fork_and_compare": ("(13, 'OK')", "session", "Paseo-Run:", "archived"),
 }
 

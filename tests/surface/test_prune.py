@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from kit import SHELL_AGENT, git
+from kit import SHELL_AGENT, git, killed, verb
 
 import paseo_nb as paseo
 from paseo_nb.packing import unpack
@@ -44,6 +45,32 @@ def everything(repo: Path) -> list[str]:
         str(path) for path in (repo / ".paseo_nb").rglob("*") if "paseo.duckdb" not in str(path)
     ]
     return [*sorted(found), git(repo, "for-each-ref"), git(repo, "worktree", "list")]
+
+
+def test_runs_of_workflows_go_when_nothing_rests_on_them(repo: Path) -> None:
+    go_on = False
+
+    @paseo.workflow
+    async def one(then: str):
+        made = await paseo.agent("echo 1 > one", "sh", isolation="worktree", mode="auto")
+        assert then == "ends" or go_on
+        return made.commit
+
+    commit = one("ends")
+    with pytest.raises(AssertionError):
+        one("fails")  # which took its step from the first, and can be gone on with
+    done, failed = paseo.workflow_runs()["workflow_run_id"].sort_values()
+    frame = paseo.prune(older=AHEAD)
+    assert told(frame)["workflow", done] is False
+    [why] = frame[frame["kind"] == "workflow"]["why"]
+    assert f"workflow run {failed[:10]} took results from it" in why
+    go_on = True
+    one("fails")
+    gone = told(paseo.prune(older=AHEAD, dry_run=False))
+    assert [gone["workflow", name] for name in (done, failed)] == [True, True]
+    assert paseo.workflow_runs().empty
+    assert "workflows" not in git(repo, "for-each-ref")
+    assert git(repo, "cat-file", "-t", commit).strip() == "commit", "the step's own run has it"
 
 
 def test_what_is_applied_or_nothing_goes_and_what_is_not_stays(repo: Path) -> None:
@@ -141,9 +168,78 @@ def test_disk_tells_what_each_kind_takes(repo: Path) -> None:
     start("true").archive()
     frame = paseo.disk().set_index("kind")
     assert frame["items"].to_dict() | {"index": 0} == {
-        "worktrees": 1, "journals": 1, "packed journals": 1, "run files": 2, "blobs": 0, "index": 0,
+        "worktrees": 1, "journals": 1, "packed journals": 1, "run files": 2, "blobs": 0,
+        "workflow runs": 0, "matches": 0, "rooms": 0, "index": 0,
         "refs": frame.loc["refs", "items"],
     }  # fmt: skip
     assert frame.loc["worktrees", "bytes"] > 4096
     assert frame.loc["refs", "items"] >= 2
     assert frame.loc["refs", "bytes"] > 0
+
+
+def test_what_was_changed_after_an_apply_is_kept(repo: Path) -> None:
+    run, same = start("echo 1 > one", worktree="w"), start("echo 1 > two", worktree="v")
+    run.apply()
+    same.apply()
+    (repo / "two").write_text("changed on\n")
+    git(repo, "commit", "-qam", "on")
+    (run.path / "hand").write_text("MINE")
+    for one in (run, same):
+        one.archive()
+    assert told(paseo.prune(older=AHEAD)) == {("run", run.id): False, ("run", same.id): True}
+    git(repo, "reset", "-q", "--hard", "HEAD~3")
+    assert told(paseo.prune(older=AHEAD)) == {("run", run.id): False, ("run", same.id): False}
+
+
+def test_a_spec_that_cannot_be_read_hides_no_run_and_gives_up_no_worktree(repo: Path) -> None:
+    other, run = start("true"), start("true", worktree="w")
+    run.host.folder(run.id).spec.write_text("{")
+    assert [one.id for one in paseo.ls(all=True)] == [other.id]
+    (row,) = paseo.prune(older=AHEAD).to_dict("records")
+    assert (row["kind"], row["goes"]) == ("worktree", False)
+    assert f"the spec of run {run.id} cannot be read" in row["why"]
+
+
+def test_what_a_killed_fork_left_goes(repo: Path) -> None:
+    (repo / "many").mkdir()
+    for number in range(1500):
+        (repo / "many" / str(number)).write_text(str(number))
+    git(repo, "add", ".")
+    git(repo, "commit", "-qm", "many")
+    run = paseo.run("demo/writer", "write a.md", worktree="w", mode="auto")
+    branches = git(repo, "branch")
+    half = run.host.home / "worktrees" / "w-fork"
+    killed(verb("fork", run.id, "write b.md"), lambda: (half / "many").exists())
+    assert half.exists()
+    with pytest.raises(paseo.GitProblem, match="broken off"):
+        start("true", worktree="w-fork")
+    assert told(paseo.prune()) == {("unfinished", "w-fork"): True}
+    paseo.prune(dry_run=False)
+    assert not half.exists()
+    assert git(repo, "branch") == branches
+    assert git(repo, "worktree", "list").count("\n") == 2
+    owners = {line.split("/")[2] for line in git(repo, "for-each-ref", "refs/paseo").splitlines()}
+    assert owners == {run.id}
+    assert run.fork(prompt="write b.md").wait().path == half
+
+
+def test_refs_of_a_run_whose_folder_was_deleted_go(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = (start(f"echo {name} > {name}", worktree=name) for name in ("kept", "gone"))
+    monkeypatch.setenv("PASEO_NB_HOME", str(tmp_path / "home"))
+    others = start("echo other > other", worktree="other")
+    monkeypatch.delenv("PASEO_NB_HOME")
+    gone.stop()
+    shutil.rmtree(gone.host.folder(gone.id).path)
+    assert ("refs", gone.id) not in told(paseo.prune()), "it is young"
+    before = git(repo, "for-each-ref", "refs/paseo")
+    found = told(paseo.prune(older=AHEAD))
+    assert {name for kind, name in found if kind == "refs"} == {gone.id}
+    assert git(repo, "for-each-ref", "refs/paseo") == before
+    (tmp_path / "home").rename(tmp_path / "away")
+    assert ("refs", gone.id) not in told(paseo.prune(older=AHEAD)), "it may be the other home's"
+    (tmp_path / "away").rename(tmp_path / "home")
+    paseo.prune(older=AHEAD, dry_run=False)
+    owners = {line.split("/")[2] for line in git(repo, "for-each-ref", "refs/paseo").splitlines()}
+    assert owners == {kept.id, others.id}

@@ -14,13 +14,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from kit import SLACK, Project
 
 import paseo_nb as paseo
+from paseo_nb.cli import run as terminal
 from paseo_nb.errors import GitProblem
+from paseo_nb.git.snapshots import snapshot
 
 AGENT = [sys.executable, str(Path(__file__).parents[1] / "shell_agent.py")]
 
@@ -99,6 +102,18 @@ def test_what_the_agent_commits_itself_is_in_its_turn_and_kept(repo: Path) -> No
     then(run, "git reset -q --hard HEAD~1")
     after = run.turns()["git_after"].iloc[0]
     assert "mine" in git(repo, "log", "--format=%s", after), "git keeps it with the snapshot"
+
+
+def test_head_is_known_wherever_git_keeps_it(repo: Path) -> None:
+    run = start("echo a > a", worktree="a/loose")
+    first = git(repo, "rev-parse", "HEAD").strip()
+    then(run, "git pack-refs --all; echo b > b")
+    who = "git -c user.name=a -c user.email=a@example.com"
+    then(run, f"git checkout -q --detach; {who} commit -q --allow-empty -m x")
+    second = git(Path(run.path), "rev-parse", "HEAD").strip()
+    heads = {(state.turn, state.at): state.head for state in run.history().files}
+    assert {heads[1, "end"], heads[2, "end"], heads[3, "start"]} == {first}
+    assert heads[3, "end"] == second != first
 
 
 def test_a_repository_without_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +222,42 @@ def test_undo_leaves_what_was_changed_since(repo: Path) -> None:
     assert git(repo, "show", kept) == "mine\n", "and that is not lost"
 
 
+def test_an_undo_that_was_killed_is_finished_by_the_next_one(repo: Path) -> None:
+    run = start("echo 1 > a; echo 1 > b; echo more >> README.md")
+    (repo / "a").write_text("mine\n")
+    refs = f"refs/paseo/{run.id}"
+    git(repo, "update-ref", f"{refs}/undo-1-kept", snapshot(repo))  # what a killed one leaves:
+    (repo / "a").unlink()  # the present state kept, and some of the files back
+    git(repo, "checkout", "--", "README.md")
+    back = run.undo()
+    assert set(back.files["path"]) == {"a", "b", "README.md"}
+    assert not (repo / "b").exists()
+    assert git(repo, "show", f"{refs}/undo-1-kept:a") == "mine\n", "never overwritten"
+    assert git(repo, "show", f"{refs}/undo-2-kept:b") == "1\n"
+    texts = list(run.transcript()["text"])
+    assert "Undone: README.md, a, b, as before turn 1." in texts
+    assert run.undo().files.empty
+    assert list(run.transcript()["text"]) == texts
+
+
+def test_a_turn_is_a_number_in_a_terminal_and_in_a_cell(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start("echo 1 > a")
+    then(run, "echo 2 > b")
+    for turn in (["2"], ["--turn", "2"]):
+        assert terminal(["diff", run.id, *turn]) == 0
+        told = capsys.readouterr().out
+        assert "+++ b/b" in told
+        assert "+++ b/a" not in told
+    assert terminal(["undo", run.id, "2"]) == 0
+    assert not (repo / "b").exists()
+    assert (repo / "a").exists()
+    capsys.readouterr()
+    assert terminal(["diff", run.id, "x"]) == 2
+    assert "invalid int value: 'x'" in capsys.readouterr().err
+
+
 def test_undo_is_refused_while_the_run_is_at_work(repo: Path) -> None:
     run = paseo.start("sh", "sleep 30", mode="auto")
     with pytest.raises(paseo.UsageProblem, match="at work"):
@@ -239,6 +290,67 @@ def test_apply_puts_the_change_onto_the_users_branch(repo: Path) -> None:
     assert run.apply(dry_run=True).conflicts == ["a"]
     with pytest.raises(GitProblem, match="Nothing was touched"):
         run.apply()
+
+
+def test_apply_knows_beforehand_what_is_in_the_way(repo: Path) -> None:
+    git(repo, "config", "user.name", "the user")
+    git(repo, "config", "user.email", "user@example.com")
+    run = start("echo 1 > new; mkdir -p d; echo 1 > d/in; echo more >> README.md", worktree="w")
+    (repo / ".gitignore").write_text("new\n")
+    (repo / "new").write_text("mine, and ignored\n")
+    (repo / "d").write_text("a file where a folder is to be\n")
+    before = git(repo, "status", "--porcelain", "--ignored")
+    would = run.apply(dry_run=True)
+    assert (would.conflicts, would.in_the_way) == ([], ["d", "new"])
+    assert "changes of its own in what the run changed: d, new. Commit" in str(would)
+    with pytest.raises(GitProblem, match="d, new"):
+        run.apply()
+    assert git(repo, "status", "--porcelain", "--ignored") == before
+    for name in ("new", "d"):
+        (repo / name).unlink()
+    (repo / "README.md").write_text("mine\n")
+    assert run.apply(dry_run=True).in_the_way == ["README.md"]
+    git(repo, "checkout", "--", "README.md")
+    (repo / "other.txt").write_text("not in the way\n")
+    assert run.apply(dry_run=True).in_the_way == []
+    assert run.apply().commit is not None
+
+
+def test_runs_that_are_applied_at_once_are_applied_one_after_the_other(repo: Path) -> None:
+    git(repo, "config", "user.name", "the user")
+    git(repo, "config", "user.email", "user@example.com")
+    runs = [start(f"echo {n} > made-{n}", worktree=f"w{n}") for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        made = [done.commit for done in pool.map(lambda run: run.apply(), runs)]
+    assert git(repo, "rev-list", "--count", "HEAD~4..HEAD").strip() == "4"
+    assert set(git(repo, "rev-list", "-4", "HEAD").split()) == set(made)
+    assert git(repo, "status", "--porcelain").strip() == ""
+
+
+def test_a_turn_changes_what_git_is_told_to_assume_unchanged(repo: Path) -> None:
+    git(repo, "update-index", "--assume-unchanged", "README.md")
+    held = (repo / "README.md").read_bytes()
+    run = start("echo more >> README.md")
+    assert changed(run, 1) == {"README.md": "M"}
+    run.undo()
+    assert (repo / "README.md").read_bytes() == held
+
+
+def test_a_worktree_that_is_there_is_shown_as_it_is(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start("echo 1 > a", worktree="w")
+    assert run.spec.warnings == []
+    assert terminal(["run", "sh", "true", "--worktree", "w", "--mode", "auto"]) == 0
+    head = git(repo, "rev-parse", "w")[:8]
+    said = f"worktree 'w' was there already, on w at {head}, with 1 file not committed"
+    told = capsys.readouterr()
+    assert said in told.out
+    assert "  branch w off " in told.err
+    with pytest.raises(paseo.UsageProblem, match="names none"):
+        start("true", worktree=" ")
+    with pytest.raises(GitProblem, match="'@' is not a name"):
+        start("true", worktree="@")
 
 
 def test_apply_says_where_the_run_works_in_that_very_folder(repo: Path) -> None:

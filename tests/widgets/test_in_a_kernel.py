@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -54,7 +55,8 @@ class Browser:
             self.fronts[content["comm_id"]] = Front()
         elif kind == "comm_msg" and content["comm_id"] in self.fronts:
             if content["data"].get("method") == "custom":
-                self.fronts[content["comm_id"]].tell(content["data"]["content"])
+                assert content["data"]["content"] == {"k": "json"}
+                self.fronts[content["comm_id"]].tell(json.loads(bytes(message["buffers"][0])))
         elif kind == "comm_close":
             self.closed.add(content["comm_id"])
         elif kind in ("display_data", "update_display_data"):

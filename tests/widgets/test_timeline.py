@@ -61,7 +61,7 @@ def test_it_tells_turns_waits_cuts_and_forks(repo: Path) -> None:
     shown = paseo.timeline(run.id)
     text = str(shown)
     assert "turn 1: may I?" in text
-    assert f"  ⑂ fork {first.id[:10]}: demo/asker, after turn 1: the agent forked" in text
+    assert f"  ↳ fork {first.id[:10]}: demo/asker, after turn 1: the agent forked" in text
     assert "not prompted yet" in text
     html = shown._repr_mimebundle_()["text/html"]  # pyright: ignore[reportPrivateUsage]
     assert "another way" in html

@@ -1,7 +1,8 @@
 """One model call: streamed to the client as it comes, tried again where that may help, counted.
 
-The client learns by the notification `_paseo_nb/model_call` that a call began and how it ended, and
-by `_paseo_nb/retry` of a try that failed and is repeated.
+The client learns by the notification `_paseo_nb/model_call` that a call began and how it ended, by
+`_paseo_nb/model_request` what was sent (hashes and sizes, no content), and by `_paseo_nb/retry` of
+a try that failed and is repeated.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
+from ..common.segments import since
 from .endpoints import Endpoint
 from .failures import explain, worth_another_try
+from .segments import segments_of
 
 RETRIES = 2
 _LONGEST_WAIT_S = 20.0
@@ -76,6 +79,7 @@ class Calls:
         self.usage: dict[str, int] | None = None
         self.used: int | None = None
         self._listener = listener
+        self._segments: list[dict[str, Any]] = []  # of the turn's last request
 
     async def call(
         self,
@@ -89,6 +93,9 @@ class Calls:
             function_tools=tools, instruction_parts=[InstructionPart(content=instructions)]
         )
         self._tell(messageId=message_id, modelAsked=self.endpoint.model)
+        self._tell_segments(
+            message_id, segments_of(self.endpoint.api, messages, instructions, tools)
+        )
         for attempt in range(RETRIES + 1):
             stream = _Streamed(self._listener, message_id)
             try:
@@ -176,6 +183,11 @@ class Calls:
             return float(response.cost().total_price)
         except (LookupError, ValueError, AssertionError):
             return None
+
+    def _tell_segments(self, message_id: str, segments: list[dict[str, Any]]) -> None:
+        told = since(self._segments, segments)
+        self._listener.extension("_paseo_nb/model_request", {"messageId": message_id, **told})
+        self._segments = segments
 
     def _tell(self, **call: Any) -> None:
         told = {name: value for name, value in call.items() if value is not None}

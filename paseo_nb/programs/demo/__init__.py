@@ -5,6 +5,13 @@ it offers as models (`scenarios`) and a sample repository to work in. Nothing he
 journals or notebooks. The `demo` provider starts it with `python -m paseo_nb.programs.demo`.
 """
 
+from pathlib import Path
+
 from .sample_repo import copy_sample
 
-__all__ = ["copy_sample"]
+__all__ = ["copy_sample", "sample_sessions"]
+
+
+def sample_sessions() -> Path:
+    """A bundle of four made-up sessions, to be opened with `open_bundle`."""
+    return Path(__file__).with_name("synthetic_sessions.paseo.zip")

@@ -16,8 +16,13 @@ _WHO = {"NAME": "Tide Gate", "EMAIL": "tide@example.invalid", "DATE": "2026-01-0
 
 def copy_sample(dest: str | os.PathLike[str]) -> Path:
     """Write the sample repository to `dest` (new or empty) with one commit, whose id is always the
-    same. Raises FileExistsError; needs `git`, but neither its configuration nor a HOME."""
-    root = Path(dest).resolve()
+    same, and return its path; where `dest` is such a repository already, to `dest-2` and so on.
+    Raises FileExistsError; needs `git`, but neither its configuration nor a HOME."""
+    first = root = Path(dest).resolve()
+    number = 1
+    while (root / "tidelog").is_dir() and (root / ".git").is_dir():
+        number += 1
+        root = first.with_name(f"{first.name}-{number}")
     root.mkdir(parents=True, exist_ok=True)
     if any(root.iterdir()):
         raise FileExistsError(

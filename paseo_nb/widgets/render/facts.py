@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ...drivers.acp_reading import blocks_text
 from ...git.values import DiffSummary
 from ...history import History
@@ -10,12 +12,14 @@ from .blocks import Span, counts
 from .text import one_line
 from .units import duration, money, plural, tokens
 
+_STRONG = re.compile(r"(?<!\w)\*\*(\S(?:[^*]*\S)?)\*\*(?!\w)")
+
 
 def title_of(history: History, spec: RunSpec) -> str:
     """What the user or the agent called the run, else its first prompt's first line."""
     prompt = history.turns[0].prompt if history.turns else blocks_text(spec.prompt)
     first = prompt.strip().split("\n", 1)[0]
-    title = spec.title or history.title or first[:600].replace("`", "")
+    title = spec.title or history.title or _STRONG.sub(r"\1", first[:600]).replace("`", "")
     return one_line(title, 70) or "Untitled run"
 
 
@@ -37,7 +41,8 @@ def meta_of(
     """Agent, branch, time, tokens, cost, files: what is not known is left out."""
     out: list[list[Span]] = [[("", one_line(agent_of(history, spec), 80))]]
     if spec.branch:
-        out.append([("", "branch "), ("code", one_line(spec.branch, 80))])
+        off = f" off {spec.git_base[:8]}" if spec.git_base else ""
+        out.append([("", "branch "), ("code", one_line(spec.branch, 80)), ("", off)])
     if len(history.turns) > 1:
         out.append([("", plural(len(history.turns), "turn"))])
     if history.turns:

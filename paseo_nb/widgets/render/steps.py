@@ -131,7 +131,7 @@ def _failure(output: str, code: int | None) -> str:
     head = output[:_LOOK]
     if _MISSING.search(head):
         return "failed, not found"
-    first = one_line(head.strip().split("\n", 1)[0], 70)
+    first = one_line(head.strip().split("\n", 1)[0], 70).rstrip(".")
     return f"failed, {first}" if first and first != "failed" else "failed"
 
 

@@ -1,17 +1,18 @@
-"""Tables of runs: what `paseo ls` prints, as text and as HTML."""
+"""Tables of runs, what `paseo ls` prints, as text and as HTML; and of what the doctor found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from unicodedata import east_asian_width
 
 import msgspec
 
+from ...checks import Check
 from ...model import short_id
 from . import style
 from .as_html import toned
 from .messages_md import code_span, escaped
-from .states import sign
+from .states import Tone, sign
 from .text import one_line, prose
 from .units import age, money, tokens
 
@@ -69,6 +70,27 @@ def runs_table(rows: Sequence[RunRow], *, now_us: int, width: int | None = None)
         "text/markdown": _markdown(cells) if rows else _NONE,
         "text/plain": _plain(cells, width) if rows else _NONE,
     }
+
+
+_MARKS: dict[bool | None, tuple[str, Tone]] = {
+    True: ("✓ ok", "ok"), None: ("○ note", "quiet"), False: ("✗ fails", "bad"),
+}  # fmt: skip
+
+
+def checks_table(checks: Iterable[Check]) -> str:
+    """HTML: what was looked at, how it is, what to do about it."""
+    rows: list[str] = []
+    for check in checks:
+        word, tone = _MARKS[check.ok]
+        fix = f'<div style="{style.TONES["now"]}">→ {prose(check.fix)}</div>' if check.fix else ""
+        name = (
+            f'<td style="{style.CELL};white-space:nowrap;font-weight:600">{prose(check.name)}</td>'
+        )
+        mark = f'<td style="{style.CELL};white-space:nowrap">{toned(tone, word)}</td>'
+        rows.append(
+            f'<tr>{mark}{name}<td style="{style.CELL}">{prose(check.detail)}{fix}</td></tr>\n'
+        )
+    return f'<table style="{style.TABLE}"><tbody>{"".join(rows)}</tbody></table>'
 
 
 def columns_wide(text: str) -> int:

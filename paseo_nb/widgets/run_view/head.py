@@ -85,7 +85,6 @@ def head_of(history: History, spec: RunSpec, state: str, beyond: Beyond) -> Head
         ][:20],
         "can": can(history, spec, state, beyond, (models, efforts)),
         "attach": f"%paseo attach {short_id(spec.run_id)}",
-        "trace": None,
     }
 
 
@@ -118,6 +117,7 @@ def can(
         "set_model": send if models else f"{name} offers no choice of model.",
         "set_effort": send if efforts else f"{name} offers no choice of effort.",
         "edit_input": True,
+        "trace": turn is not None,
         "undo": not busy and turn is not None and bool(beyond.diff and beyond.diff.files),
         "apply": not busy and spec.worktree is not None and bool(beyond.diff and beyond.diff.files),
     }

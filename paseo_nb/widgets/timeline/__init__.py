@@ -24,7 +24,7 @@ WORDS = {
     "undo": ("↶", "undone"),
     "apply": ("⇥", "applied"),
     "archive": ("▣", "archived"),
-    "fork": ("⑂", "fork"),
+    "fork": ("↳", "fork"),
 }
 KINDS = {
     "session": "the agent forked its session",

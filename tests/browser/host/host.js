@@ -20,8 +20,8 @@ class Kernel {
   }
 
   say(message) {
-    const heard = JSON.parse(JSON.stringify(message)); // one object for all who listen
-    for (const hear of [...this.listeners]) hear(heard);
+    const bytes = new DataView(new TextEncoder().encode(JSON.stringify(message)).buffer);
+    for (const hear of [...this.listeners]) hear({ k: "json" }, [bytes]);
   }
 
   hear(message) {

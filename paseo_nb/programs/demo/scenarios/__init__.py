@@ -6,12 +6,13 @@ The catalogue offers them as the agent's models; nothing else calls into here.
 
 from __future__ import annotations
 
-from . import everyday, faults, fixer, hostile, streams
+from . import everyday, faults, fixer, hostile, pupils, streams
 from .scenario import Scenario
 
 SCENARIOS: list[Scenario] = [
     fixer.SCENARIO,
     *everyday.SCENARIOS,
+    *pupils.SCENARIOS,
     *streams.SCENARIOS,
     *faults.SCENARIOS,
     *hostile.SCENARIOS,

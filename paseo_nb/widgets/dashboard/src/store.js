@@ -33,8 +33,8 @@ export class Store {
     this.synced = false;
     this.skew_ms = 0;
     this.serial = 0;
-    this.heard = Date.now();
     this.asked = 0; // when it was last told that somebody looks
+    this.owed = 0; // since when it owes an answer to that
     this.name = Math.random().toString(36).slice(2, 8);
     this.take = this.take.bind(this);
     model.on("msg:custom", this.take);
@@ -52,7 +52,7 @@ export class Store {
 
   /** Whether the kernel has not answered for long: it is busy with a cell, or gone. */
   get silent() {
-    return this.asked > this.heard && Date.now() - this.heard > SILENT_MS;
+    return this.owed > 0 && Date.now() - this.owed > SILENT_MS;
   }
 
   /** @param {any} message */
@@ -69,6 +69,7 @@ export class Store {
     const looks = [...this.watchers].some((watcher) => watcher.seen());
     if (!looks && (!this.synced || !this.watchers.size || Date.now() - this.asked < GLANCE_MS)) return;
     this.asked = Date.now();
+    this.owed ||= this.asked;
     this.send({ k: looks ? (this.synced ? "here" : "hello") : "glance" });
   }
 
@@ -97,7 +98,7 @@ export class Store {
   /** @param {any} message */
   take(message) {
     if (!message || typeof message !== "object") return;
-    this.heard = Date.now();
+    this.owed = 0;
     if (message.k === "done") {
       const answer = this.waiting.get(message.id);
       this.waiting.delete(message.id);

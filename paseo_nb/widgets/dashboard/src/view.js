@@ -2,6 +2,7 @@
 
 import { Asks } from "../../run_view/src/asks.js";
 import { add, attr, h, icon, letSave, say } from "../../run_view/src/dom.js";
+import { viewOf } from "../../run_view/src/embed.js";
 import { num, oneLine, str } from "../../run_view/src/text.js";
 import { money, plural } from "../../run_view/src/units.js";
 import { Row } from "./row.js";
@@ -261,8 +262,7 @@ export class View {
     if (this.opened !== id) return;
     try {
       if (!answer.ok || !answer.model) throw new Error(answer.said);
-      const manager = this.store.model.widget_manager;
-      const view = await manager.create_view(await manager.get_model(answer.model));
+      const view = await viewOf(this.store.model, answer.model);
       if (this.opened !== id) return view.remove();
       this.inner = view;
       this.slot.replaceChildren(view.el);

@@ -2,8 +2,9 @@
 
 import { counts, diffBody } from "./diff.js";
 import { add, coded, h, icon } from "./dom.js";
+import { viewOf } from "./embed.js";
 import { may } from "./head.js";
-import { clean, list, num, oneLine, webUrl } from "./text.js";
+import { clean, list, num, oneLine } from "./text.js";
 import { plural } from "./units.js";
 
 export class Foot {
@@ -19,18 +20,19 @@ export class Foot {
     this.el = h("div", null, this.bar, this.panel);
     this.kept = "";
     this.shows = ""; // what the panel is open for
+    /** @type {{el: HTMLElement, remove: () => void} | null} */
+    this.inner = null; // the trace's own view
   }
 
   update() {
     const { head, frozen, busy } = this.store;
     const [files, added, removed] = list(head.diff).map(num);
     const base = oneLine(head.base, 60);
-    const trace = webUrl(head.trace);
     const follow = this.canFollow();
     const over = !busy && this.store.everSynced;
     const agent = over ? oneLine(head.agent, 60) : "";
     const branch = over ? oneLine(head.branch, 80) : "";
-    const told = JSON.stringify([agent, branch, files, added, removed, base, trace, frozen, busy, follow, this.shows, may(head, "undo"), may(head, "apply")]);
+    const told = JSON.stringify([agent, branch, files, added, removed, base, frozen, busy, follow, this.shows, may(head, "trace"), may(head, "undo"), may(head, "apply")]);
     if (this.kept === told) return;
     this.kept = told;
     const focused = /** @type {any} */ (this.links.getRootNode()).activeElement?.dataset?.name;
@@ -45,7 +47,7 @@ export class Foot {
     add(
       this.links,
       follow && button("Follow up", "prompt", this.follow),
-      trace && h("a.btn.quiet", { href: trace, target: "_blank", rel: "noopener noreferrer" }, icon("trace"), "Trace"),
+      !frozen && may(head, "trace") && button("Trace", "trace", () => this.open("trace"), { "aria-expanded": String(this.shows === "trace") }),
       over && !frozen && may(head, "undo") && button("Undo turn", "again", () => this.open("undo"), { "aria-expanded": String(this.shows === "undo") }),
       over && !frozen && may(head, "apply") && button("Apply…", "tail", () => this.open("apply"), { "aria-expanded": String(this.shows === "apply") }),
       !!files && !frozen && button("Diff", "diff", () => this.open("diff"), { "aria-expanded": String(this.shows === "diff") }),
@@ -57,12 +59,30 @@ export class Foot {
   /** Opens the panel for something, or closes it. @param {string} what */
   open(what) {
     this.shows = this.shows === what ? "" : what;
+    this.inner?.remove();
+    this.inner = null;
     this.panel.hidden = !this.shows;
-    if (this.shows) this.line("Reading the changes…");
+    if (this.shows) this.line(what === "trace" ? "Reading the trace…" : "Reading the changes…");
     if (this.shows === "diff") this.store.send({ k: "diff" });
     else if (this.shows === "undo") this.question("Put back the files that the last turn changed, as they were before it?", "Undo", () => this.carry("undo", {}));
     else if (this.shows === "apply") this.preview();
+    else if (this.shows === "trace") this.trace();
     this.update();
+  }
+
+  /** Where the time went, as the kernel's own widget. */
+  async trace() {
+    const answer = await this.store.act("trace", {});
+    if (this.shows !== "trace") return;
+    try {
+      if (!answer.model) throw new Error(answer.said);
+      const view = await viewOf(this.store.model, answer.model);
+      if (this.shows !== "trace") return view.remove();
+      this.inner = view;
+      this.panel.replaceChildren(view.el);
+    } catch {
+      this.line(`It cannot be shown here. \`%paseo trace ${oneLine(this.store.head.short, 40)}\` in a cell does.`);
+    }
   }
 
   /** @param {string} text @param {...any} more */

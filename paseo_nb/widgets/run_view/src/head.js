@@ -223,7 +223,8 @@ export class Head {
       all.map((one) => h("option", { value: one.id }, one.name)),
     );
     select.value = now;
-    return h(`span.pick${this.chosen[verb] ? ".soon" : ""}`, null, h("span", null, shown), icon("down", "s12"), select);
+    const word = PREFIXES[verb];
+    return h(`span.pick${this.chosen[verb] ? ".soon" : ""}`, null, word ? h("span.f2", null, word) : null, h("span", null, shown), icon("down", "s12"), select);
   }
 
   /** @param {string} verb @param {string} value @param {string} label */
@@ -232,11 +233,14 @@ export class Head {
     const answer = await this.store.act(verb, { value }, () => this.tell(SLOW));
     delete this.chosen[verb];
     if (!answer.ok) this.tell(answer.said || `${label} could not be changed.`, true);
-    else this.tell(answer.said || (this.store.busy ? `${label} changes with the next turn.` : ""));
+    else this.tell(answer.said || (this.store.busy ? `${label}: changed from the next turn on.` : ""));
     this.kept.line2 = "";
     this.secondLine();
   }
 }
+
+/** What stands before a choice whose name alone would not tell what it is of. @type {Record<string, string>} */
+const PREFIXES = { set_effort: "Effort", set_agent_mode: "Agent" };
 
 export const SLOW = "The kernel is busy with a cell; it does this when the cell ends. To end the cell now, interrupt the kernel.";
 

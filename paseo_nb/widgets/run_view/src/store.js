@@ -25,6 +25,13 @@ function merge(into, from) {
   return into;
 }
 
+const utf8 = new TextDecoder();
+
+/** A message comes as bytes. @param {any} packed @param {DataView[]} [buffers] */
+function opened(packed, buffers) {
+  return packed?.k === "json" && buffers?.[0] ? JSON.parse(utf8.decode(buffers[0])) : null;
+}
+
 /** A text without its first lines. @param {string} text @param {number} lines */
 function without(text, lines) {
   let at = 0;
@@ -48,7 +55,7 @@ export class Store {
     this.asks = [];
     /** @type {Set<Watcher>} */
     this.watchers = new Set();
-    /** @type {Map<string, (answer: {ok: boolean, said: string, clear?: boolean, onto?: string}) => void>} */
+    /** @type {Map<string, (answer: {ok: boolean, said: string, clear?: boolean, onto?: string, model?: string}) => void>} */
     this.waiting = new Map();
     /** @type {Map<number, (whole: Row) => void>} */
     this.asked = new Map();
@@ -131,7 +138,7 @@ export class Store {
   /**
    * A command; resolves with the kernel's answer. `slow` is told when none came for 3 s.
    * @param {string} verb @param {Record<string, unknown>} fields @param {() => void} [slow]
-   * @returns {Promise<{ok: boolean, said: string, clear?: boolean, onto?: string}>}
+   * @returns {Promise<{ok: boolean, said: string, clear?: boolean, onto?: string, model?: string}>}
    */
   act(verb, fields, slow) {
     const id = `${this.name}-${++this.serial}`;
@@ -153,9 +160,10 @@ export class Store {
 
   // ---------------------------------------------------------------- hearing
 
-  /** @param {any} message */
-  take(message) {
-    if (!message || typeof message !== "object" || this.frozen) return;
+  /** @param {any} packed @param {DataView[]} [buffers] */
+  take(packed, buffers) {
+    const message = opened(packed, buffers);
+    if (!message || this.frozen) return;
     const silent = this.silent;
     this.heard = Date.now();
     if (message.k === "full") this.full(message);
@@ -164,7 +172,7 @@ export class Store {
     else if (message.k === "done") {
       const answer = this.waiting.get(message.id);
       this.waiting.delete(message.id);
-      answer?.({ ok: message.ok === true, said: str(message.said), clear: message.clear === true, onto: str(message.onto) });
+      answer?.({ ok: message.ok === true, said: str(message.said), clear: message.clear === true, onto: str(message.onto), model: str(message.model) });
     } else if (message.k === "more") {
       const row = num(message.row) ?? num(message.call) ?? -1;
       this.asked.get(row)?.(message);
