@@ -1,4 +1,4 @@
-"""What may be taken instead of run: looked up once, in bulk, when an engine begins.
+"""What may be taken instead of run: the own run's steps in bulk, others' when they are asked for.
 
 Per key: the own run's steps in the order they were issued (finished, else still going, else cut
 off), then finished ones of other runs of the workflow, the newest run first. Each is taken once.
@@ -19,40 +19,56 @@ class Slots:
 
     def __init__(self, own: Story, others: Iterable[Story] = ()) -> None:
         self._own: dict[str, list[StepRecord]] = {}
+        self._stories = list(others)  # looked into for what is asked for: they may be many
         self._others: dict[str, list[StepRecord]] = {}
         self._numbers: dict[str, int] = {}
         self._labels = Counter(s.label for s in own.steps.values() if s.state in _RANK)
         self._unclaimed: dict[tuple[str, int], StepRecord] = {}
-        self._finished: dict[tuple[str, str | None], list[StepRecord]] = {}
+        self._arguments = own.header.get("args_hash")
+        self._finished: dict[tuple[str, str | None], list[StepRecord]] | None = None
         self._taken: set[int] = set()
-        origins: set[str | None] = set()
+        self._origins: set[str | None] = set()
         ranked = sorted(own.steps.values(), key=lambda s: (_RANK.get(s.state, 9), s.seq))
+        self._ranked = [step for step in ranked if step.state in _RANK]
         for step in ranked:
             self._numbers[step.key] = max(self._numbers.get(step.key, 0), step.n + 1)
-            if step.state in _RANK:
-                self._own.setdefault(step.key, []).append(step)
-                origins.add(step.run_id)
-                self._note(step)
+        for step in self._ranked:
+            self._own.setdefault(step.key, []).append(step)
+            self._origins.add(step.run_id)
             if step.state == "running":
                 self._unclaimed[step.key, step.n] = step
-        arguments = own.header.get("args_hash")
-        for story in others:
-            same = story.header.get("args_hash") == arguments
-            for step in sorted(story.steps.values(), key=lambda s: s.seq):
-                if step.state in DONE and step.run_id not in origins:
-                    origins.add(step.run_id)
-                    self._others.setdefault(step.key, []).append(step)
-                    if same:
-                        self._note(step)
 
-    def _note(self, step: StepRecord) -> None:
-        if step.label is not None and step.state in DONE:
-            self._finished.setdefault((step.label, step.phase), []).append(step)
+    def _elsewhere(self, key: str) -> list[StepRecord]:
+        """What other runs finished under a key; a result that several of them took stands once."""
+        found = self._others.get(key)
+        if found is None:
+            steps = (step for story in self._stories for step in story.of_key(key))
+            found = self._others[key] = self._first_of_each(steps)
+        return found
+
+    def _first_of_each(self, steps: Iterable[StepRecord]) -> list[StepRecord]:
+        """The finished steps whose runs are neither this run's nor of one before."""
+        first: dict[str | None, StepRecord] = {}
+        for step in steps:
+            if step.state in DONE and step.run_id not in self._origins:
+                first.setdefault(step.run_id, step)
+        return list(first.values())
+
+    def _by_label(self) -> dict[tuple[str, str | None], list[StepRecord]]:
+        """Finished steps by label and phase: of this run, then of others with its arguments."""
+        if self._finished is None:
+            self._finished = {}
+            alike = (s for s in self._stories if s.header.get("args_hash") == self._arguments)
+            others = self._first_of_each(step for story in alike for step in story.steps.values())
+            for step in (*self._ranked, *others):
+                if step.label is not None and step.state in DONE:
+                    self._finished.setdefault((step.label, step.phase), []).append(step)
+        return self._finished
 
     def beside(self, label: str, phase: str | None) -> StepRecord | None:
         """A step of this label and phase that was finished when the workflow was called with the
         same arguments, and that nobody took: what a call of that name probably was before."""
-        known = self._finished.get((label, phase), ())
+        known = self._by_label().get((label, phase), ())
         return next((step for step in known if id(step) not in self._taken), None)
 
     def take(self, key: str, refresh: bool) -> StepRecord | None:
@@ -64,7 +80,7 @@ class Slots:
             if step.refreshed or not refresh:
                 self._unclaimed.pop((step.key, step.n), None)
                 return self._noted(step)
-        others = self._others.get(key)
+        others = self._elsewhere(key)
         return self._noted(others.pop(0)) if others and not refresh else None
 
     def _noted(self, step: StepRecord) -> StepRecord:

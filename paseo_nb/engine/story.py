@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -75,6 +75,7 @@ class Story:
         self.engine: Facts = {}
         self.ended: Facts | None = None
         self.steps: dict[tuple[str, int], StepRecord] = {}
+        self._last: dict[str, int] = {}
         self.values: dict[str, list[Any]] = {}
         self.logs: list[Facts] = []
         self.phases: list[Facts] = []
@@ -143,6 +144,8 @@ class Story:
         if step is None:
             step = StepRecord(line.key, line.n, self._id, line.seq, issued_us=line.t)
             self.steps[place] = step
+            if line.n:  # most keys are asked for once
+                self._last[line.key] = max(line.n, self._last.get(line.key, 0))
         if line.run_id is not None:
             step.run_id = line.run_id
         if line.given:  # asked for, or taken: what it is
@@ -162,6 +165,13 @@ class Story:
         step.cause, step.message = line.cause, line.message
         if line.origin is not None:
             step.origin = line.origin
+
+    def of_key(self, key: str) -> Iterator[StepRecord]:
+        """The steps of a key, in the order of their numbers."""
+        for n in range(self._last.get(key, 0) + 1):
+            step = self.steps.get((key, n))
+            if step is not None:
+                yield step
 
     @property
     def state(self) -> str:
