@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ..errors import UsageProblem
 from ..model import now_us
 from . import questions
 from .spans import Span, kept, walk
@@ -60,9 +61,16 @@ class Trace:
         errors: True: what failed; False: what did not
         slower_than: seconds
         search: a text in name, input, output or error, in any case
+
+        UsageProblem for a value of another kind.
         """
         if (tool, errors, slower_than, search) == (None, None, None, None):
             return self
+        for name, given in (("tool", tool), ("search", search)):
+            if given is not None and not isinstance(cast(Any, given), str):
+                raise UsageProblem(f"{name}={given!r}: give a text")
+        if slower_than is not None and not isinstance(cast(Any, slower_than), (int, float)):
+            raise UsageProblem(f"slower_than={slower_than!r}: give seconds, as a number")
         wanted = questions.matching(self.spans, tool, errors, slower_than, search)
         nothing = Span(span_id=self.root.span_id, run_id=self.run_id, kind=self.root.kind,
                        name=self.root.name, started_us=self.root.started_us,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from paseo_nb.errors import UsageProblem
 from paseo_nb.tracing import questions
 from paseo_nb.tracing.classes import error_class
 from paseo_nb.tracing.spans import walk
@@ -154,6 +155,9 @@ def test_a_filter_keeps_what_fits_and_what_is_above_it(tale: Any) -> None:
     assert [s.kind for s in found] == ["run", "turn", "tool_call"]
     assert [s.kind for s in trace.filter(search="nowhere").spans] == ["run"]
     assert trace.filter() is trace
+    for wrong in ({"slower_than": "long"}, {"tool": 7}, {"search": b"x"}):
+        with pytest.raises(UsageProblem, match=next(iter(wrong))):
+            trace.filter(**wrong)
 
 
 @pytest.mark.parametrize(
