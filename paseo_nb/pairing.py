@@ -21,7 +21,7 @@ from .host.local import LocalHost
 
 PREFIX = "paseo_"
 Right = Literal["read", "answer", "send"]
-RIGHTS: tuple[Right, ...] = ("read", "answer", "send")
+RIGHTS: tuple[Right, ...] = ("read", "answer", "send")  # each with those before it
 FILE = "tokens.json"
 LONGEST_S = 366 * 86400.0
 
@@ -62,7 +62,9 @@ def make(
     host: LocalHost, name: str, rights: Sequence[str], runs: list[str] | None, for_s: float
 ) -> Pairing:
     """A new token; one of the same name is good for nothing from now on. UsageProblem."""
-    wanted: list[Right] = [right for right in RIGHTS if right in rights]
+    wanted: list[Right] = [
+        right for at, right in enumerate(RIGHTS) if set(RIGHTS[at:]) & set(rights)
+    ]
     if not wanted or set(rights) - set(RIGHTS):
         raise UsageProblem(f"rights={list(rights)!r}: there are {', '.join(RIGHTS)}")
     if not (name.strip() and name.isprintable() and len(name) <= 80):

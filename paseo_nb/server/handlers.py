@@ -32,7 +32,8 @@ from ..verbs import VERBS
 from . import asked, brought, told
 from .calls import Calls
 from .keeping import Kept
-from .letting_in import let_in
+from .letting_in import let_in, refuse_who_is_out
+from .refused import Refused
 from .tails import Tails
 
 Json = dict[str, Any]
@@ -47,14 +48,6 @@ NOT_FOR_THIS = "this token is not for that"
 PAIRED = {"answer": "answer", "cancel": "answer", "send": "send", "resume": "send"}
 RESOURCE = "paseo"
 _ID = re.compile(r"[0-9A-Z]{1,64}")
-
-
-class Refused(Exception):
-    """A request that gets this status, and these words."""
-
-    def __init__(self, status: int, message: str, code: str = "UsageProblem") -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
 
 
 class Shared:
@@ -101,6 +94,7 @@ class Base(APIHandler):
         self.grant = let_in(self)
         await super().prepare()
         if not self.current_user and self.request.method != "OPTIONS":
+            refuse_who_is_out(self)
             raise web.HTTPError(403)
         if self.grant is not None:
             right = self.rights.get((self.request.method or "").lower())

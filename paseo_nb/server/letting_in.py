@@ -1,4 +1,8 @@
-"""Who comes with a token of `paseo.pair`: let in where it is for, and nowhere else."""
+"""Who comes with a token of `paseo.pair`: let in where it is for, and nowhere else.
+
+A browser cannot give a WebSocket a header of its own. So it names the token as a subprotocol
+beside `SUBPROTOCOL`: unlike an address, that stands in no log.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,25 @@ from typing import Any
 from jupyter_server.auth.identity import User
 
 from .. import config, pairing
+from .refused import Refused
 
+SUBPROTOCOL = "paseo"
+OUT = (
+    "this device is not paired, or no longer: its token has expired or was taken back. Pair it"
+    " again: paseo.pair() in a notebook, `paseo-nb pair` in a terminal"
+)
 _BEARER = re.compile(r"(?:token|bearer)\s+(\S+)", re.I)
 
 
 def token_of(handler: Any) -> str | None:
-    """The token of ours that a request brings, if one: in its header, or, as browsers cannot set
-    that for a WebSocket, in its address."""
-    found = _BEARER.fullmatch(handler.request.headers.get("Authorization", "").strip())
-    token = found[1] if found else handler.get_query_argument("token", "")
-    return token if token.startswith(pairing.PREFIX) else None
+    """The token of ours that a request brings, if one: in a header, or in its address."""
+    headers = handler.request.headers
+    found = _BEARER.fullmatch(headers.get("Authorization", "").strip())
+    named = [found[1]] if found else headers.get("Sec-WebSocket-Protocol", "").split(",")
+    for token in (*named, handler.get_query_argument("token", "")):
+        if token.strip().startswith(pairing.PREFIX):
+            return token.strip()
+    return None
 
 
 def let_in(handler: Any) -> pairing.Grant | None:
@@ -31,3 +44,15 @@ def let_in(handler: Any) -> pairing.Grant | None:
         handler._jupyter_current_user = User(username=f"paseo pairing {grant.name}")
         handler._token_authenticated = True
     return grant
+
+
+def refuse_who_is_out(handler: Any) -> None:
+    """Tell who brings a token that is good for nothing, or no more, that it is so: an HTTPError of
+    which a page can know what to say."""
+    if token_of(handler) is None:
+        return
+    known = handler.grant is not None
+    if known and pairing.grant_of(config.home(handler.shared.root), token_of(handler) or ""):
+        return
+    if known or not handler.current_user:
+        raise Refused(403, OUT, "NotPaired")

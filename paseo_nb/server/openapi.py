@@ -17,6 +17,7 @@ from ..verbs import VERBS, told
 from . import asked
 from .handlers import PIECE
 from .routes import AT, ROUTES
+from .sockets import Socket
 
 Json = dict[str, Any]
 _ERROR: Json = {"$ref": "#/components/schemas/Error"}
@@ -120,7 +121,7 @@ def _operation(route: str, method: str, handler: type) -> Json:
         made["requestBody"] = {
             "required": True, "content": _BINARY, "description": f"at most {PIECE} bytes",
         }  # fmt: skip
-    if route == "/stream":
+    if issubclass(handler, Socket):
         made["responses"] = {"101": {"description": "a WebSocket"}, **_refusals()}
     return made
 

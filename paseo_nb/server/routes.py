@@ -13,6 +13,7 @@ from . import handlers, views
 from .activity import report
 from .handlers import Shared
 from .stream import Stream
+from .viewing import LiveView
 
 AT = "/paseo/api"
 ROUTES: list[tuple[str, type]] = [
@@ -35,6 +36,7 @@ ROUTES: list[tuple[str, type]] = [
     ("/runs/{run}/act", views.Act),
     ("/runs/{run}/changes", views.Changes),
     ("/runs/{run}/trace", views.Trace),
+    ("/runs/{run}/view", LiveView),
     ("/stream", Stream),
 ]
 

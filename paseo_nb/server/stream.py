@@ -12,18 +12,12 @@ import asyncio
 import json
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from jupyter_server.auth.decorator import ws_authenticated
-from jupyter_server.base.handlers import JupyterHandler
-from jupyter_server.base.websocket import WebSocketMixin
-from jupyter_server.utils import ensure_async
-from tornado import web, websocket
 
-from ..pairing import Grant, granted
-from .handlers import RESOURCE, Refused, Shared
-from .letting_in import let_in
+from .handlers import Shared
+from .sockets import NOT_LET_IN, OUT, Socket
 
 MOST_RUNS = 512
 MOST_MESSAGE = 64 << 10
@@ -37,41 +31,17 @@ class Watch(msgspec.Struct, forbid_unknown_fields=True):
     unwatch: list[str] = []
 
 
-class Stream(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):  # pyright: ignore[reportIncompatibleMethodOverride]
+class Stream(Socket):
     """One watcher."""
-
-    auth_resource = RESOURCE
 
     def initialize(self, shared: Shared) -> None:
         """See tornado."""
-        self.shared = shared
-        self._home = Path()
-        self._grant: Grant | None = None
+        super().initialize(shared)
         self._watching: dict[str, asyncio.Task[None]] = {}
 
-    async def prepare(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Authenticated and authorised before the line is opened."""
-        self._grant = let_in(self)
-        await cast(Any, super()).prepare()
-        user = self.current_user
-        if not user:
-            raise web.HTTPError(403)
-        if not await ensure_async(self.authorizer.is_authorized(self, user, "execute", RESOURCE)):
-            raise web.HTTPError(403)
-
-    @ws_authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Events of runs as they come: see the text on streams in docs/hosts.md."""
-        try:
-            project = self.shared.project(self.get_query_argument("project", ""))
-        except Refused as refused:
-            raise web.HTTPError(refused.status) from None
-        self._home = self.shared.host(project).home
         await super().get(*args, **kwargs)
-
-    def get_compression_options(self) -> dict[str, Any] | None:
-        """None: deflate's windows would cost memory for every watcher."""
-        return None
 
     async def on_message(self, message: str | bytes) -> None:
         """What the watcher wants to see."""
@@ -86,52 +56,31 @@ class Stream(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):  # pyr
             self._leave(run_id)
         for run_id, offset in said.watch.items():
             self._leave(run_id)
-            folder = self._home / "runs" / run_id
-            if not self._may(run_id):
-                await self._say(json.dumps({"run": run_id[:64], "error": "no such run"}))
+            folder = self.home / "runs" / run_id
+            if not self.may(run_id):
+                await self.say(json.dumps({"run": run_id[:64], "error": "no such run"}))
                 continue
             known = _ID.fullmatch(run_id) and (folder / "spec.json").exists()
             if not known or offset < 0 or len(self._watching) >= MOST_RUNS:
                 why = "too many runs" if known and offset >= 0 else "no such run"
-                await self._say(json.dumps({"run": run_id[:64], "error": why}))
+                await self.say(json.dumps({"run": run_id[:64], "error": why}))
                 continue
-            task = asyncio.get_running_loop().create_task(
-                self._send(run_id, folder / "journal.jsonl", offset)
-            )
-            self._watching[run_id] = task
+            sending = self._send(run_id, folder / "journal.jsonl", offset)
+            self._watching[run_id] = self.begin(sending)
 
     async def _send(self, run_id: str, path: Path, offset: int) -> None:
         with self.shared.tails.watching(path) as tail:
             while True:
                 data, after = await tail.after(offset)
                 head = {"run": run_id, "offset": offset, "after": after}
-                if not self._may(run_id):  # expired or revoked meanwhile
-                    self.close(1008, "the token is good for nothing any more")
+                if not self.may(run_id):  # expired or revoked meanwhile
+                    self.close(NOT_LET_IN, OUT)
                     return
-                if not await self._say(msgspec.json.encode(head) + b"\n" + data):
+                if not await self.say(msgspec.json.encode(head) + b"\n" + data):
                     return
                 offset = after
-
-    def _may(self, run_id: str) -> bool:
-        if self._grant is None:
-            return True
-        now = next((g for g in granted(self._home) if g.sha256 == self._grant.sha256), None)
-        return now is not None and now.allows("read", run_id)
-
-    async def _say(self, message: str | bytes) -> bool:
-        try:
-            await self.write_message(message, binary=isinstance(message, bytes))
-        except websocket.WebSocketClosedError:
-            return False
-        return True
 
     def _leave(self, run_id: str) -> None:
         task = self._watching.pop(run_id, None)
         if task is not None:
             task.cancel()
-
-    def on_close(self) -> None:
-        """The line is gone; the runs are not touched by that."""
-        for run_id in list(self._watching):
-            self._leave(run_id)
-        super().on_close()

@@ -7,27 +7,33 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from .. import config
-from ..errors import PaseoError
+from ..attaching import Blocks
+from ..drivers.acp_reading import as_dict
+from ..errors import PaseoError, UsageProblem
 from ..handle import AsyncRun
 from ..host.local import LocalHost
-from ..model import BUSY_STATES, now_us
+from ..model import BUSY_STATES, When, now_us
+from ..pairing import Grant
 from ..tracing.seen import seen_of
 from ..tracing.spans import run_span
 from ..widgets.dashboard.board import Board
 from ..widgets.run_view import acting
 from ..widgets.trace import rows
-from .handlers import Base, Refused
+from . import scoping
+from .handlers import NOT_FOR_THIS, Base
+from .letting_in import refuse_who_is_out
+from .refused import Refused
 
 Json = dict[str, Any]
 LOOK_S = 0.7
+MOST_ATTACHED = 20
 WAIT_S = 20.0  # shorter than what proxies allow a request
-_ASKED = {"send", "cancel", "stop", "resume", "retry", "allow", "deny", "archive", "unarchive"}
 
 
 class Watched:
@@ -47,13 +53,17 @@ class Watched:
         """The one of a project."""
         return cls._all.setdefault(home, cls(home))
 
-    async def after(self, known: int, project: Path) -> Json:
+    async def after(self, known: int, project: Path, grant: Grant | None) -> Json:
         """The board, as soon as it is another one than the caller knows; or after a while."""
         deadline = time.monotonic() + WAIT_S
+        whole, told, n = -1, self.told, 0
         while True:
             await self._look(project)
-            if self.n != known or time.monotonic() > deadline:
-                return {**self.told, "n": self.n, "now_us": now_us()}
+            if self.n != whole:
+                whole, told = self.n, scoping.board_for(grant, self.told)
+                n = whole if grant is None else scoping.number_of(told)
+            if n != known or time.monotonic() > deadline:
+                return {**told, "n": n, "now_us": now_us()}
             await asyncio.sleep(LOOK_S)
 
     async def _look(self, project: Path) -> None:
@@ -77,6 +87,7 @@ class Watched:
 class BoardNow(Base):
     """The board."""
 
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
     query: ClassVar[dict[str, tuple[type, str]]] = {
         "known": (int, "the `n` that the caller has: it is answered when there is another one")
     }
@@ -87,22 +98,29 @@ class BoardNow(Base):
         """The runs by state and the questions that wait, as the dashboard shows them; waits up to
         20 s for news."""
         project, known = self.project, self.number("known", 0)
-        self.tell(await Watched.of(self.host.home).after(known, project))
+        told = await Watched.of(self.host.home).after(known, project, self.grant)
+        refuse_who_is_out(self)
+        self.tell(told)
 
 
 class Act(Base):
     """What a page asks of a run."""
 
+    rights: ClassVar[dict[str, str]] = {"post": "read"}
+
     @web.authenticated
     @authorized
     async def post(self, run: str) -> None:
-        """Carry out `verb`: send, cancel, stop, resume, retry, allow, deny, archive, unarchive;
-        `ok`, and in `said` why not. An answer names its `permission`, and may bring an `option`, a
-        changed `input` (allow), or a `reason` (deny)."""
+        """Carry out `verb`: send, cancel, stop, resume, retry, unqueue, allow, deny, archive,
+        unarchive, set_model, set_effort, set_mode, set_agent_mode, undo, apply; `ok`, and in `said`
+        why not. An answer names its `permission`, and may bring an `option`, a changed `input`
+        (allow), or a `reason` (deny); a prompt (`text`) may bring blocks to `attach`."""
         found, given = self.run_of(run), self.json()
         verb = given.get("verb")
-        if not isinstance(verb, str) or verb not in _ASKED:
-            raise Refused(400, "verb is one of " + ", ".join(sorted(_ASKED)))
+        if not isinstance(verb, str) or verb not in scoping.ACTS:
+            raise Refused(400, "verb is one of " + ", ".join(sorted(scoping.ACTS)))
+        if not scoping.may(self.grant, verb, run):
+            raise Refused(403, NOT_FOR_THIS, "Refused")
         key = self.request.headers.get("Paseo-Key")
         done, answer = await self.shared.calls.result(
             key, self.project, lambda: _acted(found, given)
@@ -112,6 +130,8 @@ class Act(Base):
 
 class Changes(Base):
     """What a run changed."""
+
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
 
     @web.authenticated
     @authorized
@@ -127,6 +147,7 @@ class Changes(Base):
 class Trace(Base):
     """A run's trace."""
 
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
     query: ClassVar[dict[str, tuple[type, str]]] = {
         "span": (str, "only the details of this one"),
         "find": (str, "only the ids of spans that have this text"),
@@ -140,7 +161,7 @@ class Trace(Base):
         span, text = self.get_query_argument("span", ""), self.get_query_argument("find", "")
 
         def look() -> Json:
-            root, at_us = run_span(seen_of(found)), now_us()
+            root, at_us = run_span(scoping.seen_for(self.grant, seen_of(found))), now_us()
             if span:
                 return rows.detail_of(root, span) or {}
             if text:
@@ -153,10 +174,24 @@ class Trace(Base):
 
 async def _acted(run: AsyncRun, given: Json) -> Json:
     verb = given["verb"]
-    if verb not in ("archive", "unarchive"):
-        return await acting.act(run, given)
     try:
-        await (run.archive() if verb == "archive" else run.unarchive())
+        if verb == "send" and given.get("attach"):
+            await _sent(run, given)
+        elif verb in ("archive", "unarchive"):
+            await (run.archive() if verb == "archive" else run.unarchive())
+        else:
+            return await acting.act(run, given)
     except (PaseoError, OSError) as error:
         return {"ok": False, "said": str(error)}
     return {"ok": True, "said": ""}
+
+
+async def _sent(run: AsyncRun, given: Json) -> None:
+    """A prompt with contents that were brought before."""
+    attach, text, when = given["attach"], given.get("text"), given.get("when", "queue")
+    if not isinstance(text, str) or not isinstance(when, str):
+        raise UsageProblem("a prompt has a text, and `when` is a word")
+    if not isinstance(attach, list) or len(cast(list[Any], attach)) > MOST_ATTACHED:
+        raise UsageProblem(f"attach is a list of {MOST_ATTACHED} blocks at most")
+    blocks = Blocks(as_dict(one) for one in cast(list[Any], attach))
+    await run.send(text, when=cast(When, when), attach=blocks)

@@ -283,7 +283,7 @@ def test_no_route_answers_to_strangers(served: Serving, method: str, path: str) 
         assert b"tidelog" not in answer.body
     cookie = served.ask("GET", "", at=f"login?token={TOKEN}").headers.get("Set-Cookie", "")
     alien = {"Cookie": cookie.split(";")[0], "Origin": "https://evil.example"}
-    if path.endswith("/stream"):
+    if path.endswith(("/stream", "/view")):
         alien |= {
             "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
@@ -308,14 +308,14 @@ def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served:
     mine, other = started(served, "demo/asker", mode="ask"), started(served)
     assert served.settled(mine)["state"] == "waiting"
     served.settled(other)
-    token = paired(served, "phone", "--runs", mine[:20])
+    token = paired(served, "phone", "--runs", mine[:20], "--rights", "answer")
     assert token not in (served.root / ".paseo_nb" / "tokens.json").read_text()
     (permission,) = served.ask("GET", f"/runs/{mine}", token=token).json["run"]["pending"]
     listed = served.ask("GET", "/runs", token=token).json["runs"]
     assert [one["run_id"] for one in listed] == [mine]
     assert served.ask("GET", "/ids", token=token).json["ids"] == [mine]
     for method, path in routes():
-        if "{run}" in path or not path.endswith(("/about", "/runs", "/ids", "/stream")):
+        if "{run}" in path or not path.endswith(("/about", "/runs", "/ids", "/board", "/stream")):
             target = path.removeprefix("/paseo/api").replace("{digest}", "0" * 64)
             body = None if method == "get" else b"{}"
             answer = served.ask(method.upper(), target.replace("{run}", other), body, token=token)
@@ -345,7 +345,9 @@ def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served:
     assert "no such run" in asyncio.run(seen(other))
     again = paired(served, "phone", "--runs", mine, "--expires", "0.001")
     for gone in (token, again):
-        assert served.ask("GET", f"/runs/{mine}", token=gone).status == 403
+        answer = served.ask("GET", f"/runs/{mine}", token=gone)
+        assert (answer.status, answer.json["error"]["code"]) == (403, "NotPaired")
+        assert "paseo.pair()" in answer.json["error"]["message"]
 
 
 def test_the_openapi_page_is_made_from_the_routes() -> None:

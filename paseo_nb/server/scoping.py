@@ -1,0 +1,128 @@
+"""What a paired device is shown of a project, and what it may ask: of its runs, by its rights.
+
+Pure functions from what everybody would be shown to what one device is; no one's `grant` is None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from ..pairing import Grant
+from ..tracing.spans import Seen
+
+Json = dict[str, Any]
+# What a page asks of a run (`act`), and the right that a paired device must have for it. What has
+# none is for the server's own user.
+ACTS: dict[str, str | None] = {
+    "allow": "answer",
+    "deny": "answer",
+    "cancel": "answer",
+    "send": "send",
+    "resume": "send",
+    "retry": "send",
+    "stop": "send",
+    "unqueue": "send",
+    "archive": "send",
+    "unarchive": "send",
+    "set_model": "send",
+    "set_effort": "send",
+    "set_mode": None,
+    "set_agent_mode": None,
+    "undo": None,
+    "apply": None,
+}
+_NEEDS: dict[str, str] = {
+    "steer": "send",
+    "interrupt": "send",
+    "edit_input": "allow",
+}  # not verbs of their own
+_NOT_THIS = "This device may not do that."
+
+
+def may(grant: Grant | None, verb: str, run: str | None) -> bool:
+    """Whether who asks may have this done."""
+    if grant is None:
+        return verb in ACTS
+    return grant.allows(ACTS.get(verb), run)
+
+
+def board_for(grant: Grant | None, told: Json) -> Json:
+    """A board without other runs, what is told of them, and what the device may not do."""
+    if grant is None or not told:
+        return told
+    lines: list[Json] = [
+        {**line, "can": [verb for verb in line["can"] if may(grant, verb, line["id"])]}
+        for line in told["lines"]
+        if _sees(grant, line["id"])
+    ]
+    asks = [ask for ask in told["asks"] if may(grant, "allow", ask["run"])]
+    head = told["head"]
+    if grant.runs is not None:
+        groups = Counter(line["group"] for line in lines)
+        head = {
+            **head,
+            "counts": {name: groups[name] for name in head["counts"]},
+            "background": len([line for line in lines if line["background"]]),
+            "shown": len(lines),
+            "runs": len(lines),
+            "cost_usd": None,
+            "today_usd": None,
+        }
+    return {"head": head, "lines": lines, "asks": asks}
+
+
+def number_of(told: Json) -> int:
+    """A number for a board as one device has it: the same where that is the same. Browsers read it
+    exactly."""
+    digest = hashlib.sha256(msgspec.json.encode(told, enc_hook=str)).digest()
+    return int.from_bytes(digest[:6], "big") + 1
+
+
+def seen_for(grant: Grant | None, seen: Seen) -> Seen:
+    """A run to be traced without those below it that the device may not see."""
+    if grant is None or grant.runs is None:
+        return seen
+    below = [seen_for(grant, one) for one in seen.children if _sees(grant, one.spec.run_id)]
+    return msgspec.structs.replace(seen, children=below)
+
+
+def message_for(grant: Grant | None, run: str, message: Json) -> Json:
+    """A live view's message with what the device may do in place of what the run could."""
+    if grant is None:
+        return message
+    if message["k"] == "full" and "head" in message:
+        return {
+            **message,
+            "head": _head_for(grant, run, message["head"]),
+            "asks": message["asks"] if may(grant, "allow", run) else [],
+        }
+    if message["k"] == "delta":
+        return {**message, "ops": [_op_for(grant, run, op) for op in message["ops"]]}
+    return message
+
+
+def _op_for(grant: Grant, run: str, op: list[Any]) -> list[Any]:
+    if op[0] == "h":
+        return ["h", _head_for(grant, run, op[1])]
+    if op[0] == "a" and not may(grant, "allow", run):
+        return ["a", [], {}]
+    return op
+
+
+def _head_for(grant: Grant, run: str, head: Json) -> Json:
+    if "can" not in head:
+        return head
+    can: Json = head["can"]
+    can = {
+        what: how if what == "trace" or may(grant, _NEEDS.get(what, what), run) else _NOT_THIS
+        for what, how in can.items()
+    }
+    return {**head, "can": can}
+
+
+def _sees(grant: Grant, run: str) -> bool:
+    return grant.allows("read", run)
