@@ -30,8 +30,8 @@ from .git.applying import Merge, apply, work_out
 from .git.commands import Repository
 from .git.values import DiffSummary
 from .handle import AsyncRun
-from .host.http import HttpHost
 from .host.local import LocalHost
+from .host.mirror import Mirror
 from .model import BUSY_STATES, When, short_id
 from .runview import RunDiff, RunView
 from .store.columns import NOTE
@@ -69,7 +69,7 @@ class Shown:
 class FarRun(AsyncRun):
     """The handle of a run on another machine."""
 
-    host: HttpHost  # pyright: ignore[reportIncompatibleVariableOverride]
+    host: Mirror  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def environment(self) -> dict[str, str]:
         """The other machine's, which it takes by itself."""
@@ -91,7 +91,7 @@ class FarRun(AsyncRun):
         self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
-        more = await anyio.to_thread.run_sync(_brought_along, attach, self.host)
+        more = await anyio.to_thread.run_sync(_brought_along, attach, self.host, self.id)
         blocks = [{"type": "text", "text": prompt}, *more]
         args: Json = {"prompt": blocks, "when": when, **({"most": dict(most)} if most else {})}
         await self.host.command(self.id, "send", args, command_id=ident, environment={})
@@ -118,7 +118,7 @@ class FarRun(AsyncRun):
 
     def diff_summary(self, turn: int | None = None) -> DiffSummary:
         """See `RunView.diff_summary`; asks the other machine."""
-        answer = self.host.server.ask("POST", "/verbs/diff", {"run": self.id, "turn": turn})
+        answer = self.host.ask("POST", "/verbs/diff", {"run": self.id, "turn": turn}, run=self.id)
         return msgspec.convert(answer.json["value"], DiffSummary)
 
     async def undo(self, turn: int | None = None, *, force: bool = False) -> RunDiff:
@@ -170,7 +170,7 @@ class FarRun(AsyncRun):
 
 def far_run(run: RunView) -> FarRun:
     """The handle of a run that is seen from here."""
-    if not isinstance(run.host, HttpHost):
+    if not isinstance(run.host, Mirror):
         raise UsageProblem(f"run {short_id(run.id)} is on no other machine")
     return FarRun(run.host, run.id)
 
@@ -191,12 +191,12 @@ def bring(run: FarRun, here: Path) -> Json:
     name = f"paseo/{run.host.name}/{short_id(run.id)}"
     ends = repository.run("for-each-ref", "--format=%(objectname)", "--count=400", "refs/heads")
     have = list(dict.fromkeys([*ends.decode().split(), *([run.base] if run.base else [])]))
-    told = run.host.server.ask("POST", f"/runs/{run.id}/result", {"have": have}).json
+    told = run.host.ask("POST", f"/runs/{run.id}/result", {"have": have}).json
     after = str(told["after"])
     if told["bundle"] is not None:
         with tempfile.TemporaryDirectory(prefix="paseo-bundle-") as folder:
             bundle = Path(folder) / "result.bundle"
-            bundle.write_bytes(run.host.content(str(told["bundle"])))
+            bundle.write_bytes(run.host.content(str(told["bundle"]), run.id))
             repository.run("fetch", "-q", "--no-tags", "--no-write-fetch-head", str(bundle),
                            f"+refs/paseo/{run.id}/result:refs/paseo/{run.id}/result")  # fmt: skip
     if repository.commit(after) != after:
@@ -205,17 +205,17 @@ def bring(run: FarRun, here: Path) -> Json:
     return {"after": after, "base": str(told["base"]), "branch": name}
 
 
-def _brought_along(attach: Attachments, host: HttpHost) -> list[Json]:
+def _brought_along(attach: Attachments, host: Mirror, run: str | None = None) -> list[Json]:
     blocks, files = blocks_to_send(attach, host)
     for file in files:
-        host.send_content(file)
+        host.send_content(file, run)
     return list(blocks)
 
 
 # ---------------------------------------------------------------- calling
 
 
-async def call(host: HttpHost, verb: str, options: Json) -> Any:
+async def call(host: Mirror, verb: str, options: Json) -> Any:
     """Do a verb there, once; what it gave, as it would be here."""
     headers = {"Paseo-Key": uuid.uuid4().hex, "Accept": f"{ARROW}, application/json"}
     body = msgspec.json.encode(options, enc_hook=_plain)
@@ -236,7 +236,7 @@ def _plain(value: Any) -> Any:
     raise UsageProblem(f"{type(value).__name__} cannot go to another machine; write it in words")
 
 
-def _here(host: HttpHost, verb: str, answer: Json) -> Any:
+def _here(host: Mirror, verb: str, answer: Json) -> Any:
     from .verbs import RunList
 
     kind, value = answer["kind"], answer.get("value")
@@ -263,7 +263,7 @@ def _here(host: HttpHost, verb: str, answer: Json) -> Any:
     return Shown(answer["shown"], value) if kind == "shown" else value
 
 
-def _from(host: HttpHost, verb: str, frame: Any) -> pd.DataFrame:
+def _from(host: Mirror, verb: str, frame: Any) -> pd.DataFrame:
     """A frame that says which host it is of."""
     if "host" in frame.columns:
         frame["host"] = host.name
@@ -297,7 +297,7 @@ async def over(
     return await done.wait() if wait and isinstance(done, AsyncRun) else done
 
 
-async def _meant(host: HttpHost, run: Any) -> str:
+async def _meant(host: Mirror, run: Any) -> str:
     if isinstance(run, RunView):
         return run.id
     return await anyio.to_thread.run_sync(find_run, host, run)
@@ -327,7 +327,7 @@ async def start(where: Any, options: Json) -> AsyncRun:
     return made
 
 
-def _carry(host: HttpHost, folder: Path, base: str | None) -> tuple[str, str] | None:
+def _carry(host: Mirror, folder: Path, base: str | None) -> tuple[str, str] | None:
     """Where the repository of a folder here is there, and the commit to begin from; brought along
     where it is not. None outside a repository."""
     top = config.git_top(folder.resolve())
@@ -339,7 +339,7 @@ def _carry(host: HttpHost, folder: Path, base: str | None) -> tuple[str, str] | 
         raise GitProblem(f"{top} has no commit {base or 'yet'}: make one first")
     roots = repository.run("rev-list", "--max-parents=0", commit).decode().split()[:50]
     wanted: Json = {"commit": commit, "roots": roots, "name": top.name[:200] or "repository"}
-    found = host.server.ask("POST", "/repositories", wanted).json
+    found = host.ask("POST", "/repositories", wanted).json
     if found["path"] is None:
         have = [one for one in found["have"] if repository.commit(one) == one]
         with tempfile.TemporaryDirectory(prefix="paseo-bundle-") as made:
@@ -351,7 +351,7 @@ def _carry(host: HttpHost, folder: Path, base: str | None) -> tuple[str, str] | 
             finally:
                 repository.run("update-ref", "-d", ref)
             wanted["bundle"] = host.send_content(bundle)
-        found = host.server.ask("POST", "/repositories", wanted).json
+        found = host.ask("POST", "/repositories", wanted).json
     return str(found["path"]), commit
 
 

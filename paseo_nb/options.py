@@ -89,7 +89,7 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, meaning: str) 
         more |= {"action": _Pairs, "metavar": "NAME=VALUE"}
     elif note.startswith(("Sequence", "Attachments")):
         more |= {
-            "action": _Several if name in ("columns", "for_") else "append",
+            "action": _Several if name in ("columns", "for_") else _Listed,
             "metavar": "VALUE",
         }
     elif note.startswith("When"):
@@ -114,6 +114,15 @@ class _IfGiven(argparse.Action):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         if values is not None:
             setattr(namespace, self.dest, values)
+
+
+class _Listed(argparse.Action):
+    """Given once or often; what is given takes the place of the default."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        before = getattr(namespace, self.dest)
+        kept = [] if before is None or before is self.default else before
+        setattr(namespace, self.dest, [*kept, values])
 
 
 class _Several(argparse.Action):

@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
-import anyio
 import msgspec
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from .. import __version__, config
-from ..attaching import Blocks, blocks_of
-from ..drivers.acp_reading import as_dict
 from ..errors import UsageProblem
 from ..handle import AsyncRun
 from ..host.local import LocalHost
 from ..journal import read_lines
 from ..pairing import Grant
-from ..verbs import VERBS
-from . import asked, brought, told
+from . import desk, told
 from .calls import Calls
+from .desk import PIECE, PROTOCOL
 from .keeping import Kept
 from .letting_in import let_in, refuse_who_is_out
 from .refused import Refused
@@ -38,16 +34,11 @@ from .tails import Tails
 
 Json = dict[str, Any]
 T = TypeVar("T")
-PROTOCOL = 1
 MOST_BODY = 16 << 20
-MOST_ENDS = 500
-PIECE = 4 << 20
-HOLD_S = 10.0
 NOT_FOR_THIS = "this token is not for that"
 # The commands of a supervisor that a paired device may give, and what right that takes.
 PAIRED = {"answer": "answer", "cancel": "answer", "send": "send", "resume": "send"}
 RESOURCE = "paseo"
-_ID = re.compile(r"[0-9A-Z]{1,64}")
 
 
 class Shared:
@@ -165,10 +156,7 @@ class Base(APIHandler):
 
     def run_of(self, run_id: str) -> AsyncRun:
         """A run by its whole id."""
-        host = self.host
-        if not (_ID.fullmatch(run_id) and host.folder(run_id).spec.exists()):
-            raise Refused(404, f"no run {run_id[:64]!r} here")
-        return AsyncRun(host, run_id)
+        return desk.run_of(self.host, run_id)
 
     def tell(self, value: Any, status: int = 200) -> None:
         """Answer with JSON."""
@@ -292,11 +280,7 @@ class State(Base):
     async def get(self, run: str) -> None:
         """Its true state now, and whether it has processes."""
         host = self.run_of(run).host
-
-        def look() -> Json:
-            return {"state": host.state(run), "alive": host.alive(run)}
-
-        self.tell(await self.apart(look))
+        self.tell(await self.apart(lambda: desk.state_of(host, run)))
 
 
 class JournalBytes(Base):
@@ -331,28 +315,13 @@ class Command(Base):
         """Have a command applied once, under the id that it brings (`id`, `verb`, `args`; `wake`:
         processes are started for it where there are none)."""
         found, given = self.run_of(run), self.json()
-        ident, verb, told_args = given.get("id"), given.get("verb"), given.get("args", {})
-        if not (isinstance(ident, str) and 8 <= len(ident) <= 64 and isinstance(verb, str)):
-            raise Refused(400, "a command has an id of 8 to 64 characters, and a verb")
-        if not isinstance(told_args, dict):
-            raise Refused(400, "a command's args are an object")
-        args = cast(Json, told_args)
+        _, verb, args = desk.command_of(given)
         if self.grant is not None:
             more = given.get("wake") is True and "send" not in self.grant.rights
             if more or not self.grant.allows(PAIRED.get(verb), run) or "most" in args:
                 raise Refused(403, NOT_FOR_THIS, "Refused")
-        prompt = args.get("prompt")
-        if isinstance(prompt, list):
-            blocks = Blocks(as_dict(one) for one in cast(list[Any], prompt))
-            args["prompt"] = await self.apart(lambda: blocks_of(blocks, found.host))
-
-        async def do() -> Json:
-            environment = found.environment() if given.get("wake") is True else None
-            return await found.host.command(
-                run, verb, args, command_id=ident, environment=environment
-            )
-
-        done, result = await self.shared.calls.result(f"command-{ident}", self.project, do)
+        await self.apart(lambda: desk.with_blobs(args, found.host))
+        done, result = await desk.command(self.shared.calls, self.project, found, given)
         self.tell({"result": result} if done else {"pending": True}, 200 if done else 202)
 
 
@@ -363,12 +332,7 @@ class Wake(Base):
     @authorized
     async def post(self, run: str) -> None:
         """See that it has processes, for what it owes."""
-        found = self.run_of(run)
-
-        async def do() -> None:
-            await found.host.ensure(run, None, found.environment())
-
-        await self.shared.calls.result(None, self.project, do)
+        await desk.wake(self.shared.calls, self.project, self.run_of(run))
         self.tell({"result": {}})
 
 
@@ -379,13 +343,7 @@ class Hold(Base):
     @authorized
     async def post(self, run: str) -> None:
         """Hold it for some seconds: who thinks about an answer asks again and again."""
-        found = self.run_of(run)
-
-        async def do() -> None:
-            with anyio.move_on_after(HOLD_S):
-                await found.host.hold(run)
-
-        await self.shared.calls.result(None, self.project, do)
+        await desk.hold(self.shared.calls, self.project, self.run_of(run))
         self.tell({"result": {}})
 
 
@@ -398,21 +356,11 @@ class VerbCall(Base):
         """Do it. Asked again under its `Paseo-Key` it is done once; 202 says that it is still at
         work: ask again. `Paseo-Born`, where this is not the first time, is what the server that was
         asked told in that header: another one does not know what became of it, and says so."""
-        if verb not in asked.served():
-            raise Refused(404, f"no verb {verb[:40]!r} is served")
-        positional, keywords = asked.call_of(verb, self.body)
-        key = self.request.headers.get("Paseo-Key")
-        calls = self.shared.calls
-        born = self.request.headers.get("Paseo-Born")
-        if key is not None and born not in (None, calls.born) and not calls.knows(key):
-            raise Refused(
-                409, f"the server was restarted while {verb} was at work: whether it was done is"
-                " not known; look with ls()", "Unreachable"
-            )  # fmt: skip
-        function = VERBS[verb].function
-        done, result = await calls.result(
-            key, self.project, lambda: function(*positional, **keywords)
-        )
+        told_of = self.request.headers
+        done, result = await desk.verb_done(
+            self.shared.calls, self.project, verb, self.body, told_of.get("Paseo-Key"),
+            told_of.get("Paseo-Born"),
+        )  # fmt: skip
         if not done:
             self.tell({"pending": True}, 202)
             return
@@ -461,13 +409,8 @@ class Repositories(Base):
     @authorized
     async def post(self) -> None:
         """Where a commit's repository is, brought along by a bundle where it is not here yet."""
-        given = self.json()
-        try:
-            wanted = msgspec.convert(given, brought.Wanted)
-        except msgspec.ValidationError as error:
-            raise Refused(400, str(error)) from None
-        project = self.project
-        self.tell(await self.apart(lambda: brought.find(LocalHost(config.home()), project, wanted)))
+        given, project = self.json(), self.project
+        self.tell(await self.apart(lambda: desk.repository(config.home(), project, given)))
 
 
 class Result(Base):
@@ -478,12 +421,8 @@ class Result(Base):
     async def post(self, run: str) -> None:
         """Its files now as a commit, in a bundle that lies among the contents; `have`: commits that
         the caller has."""
-        found = self.run_of(run)
-        try:
-            have = msgspec.convert(self.json().get("have", []), list[brought.Commit])
-        except msgspec.ValidationError:
-            raise Refused(400, "have is a list of commits") from None
-        self.tell(await self.apart(lambda: brought.result(found, have[:MOST_ENDS])))
+        found, given = self.run_of(run), self.json()
+        self.tell(await self.apart(lambda: desk.result(found, given)))
 
 
 class OpenApi(Base):

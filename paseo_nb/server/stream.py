@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from .desk import RUN_ID
 from .handlers import Shared
 from .sockets import NOT_LET_IN, OUT, Socket
 
 MOST_RUNS = 512
 MOST_MESSAGE = 64 << 10
-_ID = re.compile(r"[0-9A-Z]{1,64}")
 
 
 class Watch(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +59,7 @@ class Stream(Socket):
             if not self.may(run_id):
                 await self.say(json.dumps({"run": run_id[:64], "error": "no such run"}))
                 continue
-            known = _ID.fullmatch(run_id) and (folder / "spec.json").exists()
+            known = RUN_ID.fullmatch(run_id) and (folder / "spec.json").exists()
             if not known or offset < 0 or len(self._watching) >= MOST_RUNS:
                 why = "too many runs" if known and offset >= 0 else "no such run"
                 await self.say(json.dumps({"run": run_id[:64], "error": why}))

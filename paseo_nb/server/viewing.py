@@ -8,7 +8,6 @@ by the number of the next message, and says hello.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from ..handle import AsyncRun
 from ..host.local import LocalHost
 from ..widgets.run_view import acting, feed
 from . import scoping
+from .desk import RUN_ID
 from .handlers import Shared
 from .sockets import NOT_LET_IN, OUT, Socket
 
@@ -31,7 +31,6 @@ NO_RUN = 4404  # a code of ours: the page need not try again
 MOST_MESSAGE = 4 << 10
 MOST_WAITING = 2 << 20  # bytes of changes that wait for a slow page
 BEAT_S = 5.0  # between two looks whether the page may still see it
-_ID = re.compile(r"[0-9A-Z]{1,64}")
 
 
 class Waiting:
@@ -122,7 +121,7 @@ class LiveView(Socket):
     async def open(self, run: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Begin to tell."""
         host = LocalHost(self.home)
-        if not (self.may(run) and _ID.fullmatch(run) and host.folder(run).spec.exists()):
+        if not (self.may(run) and RUN_ID.fullmatch(run) and host.folder(run).spec.exists()):
             self.close(NO_RUN, "no such run")
             return
         self._told = told = Told(self, AsyncRun(host, run))
