@@ -84,7 +84,8 @@ class Match:
     @property
     def revealed(self) -> bool:
         """Whether names are told: it was voted, `reveal()` was called, or it never was blind."""
-        return not self.header.asked.blind or self.folder.marked("revealed")
+        told = not self.header.asked.blind or self.folder.marked("revealed")
+        return told or self.vote_given is not None  # the mark comes after the vote
 
     @property
     def costs_shown(self) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from minds import Minds
+from nbclient import NotebookClient
 
 import paseo_nb as paseo
 from paseo_nb import arena_commands
@@ -70,3 +73,24 @@ def test_a_cell_says_what_it_takes(repo: Path, minds: Minds, capsys: Any) -> Non
     told = arena_commands.arena_parser().format_help()
     for option in ("--tests", "--hidden", "--judge", "--same-family", "--tie"):
         assert option in told
+
+
+VOTED_ELSEWHERE = """
+import subprocess, sys
+match.wait()
+vote = f"import paseo_nb as paseo; paseo.match({match.id!r}).vote('A')"
+subprocess.run([sys.executable, "-c", vote], check=True)
+"""
+
+
+def test_a_saved_notebook_has_a_vote_that_was_given_elsewhere(repo: Path) -> None:
+    """Nobody in the notebook tells of it but a thread, whose updates nbclient does not take."""
+    match = (
+        "import paseo_nb as paseo\nmatch = paseo.arena('x', ['demo/echo', 'demo/writer'])\nmatch"
+    )
+    cells = [nbformat.v4.new_code_cell(text) for text in (match, VOTED_ELSEWHERE)]
+    made = nbformat.v4.new_notebook(cells=cells)
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    NotebookClient(made, timeout=120, resources={"metadata": {"path": str(repo)}}).execute()
+    [output] = made.cells[0].outputs
+    assert re.search(r"Selected: A, demo/(echo|writer)", json.dumps(output.data)), output.data

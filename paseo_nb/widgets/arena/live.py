@@ -22,6 +22,7 @@ from ... import _portal, cells
 from ...errors import PaseoError
 from ...git.values import DiffSummary
 from ...model import now_us
+from ..catching_up import at_cells_ends
 from ..live import beside
 from ..render.text import prose
 from ..scripts import with_morph
@@ -37,6 +38,7 @@ SHARE = 10  # of the time that goes into rendering, at most one part in so many
 MOST_S = 12 * 3600.0  # a vote that nobody gives: the display is frozen then, the match stays
 AFTER_S = 600.0  # that buttons stay after a vote that was given by one, to apply what was selected
 WHY = 500
+OVER = ("done", "interrupted")
 VIEW = "application/vnd.jupyter.widget-view+json"
 HERE = Path(__file__).parent
 
@@ -173,6 +175,13 @@ class ArenaOutput:
         done = time.monotonic()
         self._next = done + max(REFRESH_S, (done - now) * SHARE)
 
+    def catch_up(self) -> bool:
+        """Show it as it stands now, from a cell; whether that is how it stays."""
+        with self._lock:
+            self.frozen = self.frozen or self.match.state in OVER
+            self._handle.update(bundle(self.match), raw=True)
+            return self.frozen
+
     def freeze(self) -> None:
         """The final, static output."""
         with self._lock:
@@ -213,6 +222,8 @@ class _Standing:
         """Show one; it is frozen when it is over, or shown again."""
         output = ArenaOutput(match)
         self.outputs = [*(one for one in self.outputs if not one.frozen), output]
+        if output.widget is None:
+            at_cells_ends(output)
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = _portal.start_soon(self._refresh)
         return output
@@ -226,7 +237,7 @@ class _Standing:
 
 
 def _refreshed(output: ArenaOutput) -> None:
-    over = output.match.state in ("done", "interrupted")
+    over = output.match.state in OVER
     output.refresh()
     long = time.monotonic() - output.begun > MOST_S
     if (over and not output.used) or long:
@@ -249,7 +260,7 @@ def show(match: Match) -> None:
     from IPython import display as shown
 
     _standing.settle(match)
-    if cells.in_kernel() and match.state not in ("done", "interrupted"):
+    if cells.in_kernel() and match.state not in OVER:
         _standing.add(match)
     else:
         cast(Any, shown).display(bundle(match), raw=True)

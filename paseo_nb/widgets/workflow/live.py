@@ -23,6 +23,7 @@ from ...engine.story import Story
 from ...errors import PaseoError
 from ...handle import AsyncRun
 from ...model import now_us
+from ..catching_up import at_cells_ends
 from ..live import beside, bundle_of
 from ..render.text import prose
 from ..scripts import with_morph
@@ -141,6 +142,12 @@ class WorkflowOutput:
         done = time.monotonic()
         self._next = done + max(REFRESH_S, (done - now) * SHARE)
 
+    def catch_up(self) -> bool:
+        """Show it as it stands now, from a cell; whether that is how it stays."""
+        self.frozen = self.frozen or self.run.state != "running"
+        self._handle.update(self._static(), raw=True)
+        return self.frozen
+
     def freeze(self) -> None:
         """The final, static output."""
         if self.frozen:
@@ -175,7 +182,9 @@ class _Standing:
             if one.run.id == run.id:
                 one.freeze()
         self.outputs = [one for one in self.outputs if not one.frozen]
-        self.outputs.append(WorkflowOutput(run))
+        self.outputs.append(output := WorkflowOutput(run))
+        if output.widget is None:
+            at_cells_ends(output)
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = _portal.start_soon(self._refresh)
 
