@@ -1910,7 +1910,8 @@ def trace(
     To look at, as a DataFrame (`.frame`), and to ask: `.slowest_tools()`, `.error_rates()`,
     `.time_spent()`, `.retries()`, `.repeated_steps()`, `.files_read()`, `.first_tokens()`.
 
-    run: an id, or any beginning of one that fits a single run, else a single workflow run
+    run: an id, or any beginning of one that fits a single run, else a single workflow run, or a
+        match
     tool: only calls of this tool, by its name or kind
     errors: only what failed
     slower_than: only what took more than so many seconds
@@ -1931,12 +1932,14 @@ def trace(
 
 
 def cost(run: str | None = None, *, host: Where = None) -> pd.DataFrame:
-    """What a run cost, by run, turn and model call: computed, beside what its agent reports.
+    """What a run cost, by run, turn and model call: computed, beside what its agent reports; of a
+    workflow run or a match, what its runs cost.
 
     Columns stand in docs/frames.md. Prices are those of the settings (`[prices]`), else of the
     bundled table, whose version is told; what has no price is empty, and `why` says why.
 
-    run: an id, or any beginning of one that fits a single run (default: all runs of the project)
+    run: an id, or any beginning of one that fits a single run, else a single workflow run, or a
+        match (default: all runs of the project)
 
     host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
         `all`, this machine and every host

@@ -10,10 +10,11 @@ import anyio.to_thread
 
 from . import bundling, config, preparing
 from .bundling import Bundle
+from .errors import UsageProblem
 from .host.local import LocalHost
 from .tracing.cache import CacheShape
 from .tracing.prices import Book
-from .tracing.seen import Traced, TracedRun, TracedWorkflow, all_of, alone, readable, seen_of
+from .tracing.seen import Traced, TracedRun, TracedWorkflow, all_of, alone, readable
 from .tracing.trace import Trace, trace_of
 from .verb_table import current_host, run_of, verb
 
@@ -22,10 +23,19 @@ if TYPE_CHECKING:
 
 
 def _traced(run: Any) -> Traced:
-    """A run or a workflow run, from an id, a beginning of one, or a handle."""
+    """A run or a workflow run, from an id, a beginning of one, or a handle; that which a match is.
+    UsageProblem for a blind match: what its runs tell has their names."""
+    from .contests.match import Match
     from .engine.handles import WorkflowHandle
     from .engine.journal import find_folder, folders
 
+    if isinstance(run, Match):
+        if run.blind:
+            raise UsageProblem("this tells names: vote(…) first, or reveal()")
+        workflow, home = run.header.workflow_run, run.folder.home
+        if workflow != run.id:
+            raise UsageProblem(f"this match is a part of workflow run {workflow}: ask for that")
+        return TracedWorkflow(LocalHost(home), find_folder(home, workflow))
     if isinstance(run, WorkflowHandle):
         return TracedWorkflow(run.host, run.folder)
     if isinstance(run, str) and run.strip():
@@ -52,7 +62,8 @@ async def trace(
     To look at, as a DataFrame (`.frame`), and to ask: `.slowest_tools()`, `.error_rates()`,
     `.time_spent()`, `.retries()`, `.repeated_steps()`, `.files_read()`, `.first_tokens()`.
 
-    run: an id, or any beginning of one that fits a single run, else a single workflow run
+    run: an id, or any beginning of one that fits a single run, else a single workflow run, or a
+        match
     tool: only calls of this tool, by its name or kind
     errors: only what failed
     slower_than: only what took more than so many seconds
@@ -68,24 +79,27 @@ def _book(host: LocalHost) -> Book:
 
 @verb
 async def cost(run: str | None = None) -> pd.DataFrame:
-    """What a run cost, by run, turn and model call: computed, beside what its agent reports.
+    """What a run cost, by run, turn and model call: computed, beside what its agent reports; of a
+    workflow run or a match, what its runs cost.
 
     Columns stand in docs/frames.md. Prices are those of the settings (`[prices]`), else of the
     bundled table, whose version is told; what has no price is empty, and `why` says why.
 
-    run: an id, or any beginning of one that fits a single run (default: all runs of the project)
+    run: an id, or any beginning of one that fits a single run, else a single workflow run, or a
+        match (default: all runs of the project)
     """
-    host = current_host() if run is None else run_of(run).host
 
     def work() -> pd.DataFrame:
         from .tracing.cost import costs
         from .tracing.rows import listed
         from .tracing.spans import run_span
 
-        if run is not None:
-            found = [seen_of(run_of(run))]
-        else:
+        host = current_host()
+        if run is None:
             found = [alone(one) for one in readable(host)]
+        else:
+            traced = _traced(run)
+            host, found = traced.host, traced.seen()
         return listed("cost", [one.row() for one in costs(map(run_span, found), _book(host))])
 
     return await anyio.to_thread.run_sync(work)

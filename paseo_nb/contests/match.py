@@ -129,6 +129,12 @@ class Match:
         """Seat → the id of the contestant's run."""
         return {seat: run.id for seat, run in self._seated().items()}
 
+    @property
+    def choices(self) -> list[str]:
+        """What may be voted for: the seats that ended well, "tie" and "none"."""
+        bad = [one.seat for one in self.folder.ended() or [] if one.cause is not None]
+        return [*(seat for seat in self.header.seats if seat not in bad), "tie", "none"]
+
     # ------------------------------------------------------------ waiting, voting
 
     def _workflow_of(self, run_id: str) -> WorkflowFolder:
@@ -209,26 +215,27 @@ class Match:
     def vote(self, choice: str, why: str = "") -> Match:
         """Vote for a seat, "tie" or "none" (none is any good); then names are told.
 
-        UsageProblem while a contestant is at work, and after names were told: a vote that knows
-        them is none.
+        UsageProblem while a contestant is at work, for one that did not end well, whose work is
+        not to be used, and after names were told: a vote that knows them is none.
         """
         wanted = choice.strip()
         wanted = wanted.upper() if wanted.upper() in self.seats else wanted.lower()
-        if wanted not in (*self.seats, "tie", "none"):
-            known = ", ".join(self.seats)
-            raise UsageProblem(f"a vote is for {known}, tie or none, not {choice!r}")
         if self.folder.ended() is None or not self.folder.marked("judged"):
             raise UsageProblem("voting opens when all have ended and the other judges have spoken")
+        if wanted not in self.choices:
+            known = f"a vote is for {', '.join(self.choices[:-1])} or none"
+            failed = f"contestant {wanted} did not end well, its work is not to be used: {known}"
+            raise UsageProblem(failed if wanted in self.seats else f"{known}, not {choice!r}")
         if self.header.asked.blind and self.revealed:
             raise UsageProblem("names have been told: a vote from now on would not be blind")
         number = sum(one.kind == "person" for one in self.folder.verdicts()) + 1
-        self.folder.add(
-            Verdict(
-                name=f"person:{number}", judge=PERSON, kind="person",
-                rule="blind" if self.header.asked.blind else "names known", choice=wanted,
-                evidence={"why": why} if why else {},
-            )
+        mine = Verdict(
+            name=f"person:{number}", judge=PERSON, kind="person",
+            rule="blind" if self.header.asked.blind else "names known", choice=wanted,
+            evidence={"why": why} if why else {},
         )  # fmt: skip
+        if self.folder.add(mine) is not mine:
+            raise UsageProblem("somebody else has just voted")
         return self.reveal()
 
     def reveal(self) -> Match:

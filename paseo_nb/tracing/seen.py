@@ -28,9 +28,18 @@ class TracedRun:
         """Whether it, or one that it started, may tell more."""
         return self.run.state in BUSY_STATES
 
+    @property
+    def host(self) -> LocalHost:
+        """Where it lives."""
+        return self.run.host
+
+    def seen(self) -> list[Seen]:
+        """The run, with those below it."""
+        return [seen_of(self.run)]
+
     def read(self) -> tuple[Span, dict[str, str | None]]:
         """Its tree, true now, and the agents' own conversation ids, by run."""
-        seen = seen_of(self.run)
+        [seen] = self.seen()
         return run_span(seen), sessions_of(seen)
 
 
@@ -47,6 +56,11 @@ class TracedWorkflow:
 
         return known_story(self.folder).state == "running"
 
+    def seen(self) -> list[Seen]:
+        """The runs of its steps, with those below them."""
+        runs = _children(self.host, self.id)
+        return [_whole(one, runs) for one in runs.pop(self.id, [])]
+
     def read(self) -> tuple[Span, dict[str, str | None]]:
         """Its tree, true now, and the agents' own conversation ids, by run. UsageProblem where its
         journal tells nothing."""
@@ -56,8 +70,7 @@ class TracedWorkflow:
         story = Story(self.folder)
         if not story.header:
             raise UsageProblem(f"of workflow run {self.id} nothing is known yet")
-        runs = _children(self.host, self.id)
-        mine = [_whole(one, runs) for one in runs.pop(self.id, [])]
+        mine = self.seen()
         sessions: dict[str, str | None] = {}
         for seen in mine:
             sessions |= sessions_of(seen)

@@ -16,6 +16,7 @@ import paseo_nb as paseo
 from paseo_nb import agent, aio
 from paseo_nb.errors import UsageProblem
 from paseo_nb.git.rooms import carry, make_room, remove_room, room_of
+from paseo_nb.widgets.arena.page import Shown, page
 
 TESTS = "python -m pytest -q tests/test_sum.py"
 
@@ -52,7 +53,12 @@ def test_a_blind_match_is_voted_revealed_and_applied(repo: Path, minds: Minds) -
     seat = next(seat for seat, name in match.header.seats.items() if name == "alpha")
     with pytest.raises(UsageProblem, match="a vote is for A, B, tie or none"):
         match.vote("C")
+    with pytest.raises(UsageProblem, match="this tells names"):
+        paseo.cost(match)
     match.vote(seat.lower(), why="it adds")
+    cost = paseo.cost(match)
+    assert set(cost.loc[cost["level"] == "run", "run_id"]) == set(match.run_ids.values())
+    assert len(paseo.cost(match.id)) == len(cost), "it is a workflow run"
     assert match.state == "done"
     assert match.winner == "alpha"
     with pytest.raises(UsageProblem, match="would not be blind"):
@@ -87,11 +93,16 @@ def test_seats_are_drawn_by_a_seed_that_is_kept(repo: Path, minds: Minds) -> Non
 
 
 def test_an_apply_tells_conflicts_and_touches_nothing(repo: Path, minds: Minds) -> None:
-    match = paseo.arena("add total()", ["alpha", "beta"], blind=False).wait()
+    match = paseo.arena("add total()", ["alpha", "beta", "gamma"], blind=False, seed=0).wait()
+    bad = next(seat for seat, name in match.header.seats.items() if name == "gamma")
+    good = [seat for seat in match.seats if seat != bad]
+    with pytest.raises(UsageProblem, match=f"{bad} did not end well.* for {', '.join(good)}, tie"):
+        match.vote(bad)
+    assert f'data-off="{bad}"' in page(Shown(match), live=True)
     (repo / "sum.py").write_text("mine = 1\n")
     git(repo, "add", "sum.py")
     git(repo, "commit", "-qm", "mine")
-    preview = match.apply(seat="A", dry_run=True)
+    preview = match.apply(seat=good[0], dry_run=True)
     assert preview.conflicts == ["sum.py"]
     assert (repo / "sum.py").read_text() == "mine = 1\n"
 

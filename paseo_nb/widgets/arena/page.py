@@ -78,8 +78,7 @@ class Shown:
         if self.selection is None:
             return self._waited_for()
         if self.state == "voting":
-            seats = [one.one.seat for one in self.seats]
-            return f"Vote with match.vote(…): {', '.join(seats)}, tie or none."
+            return f"Vote with match.vote(…): {', '.join(self.match.choices[:-1])} or none."
         found = self.selection
         if found.seat is None:
             among = f" between {' and '.join(found.tied)}" if found.tied else ""
@@ -235,7 +234,8 @@ def _head(shown: Shown, live: bool, busy: str) -> str:
 def _foot(shown: Shown, live: bool) -> str:
     if live and shown.state == "voting":
         seats = " ".join(one.one.seat for one in shown.seats)
-        return f'<div data-own="vote" data-seats="{seats}" style="{BAR}"></div>'
+        off = " ".join(sorted({*seats.split()} - {*shown.match.choices}))
+        return f'<div data-own="vote" data-seats="{seats}" data-off="{off}" style="{BAR}"></div>'
     return f'<div style="{BAR}"><span>{prose(shown.said)}</span></div>'
 
 

@@ -35,9 +35,10 @@ class Vote {
     this.keys = new Map(seats.map((seat, at) => [String(at + 1), seat]));
     this.keys.set("t", "tie").set("n", "none");
     const words = { tie: "Tie", none: "None" };
+    const off = new Set((host.dataset.off ?? "").split(" ")); // they did not end well
     this.buttons = [...this.keys].map(([key, choice]) =>
       made("button", { class: "vb", "data-vote": choice, "aria-pressed": "false", "aria-keyshortcuts": key,
-        click: () => this.choose(choice) }, words[choice] ?? choice, made("kbd", { "aria-hidden": "true" }, key.toUpperCase())));
+        disabled: off.has(choice), title: off.has(choice) && "It did not end well", click: () => this.choose(choice) }, words[choice] ?? choice, made("kbd", { "aria-hidden": "true" }, key.toUpperCase())));
     this.why = made("input", { type: "text", maxlength: "500", "aria-label": "Why", placeholder: "Why, if you like" });
     this.send = made("button", { class: "go", disabled: true, click: () => this.vote() });
     this.said = made("p", { role: "status" });
@@ -48,6 +49,7 @@ class Vote {
   /** @param {string} choice */
   choose(choice) {
     if (!this.el?.isConnected) return;
+    if (this.buttons.some((button) => button.disabled && button.dataset.vote === choice)) return;
     this.choice = choice;
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.vote === choice));
     this.refused("");
