@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -36,13 +37,17 @@ def lab_page(
     work: Path, notebook: str, dark: bool = False, extensions: bool = False
 ) -> Iterator[Page]:
     """A page that shows a notebook of the folder in JupyterLab; `extensions`: with ours, from this
-    tree, as an installed package has them."""
+    tree, as an installed package has them. Without, the panel of an installed package stays off:
+    it adds lines below frozen outputs."""
     home = work.parent / "lab-home"
     settings = home / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True, exist_ok=True)
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     theme = "JupyterLab Dark" if dark else "JupyterLab Light"
     (settings / "themes.jupyterlab-settings").write_text(f'{{"theme": "{theme}"}}')
+    (home / "labconfig").mkdir(exist_ok=True)
+    off = json.dumps({"disabledExtensions": {"paseo-nb": not extensions}})
+    (home / "labconfig" / "page_config.json").write_text(off)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
