@@ -226,6 +226,8 @@ def test_what_is_saved_tells_it_without_a_kernel(desk: Desk) -> None:
         assert "13 tests pass" in ended
         execute(page, 2)
         view(page, 2).get_by_text("13 tests pass").first.wait_for(timeout=60_000)
+        # The view is alive before the cell is over: what is saved shows the HTML that comes after.
+        page.locator(".jp-CodeCell").nth(2).get_by_text("[3]:").wait_for(timeout=60_000)
         save(page)
         menu(page, "Kernel", "Shut Down Kernel")
         page.reload()
