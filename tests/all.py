@@ -109,6 +109,7 @@ def main(more: list[str]) -> int:
                 continue
             print(f"tests, {name}:", flush=True)
             env = {**os.environ, **ENVIRONMENTS.get(name, {})}
+            os.sync()  # what the part before wrote would hold up this one's writes to the disk
             here, begun_part = Path(folder) / name, time.monotonic()
             command = [*wrap, sys.executable, "-m", "pytest", *arguments, *more]
             code, suite = tested([*command, "--durations=15"], env, here)
