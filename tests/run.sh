@@ -2,6 +2,7 @@
 # Everything set up, then the tests. Plain: the fast ones. --all: real agents, browser, crash and
 # load too, with the pinned CLIs and Chromium installed first. Further arguments go to pytest.
 set -u
+unset PYTHONDONTWRITEBYTECODE # a thousand processes import what is tested here
 kind=dev
 . "$(dirname "$0")/setup.sh"
 cd "$root" || exit 1
