@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from html import escape
 from itertools import combinations
 from typing import Any
 
 from ..errors import UsageProblem
 from ..store.contest_columns import contest_frame
+from ..widgets.arena.board import as_text, card
 from .statistics import (
     by_task,
     compare,
@@ -18,10 +19,12 @@ from .statistics import (
     mean_over_tasks,
     pass_at_k,
     pass_hat_k,
+    rounded,
 )
-from .strengths import Duel, Strength, bradley_terry
+from .strengths import Duel, Strength, bradley_terry, duels_needed
 
 Frame = Any  # a DataFrame: what pandas says of its types is not all there
+SAYS = "paseo_says"  # in a leaderboard's `attrs`: sentences on neighbours not told apart
 NEEDED = ("agent", "task", "solved")
 
 
@@ -83,9 +86,11 @@ def leaderboard(trials: Frame) -> Frame:
             }  # fmt: skip
         rows.append(row)
     rows.sort(key=lambda row: (-row["solve_rate"], row["agent"]))
-    _rank(rows, rates)
+    says = _rank(rows, rates)
     _front(rows, known, rates)
-    return contest_frame("leaderboard", rows)
+    board = contest_frame("leaderboard", rows)
+    board.attrs[SAYS] = says
+    return board
 
 
 def of_duels(duels: Sequence[Duel]) -> Frame:
@@ -95,18 +100,35 @@ def of_duels(duels: Sequence[Duel]) -> Frame:
         return contest_frame("leaderboard", [])
     fit = bradley_terry(duels, names)
     rows: list[dict[str, Any]] = []
+    says: list[str] = []
     for at, one in enumerate(fit.strengths):
         tasks = {duel.task for duel in duels if one.name in (duel.a, duel.b)}
         rank = at + 1
         if at:
-            above = fit.chances[fit.strengths[at - 1].name, one.name]
-            rank = rows[-1]["rank"] if above.low <= 0.5 else rank
+            other = fit.strengths[at - 1].name
+            above = fit.chances[other, one.name]
+            if above.low <= 0.5:
+                rank = rows[-1]["rank"]
+                says.append(_more_matches(other, one.name, above.estimate, duels))
         rows.append({
             "rank": rank, "agent": one.name, "tasks": len(tasks), "trials": one.duels,
             **_three("strength", one.strength), "win_rate": one.win_rate.estimate,
             "win_low": one.win_rate.low, "win_high": one.win_rate.high,
         })  # fmt: skip
-    return contest_frame("leaderboard", rows)
+    board = contest_frame("leaderboard", rows)
+    board.attrs[SAYS] = says
+    return board
+
+
+def _more_matches(a: str, b: str, chance: float, duels: Sequence[Duel]) -> str:
+    """About how many more matches tell two neighbours apart."""
+    in_all = duels_needed(chance)
+    had = sum({one.a, one.b} == {a, b} for one in duels)
+    if in_all is None:
+        how = "no difference is seen, so no number would do"
+    else:
+        how = f"about {rounded(max(1, in_all - had))} more matches are needed"
+    return f"Not separable yet. {a} against {b}: {how}."
 
 
 def _three(name: str, found: Any) -> dict[str, float]:
@@ -120,15 +142,20 @@ def _mean(frame: Frame, name: str) -> float | None:
     return float(told.mean()) if len(told) else None
 
 
-def _rank(rows: list[dict[str, Any]], rates: dict[str, dict[str, float]]) -> None:
+def _rank(rows: list[dict[str, Any]], rates: dict[str, dict[str, float]]) -> list[str]:
+    """Puts the ranks in; what is to be said of neighbours that are not told apart."""
+    says: list[str] = []
     for at, row in enumerate(rows):
         row["rank"] = at + 1
         if at:
             above = rows[at - 1]
             tasks = sorted(rates[row["agent"]])
             pairs = [(rates[above["agent"]][t], rates[row["agent"]][t]) for t in tasks]
-            if not compare(above["agent"], row["agent"], pairs).separable:
+            found = compare(above["agent"], row["agent"], pairs)
+            if not found.separable:
                 row["rank"] = above["rank"]
+                says.append(str(found))
+    return says
 
 
 def _front(rows: list[dict[str, Any]], known: Frame, rates: dict[str, dict[str, float]]) -> None:
@@ -181,7 +208,7 @@ def plot_rates(board: Frame) -> Any:
     )  # fmt: skip
     figure.update_layout(
         title="Solve rate, 95% interval over tasks",
-        xaxis={"range": [0, 1], "tickformat": ".0%"},
+        xaxis={"range": [-0.02, 1.02], "tickformat": ".0%"},
         height=120 + 40 * len(board),
         margin={"l": 10, "r": 10, "t": 50, "b": 30},
     )
@@ -194,28 +221,47 @@ def plot_front(board: Frame) -> Any:
 
     known = board[board["cost_usd"].notna()]
     on = known["on_front"].fillna(False)
+    ink = "#1976d2"
+    costs = [float(one) for one in known["cost_usd"]]
+    axis: dict[str, Any] = {"title": "US dollars a trial", "tickprefix": "$", "rangemode": "tozero"}
+    middle = (min(costs, default=0) + max(costs, default=0)) / 2
+    if min(costs, default=0) > 0:
+        low, middle, high = min(costs), math.sqrt(min(costs) * max(costs)), max(costs)
+        marks = [n * 10.0**at for at in range(-6, 6) for n in (1, 3)]
+        axis = {
+            "title": "US dollars a trial, log scale", "type": "log",
+            "tickvals": [x for x in marks if low / 4 < x < high * 4],
+            "ticktext": [f"${x:g}" for x in marks if low / 4 < x < high * 4],
+            "range": [math.log10(low / 1.6), math.log10(high * 1.6)],
+        }  # fmt: skip
+    edge = known[on].sort_values("cost_usd")
     figure: Any = go.Figure(
         go.Scatter(
-            x=known["cost_usd"], y=known["solve_rate"], text=known["agent"],
-            mode="markers+text", textposition="top center",
-            marker={"size": 11, "symbol": ["circle" if one else "circle-open" for one in on]},
+            x=edge["cost_usd"], y=edge["solve_rate"], mode="lines", hoverinfo="skip",
+            line={"shape": "hv", "dash": "dot", "color": ink, "width": 1},
+        )
+    )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=known["cost_usd"], y=known["solve_rate"], text=known["agent"], mode="markers+text",
+            textposition=[f"top {'right' if x < middle else 'left'}" for x in costs],
+            cliponaxis=False, marker={
+                "size": 11, "color": ink,
+                "symbol": ["circle" if one else "circle-open" for one in on],
+            },
             error_y={
-                "type": "data", "symmetric": False,
+                "type": "data", "symmetric": False, "color": ink, "thickness": 1,
                 "array": known["solve_high"] - known["solve_rate"],
                 "arrayminus": known["solve_rate"] - known["solve_low"],
             },
-        )
-    )  # fmt: skip
-    edge = known[on].sort_values("cost_usd")
-    figure.add_trace(
-        go.Scatter(
-            x=edge["cost_usd"], y=edge["solve_rate"], mode="lines", line={"shape": "hv", "dash": "dot"},  # noqa: E501
-            hoverinfo="skip",
+            hovertemplate="%{text}: %{y:.0%} for $%{x:.3g}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_layout(
-        title="Cost of a trial and solve rate", showlegend=False, xaxis_title="US dollars a trial",
-        yaxis={"range": [0, 1.05], "tickformat": ".0%"},
+        title="Cost of a trial and solve rate", showlegend=False, height=380,
+        xaxis=axis,
+        yaxis={"range": [0, 1.12], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]},
+        margin={"l": 10, "r": 10, "t": 50, "b": 40},
     )  # fmt: skip
     return figure
 
@@ -224,14 +270,5 @@ def shown(head: str, trials: Frame) -> dict[str, str]:
     """A tournament as text and as HTML: how far it is, and its leaderboard so far."""
     over = trials[trials["solved"].notna()]
     board: Frame = leaderboard(over) if len(over) else contest_frame("leaderboard", [])
-    lines, rows = [head], list[Sequence[str]]()
-    for one in board.itertuples():
-        rate = f"{one.solve_rate:.0%} ({one.solve_low:.0%} to {one.solve_high:.0%})"
-        cost = "" if one.cost_usd != one.cost_usd else f"${one.cost_usd:.3g} a trial"
-        rows.append((str(one.rank), str(one.agent), rate, f"{one.trials} trials", cost))
-        lines.append("  " + "  ".join(part for part in rows[-1] if part))
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    table = f"<table><tbody>{body}</tbody></table>" if rows else ""
-    return {"text/plain": "\n".join(lines), "text/html": f"<b>{escape(head)}</b>{table}"}
+    says = list(board.attrs.get(SAYS, ()))
+    return {"text/plain": as_text(board, head, says), "text/html": card(board, head, says)}

@@ -87,7 +87,8 @@ class SideBySide:
     def html(self) -> str:
         """As a fragment."""
         rows = "".join(
-            _row(at, pair, at == self.first) for at, pair in enumerate(self.pairs[:SHOWN], 1)
+            _row(at, pair, at == self.first, self.names)
+            for at, pair in enumerate(self.pairs[:SHOWN], 1)
         )
         left = len(self.pairs) - SHOWN
         more = f"<p>{left} more actions are not shown.</p>" if left > 0 else ""
@@ -111,11 +112,12 @@ def _action(step: Step | None) -> str:
     return "nothing" if step is None else f"{step.word} {one_line(step.target, 80)}".strip()
 
 
-def _row(at: int, pair: Pair, first: bool) -> str:
+def _row(at: int, pair: Pair, first: bool, names: tuple[str, str]) -> str:
     tones: dict[Kind, Tone] = {"same": "quiet", "another result": "warn"}
     ground = f";background:{style.GROUNDS['warn']}" if first else ""
     cells = [str(at), *(_cell(one) for one in (pair.a, pair.b))]
-    said = "first difference: " + pair.kind if first else pair.kind
+    kind = {"only a": f"only {names[0]}", "only b": f"only {names[1]}"}.get(pair.kind, pair.kind)
+    said = prose("first difference: " + kind if first else kind)
     cells.append(toned(tones.get(pair.kind, "now"), said))
     return (
         f'<tr style="{ground}">'

@@ -205,7 +205,7 @@ class Comparison(msgspec.Struct, frozen=True):
         if self.needed is None:
             how = f"no difference is seen in {self.tasks} tasks, so no number would do"
         else:
-            how = f"about {_rounded(self.needed)} more tasks are needed"
+            how = f"about {rounded(self.needed)} more tasks are needed"
         return f"Not separable yet. {self.a} against {self.b}: {how}."
 
 
@@ -221,7 +221,7 @@ def compare(
     return Comparison(a, b, len(differences), found, p_value, needed, level)
 
 
-def _rounded(count: int) -> int:
+def rounded(count: int) -> int:
     """To two digits: more would pretend to be known."""
     if count < 100:
         return count

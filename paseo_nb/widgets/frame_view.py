@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from ..model import short_id
 from ..store.columns import FRAMES, LOOKED_AT, NOTE, SHOWN, names
+from ..store.contest_columns import CONTESTS
 from .frame_text import cell_text
 from .render import style
 from .render.as_html import toned
@@ -92,7 +93,20 @@ def is_ours(frame: Frame) -> bool:
 
 
 def as_html(frame: Frame) -> str:
-    """The frame as a static table."""
+    """The frame as a static table; a whole leaderboard as a card, with the table in it."""
+    table = _table(frame)
+    declared = names(CONTESTS["leaderboard"][1])
+    if frame.attrs.get(NOTE) != "leaderboard" or [*frame.columns] != declared or not len(frame):
+        return table
+    from .arena.board import card
+
+    says = frame.attrs.get("paseo_says", ())
+    css = f"{style.SUMMARY};font-size:12px;padding:6px 0 0"
+    inner = f'<details><summary style="{css}">All numbers</summary>{table}</details>'
+    return card(frame, "Leaderboard", says, inner)
+
+
+def _table(frame: Frame) -> str:
     shown = choose(frame)
     columns = [_column(frame, at) for at in shown.columns]
     head = f'<th style="{style.NUMBER}"></th>' + "".join(

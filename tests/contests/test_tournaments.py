@@ -20,6 +20,7 @@ from paseo_nb.engine.simulated import SimulatedPlace
 from paseo_nb.engine.values import Outcome, Wanted
 from paseo_nb.errors import UsageProblem
 from paseo_nb.model import Usage
+from paseo_nb.widgets import frame_view
 
 RIGHT = {"good": 0.9, "fair": 0.6, "bad": 0.2, "worse": 0.1}
 
@@ -148,6 +149,15 @@ def test_a_leaderboard_of_a_frame_of_ones_own(here: Path) -> None:
     assert dict(zip(board["agent"], board["on_front"], strict=True)) == {"a": True, "b": False}
     assert boards.plot_rates(board).data
     assert boards.plot_front(board).data
+    shown = boards.shown("Tournament <i>", pd.DataFrame(rows).replace("a", "a<img src=x>"))
+    assert "  1  b  67% (36% to 90%)  9 trials  $2.00 a trial\n" in shown["text/plain"]
+    for card in (shown["text/html"], frame_view.as_html(board)):
+        assert "<b>Not separable yet.</b> " in card
+        assert "<img" not in card
+        assert "<i>" not in card
+        assert 'aria-label="67%, 36% to 90%"' in card
+        assert "1.00 a trial ● on the front" in card
+    assert "data-paseo-board" not in frame_view.as_html(board[["rank", "agent"]])
     with pytest.raises(UsageProblem, match="task is missing"):
         boards.leaderboard(pd.DataFrame({"agent": [], "solved": []}))
 
@@ -159,6 +169,7 @@ def test_matches_make_a_leaderboard_too(repo: Path, minds: Minds) -> None:
     board = paseo.leaderboard()
     assert list(board["agent"]) == ["alpha", "beta"]
     assert list(board["rank"]) == [1, 1], "one match tells nobody apart"
+    assert "alpha against beta: about" in frame_view.as_html(board)
 
 
 def test_a_tournament_is_given_back_from_its_bundle_without_an_agent(
