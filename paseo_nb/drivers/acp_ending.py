@@ -61,13 +61,14 @@ class Ending:
     ) -> TurnResult:
         """The turn's end, after its answer. What the record tells is written to the journal."""
         problem = self._last_words(last_text)
+        cut = False
         usage = self._reading.turn_usage(result)
         record = self.differences.record
         if record is not None and session_id is not None:
             arguments = (self._begins, session_id, self.seat.environment)
             account = await asyncio.to_thread(record.since, *arguments)
             if account is not None:
-                problem = account.problem
+                problem, cut = account.problem, account.cut
                 usage = account.usage or usage
                 self._tell(account)
         self._metered(usage.counted - self._counted)
@@ -83,6 +84,8 @@ class Ending:
             problem = problem or Problem("stop_reason", said, "See what it said last; send again.")
         if problem is not None and not cancelled:
             return TurnResult("error", reason, problem)
+        if cancelled and cut and reason == "end_turn":
+            return TurnResult("cancelled", reason)  # its own record says that it was cut off
         return TurnResult(OUTCOMES.get(reason, "cancelled"), reason)
 
     def call_ended(self, usage: Usage) -> None:

@@ -47,12 +47,13 @@ class Used(msgspec.Struct, rename="camel", omit_defaults=True):
 class Account(msgspec.Struct):
     """What an agent's own record tells of one turn: its model calls, in order, and its tool calls.
     `problem`: why it failed, though the agent says that it ended well; `model`: the one that
-    answered."""
+    answered; `cut`: whether its last model call was broken off, or has asked for tools since."""
 
     calls: list[Called] = []
     tools: list[Used] = []
     problem: Problem | None = None
     model: str | None = None
+    cut: bool = False
 
     @property
     def usage(self) -> Usage | None:

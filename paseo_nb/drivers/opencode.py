@@ -69,15 +69,19 @@ def _asking(looking: str) -> dict[str, str]:
 ASKING, ASKING_ALL = _asking("allow"), _asking("ask")
 
 # Differences from plain ACP: a denied permission ends the turn. `fs/write` is used only after an
-# approved edit. A cancelled turn's usage is zeros. The usage of every model
-# call stands in its database, `$XDG_DATA_HOME/opencode/opencode.db`.
+# approved edit. A cancelled turn's usage is zeros; on a busy machine it was seen to end as
+# `end_turn`, so what it was is read from its messages. The usage of every model call stands in its
+# database, `$XDG_DATA_HOME/opencode/opencode.db`.
 _CALLS = """
     with recursive mine(id) as (
         select ?1 union select session.id from session join mine on session.parent_id = mine.id
     )
-    select id, data from message
+    select id, data, session_id from message
     where session_id in (select id from mine) and time_created >= ?2 order by time_created, id
 """
+
+
+FINISHED = ("stop", "length", "content-filter")  # other calls are broken off, or want tools
 
 
 class Database(msgspec.Struct, frozen=True):
@@ -92,10 +96,14 @@ class Database(msgspec.Struct, frozen=True):
         rows = _rows(_CALLS, (session_id, mark), environment, 2.0)
         if rows is None:
             return None
-        messages = [
-            (str(row[0]), as_dict(decode(msgspec.Raw(str(row[1]).encode())))) for row in rows
+        told = [
+            (str(row[0]), as_dict(decode(msgspec.Raw(str(row[1]).encode()))), row[2])
+            for row in rows
         ]
-        return Account([_call(*one) for one in messages if one[1].get("role") == "assistant"])
+        calls = [one for one in told if one[1].get("role") == "assistant"]
+        last = next((one[1] for one in reversed(calls) if one[2] == session_id), {})
+        cut = "error" in last or last.get("finish") not in FINISHED
+        return Account([_call(ident, message) for ident, message, _ in calls], cut=cut)
 
 
 def _rows(

@@ -7,7 +7,7 @@ cell at work itself sends; a thread tells of the cell that it began in, and is n
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 from ..errors import PaseoError
 from ..hints import ipython
@@ -26,7 +26,7 @@ _standing: list[Display] = []
 
 def at_cells_ends(display: Display) -> None:
     """Have it catch up at the end of each cell, until it is over."""
-    events = cast(Any, ipython()).events
+    events = ipython().events
     if _catch_up not in events.callbacks["post_run_cell"]:
         events.register("post_run_cell", _catch_up)
     _standing.append(display)

@@ -426,6 +426,31 @@ def test_what_opencode_keeps_of_a_context_it_shortens_is_no_answer(project: Proj
     assert kinds == ["agent_message_chunk", "summary_chunk", "summary_chunk"]
 
 
+@pytest.mark.parametrize(("told", "outcome"), [
+    ({"finish": "tool-calls"}, "cancelled"), ({"error": {"name": "MessageAbortedError"}}, "cancelled"),
+    ({"finish": "stop"}, "end_turn"),
+])  # fmt: skip
+def test_opencode_that_ends_a_cancelled_turn_well_is_judged_by_its_messages(
+    project: Project, told: dict[str, Any], outcome: str
+) -> None:
+    file = project.root / "data" / "opencode" / "opencode.db"
+    file.parent.mkdir(parents=True)
+    message = json.dumps({"role": "assistant", **told})
+    with sqlite3.connect(file) as database:
+        database.execute("create table session (id text, parent_id text)")
+        database.execute("insert into session values ('puppet-session', null)")
+        columns = "(id text, session_id text, time_created int, data text)"
+        database.execute(f"create table message {columns}")
+        database.execute("insert into message values ('m', 'puppet-session', 9e15, ?)", (message,))
+    project.env["XDG_DATA_HOME"] = str(project.root / "data")
+    steps = [said("At work."), {"$cancel": True}, DONE]
+    command = project.puppet({"session/prompt": [steps]})
+    run_id = project.start(command=command, limits=Limits(idle_s=60), extends="opencode")
+    project.until(lambda: project.history(run_id).text, 12 * SLACK)
+    project.command(run_id, "cancel")
+    assert project.ended(run_id, 1, within=12 * SLACK).turns[0].outcome == outcome
+
+
 def test_a_call_that_is_told_of_when_it_is_over_has_no_beginning(project: Project) -> None:
     def told(ident: str, kind: str, status: str) -> dict[str, Any]:
         update = {"sessionUpdate": kind, "toolCallId": ident, "kind": "edit", "status": status}
