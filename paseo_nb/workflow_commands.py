@@ -79,6 +79,7 @@ def run(
     token_budget: int | None = None,
     concurrency: int | None = None,
     refresh: bool = False,
+    worktrees: str | None = None,
 ) -> Any:
     """Call a workflow, of a cell or a file, and wait: what it returns.
 
@@ -89,10 +90,11 @@ def run(
     token_budget: the same in tokens
     concurrency: how many of its steps may be at work at once
     refresh: a new run that takes nothing from others
+    worktrees: of finished steps, when it is done: archive (the default) or keep
     """
     given = {
         "bg": bg, "budget": budget, "token_budget": token_budget, "concurrency": concurrency,
-        "refresh": refresh,
+        "refresh": refresh, "worktrees": worktrees,
     }  # fmt: skip
     changed = {option: value for option, value in given.items() if value not in (None, False)}
     workflow, told = _named(name), _arguments(args)
@@ -106,30 +108,71 @@ def run(
     return (workflow.options(**changed) if changed else workflow)(**told)
 
 
-def resume(workflow_run: str, *, bg: bool = False) -> Any:
+def resume(
+    workflow_run: str,
+    *,
+    bg: bool = False,
+    changed_tree: str | None = None,
+    worktrees: str | None = None,
+    budget: float | None = None,
+    token_budget: int | None = None,
+    concurrency: int | None = None,
+) -> Any:
     """Go on with a workflow run that was cut off, stopped, or failed: what it returns. One that had
-    a process of its own gets one again.
+    a process of its own gets one again. The workflow is taken as it is defined now.
 
     workflow_run: its id, any beginning of one, or a workflow's name: its newest run
     bg: in a process of its own, and return at once
+    changed_tree: where files are others than its last step left: restore puts those back, and keeps
+        what is there now as a commit; accept goes on with what is there
+    worktrees: of finished steps, when it is done: archive (the default) or keep
+    budget: what it may spend in all, in US dollars: a new total
+    token_budget: the same in tokens
+    concurrency: how many of its steps may be at work at once
     """
     handle = _handle(workflow_run)
     if handle.state in ("done", "running"):
         return handle
-    again = detached.resume(handle.folder, LocalHost(config.home()))
+    header = handle.folder.header() or {}
+    _newest_of_its_call(handle, header)
+    given = {
+        "changed_tree": changed_tree, "worktrees": worktrees, "budget": budget,
+        "token_budget": token_budget, "concurrency": concurrency,
+    }  # fmt: skip
+    changes = {option: value for option, value in given.items() if value is not None}
+    workflow = _known(handle.name)
+    again = detached.resume(handle.folder, LocalHost(config.home()), workflow, changes)
     if again is not None:
         return again
-    header = handle.folder.header() or {}
-    try:
-        workflow = _named(handle.name)
-    except UsageProblem:
+    if workflow is None:
         raise UsageProblem(
             f"workflow run {short_id(handle.id)} was called in a notebook or a program, and its"
             f" workflow {handle.name!r} is not known here: execute the cell that defines it, then"
             " resume it, or call it there again"
-        ) from None
+        )
     bound = detached.bound(workflow, header["args"])
-    return workflow.options(bg=bg)(*bound.args, **bound.kwargs)
+    return workflow.options(bg=bg, **changes)(*bound.args, **bound.kwargs)
+
+
+def _newest_of_its_call(handle: WorkflowHandle, header: dict[str, Any]) -> None:
+    """A call goes on with its newest run only. UsageProblem where this is an older one."""
+    call = (header.get("name"), header.get("args_hash"))
+    for folder in folders(config.home()):
+        other = folder.header() or {}
+        if folder.id > handle.id and (other.get("name"), other.get("args_hash")) == call:
+            raise UsageProblem(
+                f"workflow run {short_id(handle.id)} is not gone on with: the same call was made"
+                f" again later, as run {short_id(folder.id)} ({Story(folder).state})"
+            )
+
+
+def _known(name: str) -> Workflow | None:
+    """The workflow of that name as it is defined here and now, if it is."""
+    if name in defined:
+        return _named(name)
+    if any(one.name == name for one in discovery.found()):
+        return _named(name)
+    return None
 
 
 def _handle(known_as: str) -> WorkflowHandle:

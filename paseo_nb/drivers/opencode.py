@@ -101,8 +101,8 @@ class Database(msgspec.Struct, frozen=True):
             for row in rows
         ]
         calls = [one for one in told if one[1].get("role") == "assistant"]
-        last = next((one[1] for one in reversed(calls) if one[2] == session_id), {})
-        cut = "error" in last or last.get("finish") not in FINISHED
+        own = [message for _, message, session in calls if session == session_id]
+        cut = not own or "error" in own[-1] or own[-1].get("finish") not in FINISHED
         return Account([_call(ident, message) for ident, message, _ in calls], cut=cut)
 
 

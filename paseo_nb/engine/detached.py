@@ -30,7 +30,7 @@ from .handles import WorkflowHandle
 from .journal import WorkflowFolder
 from .keys import plain
 from .loading import loaded
-from .values import Options, Origin
+from .values import Options, Origin, changed
 from .workflows import Workflow
 
 SPEC, LOG = "detached.json", "output.log"
@@ -99,19 +99,48 @@ def launch(
     raise WorkflowError(f"the process of {wanted.name} ended at once: {tail}")
 
 
-def resume(folder: WorkflowFolder, host: LocalHost) -> WorkflowHandle | None:
-    """Go on with a run that had a process of its own; None where it had none."""
+def resume(
+    folder: WorkflowFolder,
+    host: LocalHost,
+    known: Workflow | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> WorkflowHandle | None:
+    """Go on with a run that had a process of its own; None where it had none. known: the workflow
+    as it is defined now, where it is: it may have been mended. changes: other options."""
     try:
         wanted = msgspec.json.decode((folder.path / SPEC).read_bytes(), type=Detached)
     except (OSError, msgspec.DecodeError):
         return None
-    return launch(msgspec.structs.replace(wanted, providers=registry.registered_here()), host)
+    wanted = msgspec.structs.replace(
+        wanted,
+        providers=registry.registered_here(),
+        options=changed(wanted.options, changes or {}),
+    )
+    if known is not None:
+        bound(known, wanted.args)
+        wanted = msgspec.structs.replace(wanted, origin=known.origin(), source=known.source())
+    return launch(wanted, host, None if known is None else known.function)
 
 
 def bound(workflow: Workflow, arguments: Mapping[str, Any]) -> inspect.BoundArguments:
-    """Arguments by name, as a call has them."""
+    """Arguments by name, as a call has them. UsageProblem where it takes others now."""
     signature = inspect.signature(workflow.function)
-    return inspect.BoundArguments(signature, OrderedDict(arguments))
+    spread = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [one.name for one in signature.parameters.values()]
+    needed = [
+        one.name
+        for one in signature.parameters.values()
+        if one.default is one.empty and one.kind not in spread
+    ]
+    if set(arguments) - {*names} or {*needed} - set(arguments):
+        told = ", ".join(arguments) or "nothing"
+        raise UsageProblem(
+            f"{workflow.name} takes {signature} now; this run was called with {told}, so it cannot"
+            " go on. Call it anew: finished steps that ask for the same are taken"
+        )
+    found = inspect.BoundArguments(signature, OrderedDict(arguments))
+    found.apply_defaults()
+    return found
 
 
 def _carried(value: Any, name: str, workflow: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ..errors import UsageProblem
 from ..model import Usage
 from ..typed import typed
 
@@ -77,6 +78,34 @@ class Options(msgspec.Struct, frozen=True):
     worktrees: str = "archive"
     durable: bool = True
     bg: bool = False
+
+
+def changed(options: Options, changes: Mapping[str, Any]) -> Options:
+    """The same with other values. UsageProblem where one does not exist, or cannot be."""
+    refresh = changes.get("refresh")
+    if isinstance(refresh, (str, list)):
+        labels: list[str] = [refresh] if isinstance(refresh, str) else refresh
+        changes = {**changes, "refresh": tuple(labels)}
+    unknown = changes.keys() - set(Options.__struct_fields__)
+    if unknown:
+        known = ", ".join(Options.__struct_fields__)
+        raise UsageProblem(f"a workflow has no option {sorted(unknown)[0]!r}; it has {known}")
+    try:
+        made = msgspec.convert({**msgspec.structs.asdict(options), **changes}, Options)
+    except msgspec.ValidationError as error:
+        raise UsageProblem(f"options of a workflow: {error}") from None
+    for name, choices in _CHOICES.items():
+        if getattr(made, name) not in choices:
+            *first, last = choices
+            said = f"{name}={getattr(made, name)!r}: {', '.join(first)} or {last}"
+            raise UsageProblem(said)
+    return made
+
+
+_CHOICES = {
+    "changed_tree": ("error", "accept", "restore"), "worktrees": ("archive", "keep"),
+    "cache": ("run", "workflow", "project"),
+}  # fmt: skip
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ from .returned import as_declared
 from .slots import Slots
 from .standing_alone import module_of
 from .story import Story, known_story, stories
-from .values import Options, Origin
+from .values import Options, Origin, changed
 
 HOLD_S = 120.0
 STOP_S = 30.0
@@ -81,25 +81,7 @@ class Workflow:
         changed_tree ("error", "accept" or "restore"), worktrees (of finished steps, when it is
         done: "archive" or "keep"), bg (True: in a process of its own, which goes
         on without this one; a call then gives the workflow run at once)."""
-        refresh = changes.get("refresh")
-        if isinstance(refresh, (str, list)):
-            changes["refresh"] = (refresh,) if isinstance(refresh, str) else tuple(refresh)  # pyright: ignore[reportUnknownArgumentType]
-        given = {**msgspec.structs.asdict(self._options), **changes}
-        try:
-            options = msgspec.convert(given, Options)
-        except msgspec.ValidationError as error:
-            raise UsageProblem(f"options of a workflow: {error}") from None
-        unknown = changes.keys() - set(Options.__struct_fields__)
-        if unknown:
-            known = ", ".join(Options.__struct_fields__)
-            raise UsageProblem(f"a workflow has no option {sorted(unknown)[0]!r}; it has {known}")
-        if options.changed_tree not in ("error", "accept", "restore"):
-            raise UsageProblem(f"changed_tree={options.changed_tree!r}: error, accept or restore")
-        if options.worktrees not in ("archive", "keep"):
-            raise UsageProblem(f"worktrees={options.worktrees!r}: archive or keep")
-        if options.cache not in ("run", "workflow", "project"):
-            raise UsageProblem(f"cache={options.cache!r}: run, workflow or project")
-        return self._changed(_options=options)
+        return self._changed(_options=changed(self._options, changes))
 
     def at(self, place: Callable[[], Place]) -> Workflow:
         """The same workflow, its steps in another place (a simulation)."""

@@ -22,7 +22,7 @@ import paseo_nb as paseo
 from paseo_nb import agent
 from paseo_nb.engine.journal import folders
 from paseo_nb.engine.standing_alone import free_names, module_of
-from paseo_nb.engine.workflows import Workflow
+from paseo_nb.engine.workflows import Workflow, defined
 from paseo_nb.errors import UsageProblem, WorkflowError
 from paseo_nb.options import HelpShown
 from paseo_nb.programs.demo import copy_sample
@@ -158,6 +158,32 @@ def test_a_cell_defines_a_workflow_that_stands_by_itself(place, home) -> None:
         do(["run", "greet", "you"], "%paseo workflow")
 
 
+def test_a_run_is_resumed_with_the_workflow_as_it_is_defined_now(place, home) -> None:
+    broken = "async def mended(name):\n    first = await agent(f'one {name}')\n    "
+    for body, more in (("raise ValueError('typo')", ""), ("return str(first) + '!'", ", extra")):
+        define("mended", broken.replace("name)", f"name{more})", 1) + body)
+        defined["mended"] = mended = defined["mended"].at(place)
+        if not more:
+            with pytest.raises(ValueError, match="typo"):
+                mended("tea")
+            (run_id,) = paseo.workflow_runs()["workflow_run_id"]
+    with pytest.raises(UsageProblem, match=r"takes \(name, extra\) now; .* called with name"):
+        do(["resume", run_id], "%paseo workflow")
+    define("mended", broken + "return str(first) + '!'")
+    defined["mended"] = mended = defined["mended"].at(place)
+    assert do(["resume", run_id], "%paseo workflow") == "did one tea!"
+    assert paseo.workflow_runs()["state"].tolist() == ["done"]
+    assert len(paseo.steps(run_id)) == 1, "its finished step was taken"
+    with pytest.raises(ValueError, match="oops"):
+        define("mended", broken + "raise ValueError('oops')").at(place)("tea")
+    assert paseo.workflow_runs()["state"].tolist() == ["failed", "done"]
+    failed = paseo.workflow_runs()["workflow_run_id"][0]
+    with pytest.raises(ValueError, match="oops"):
+        defined["mended"].at(place).options(refresh=True)("tea")
+    with pytest.raises(UsageProblem, match="the same call was made again later, as run"):
+        do(["resume", failed], "%paseo workflow")
+
+
 def test_bg_refuses_what_another_process_would_not_have(home) -> None:
     data = {1, 2}
 
@@ -242,8 +268,11 @@ def test_in_a_process_of_its_own_it_outlives_the_kernel_and_is_stopped_from_anyw
     assert run.steps()["state"].tolist() == ["done", "cancelled"]
     assert "slow: " in (run.folder.path / "output.log").read_text()
 
-    again = do(["resume", run_id], "%paseo workflow")
+    with pytest.raises(UsageProblem, match="changed_tree='x': error, accept or restore"):
+        do(["resume", run_id, "--changed-tree", "x"], "%paseo workflow")
+    again = do(["resume", run_id, "--budget", "9", "--worktrees", "keep"], "%paseo workflow")
     assert again.id == run_id
+    assert again.story().engine["budget"] == 9
     until(lambda: minds.asked()[2:] == ["second"], "it goes on where it was")
     assert again.story().engine["pid"] != engine
     os.kill(again.story().engine["pid"], signal.SIGKILL)
