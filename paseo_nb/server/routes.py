@@ -34,6 +34,7 @@ ROUTES: list[tuple[str, type]] = [
     ("/repositories", handlers.Repositories),
     ("/board", views.BoardNow),
     ("/runs/{run}/act", views.Act),
+    ("/runs/{run}/story", views.Story),
     ("/runs/{run}/changes", views.Changes),
     ("/runs/{run}/trace", views.Trace),
     ("/runs/{run}/view", LiveView),

@@ -22,6 +22,7 @@ from ..model import BUSY_STATES, When, now_us
 from ..pairing import Grant
 from ..tracing.seen import seen_of
 from ..tracing.spans import run_span
+from ..widgets import live
 from ..widgets.dashboard.board import Board
 from ..widgets.run_view import acting
 from ..widgets.trace import rows
@@ -126,6 +127,31 @@ class Act(Base):
             key, self.project, lambda: _acted(found, given)
         )
         self.tell(answer if done else {"pending": True}, 200 if done else 202)
+
+
+class Story(Base):
+    """A run that has ended, as a cell's output."""
+
+    query: ClassVar[dict[str, tuple[type, str]]] = {
+        "beside": (int, "1: its HTML as it stands beside a live widget, which hides it")
+    }
+    rights: ClassVar[dict[str, str]] = {"get": "read"}
+
+    @web.authenticated
+    @authorized
+    async def get(self, run: str) -> None:
+        """Its `data` and `metadata`, as a notebook keeps them; only `busy` while it is at work."""
+        found, beside = self.run_of(run), self.number("beside", 0)
+
+        def look() -> Json:
+            if found.state in BUSY_STATES:
+                return {"busy": True}
+            data = live.bundle_of(found)
+            if beside:
+                data["text/html"] = live.beside(found.id, data["text/html"])
+            return {"busy": False, "data": data, "metadata": live.about_of(found)}
+
+        self.tell(await self.apart(look))
 
 
 class Changes(Base):

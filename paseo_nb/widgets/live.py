@@ -49,6 +49,11 @@ def bundle_of(run: RunView, cached: bool | None = None) -> dict[str, str]:
     )
 
 
+def about_of(run: RunView) -> dict[str, Any]:
+    """The metadata of an output that shows a run as it stands."""
+    return metadata(run.history(), run.spec, run.state)
+
+
 def diff_of(run: RunView) -> DiffSummary | None:
     """What it changed, where that can be told."""
     try:
@@ -170,7 +175,7 @@ class LiveOutput:
         if self.frozen:
             return
         self.frozen = True
-        final, about = bundle_of(self.run), self._about()
+        final, about = bundle_of(self.run), about_of(self.run)
         if self.widget is None:
             self._handle.update(final, raw=True, metadata=about)
             return
@@ -251,4 +256,4 @@ def show_background(run: RunView) -> None:
     html = re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
     content = {"text/plain": text, "text/markdown": text, "text/html": f"<p>{html}</p>"}
     show = cast(Any, shown).display
-    show(content, raw=True, metadata=metadata(run.history(), run.spec))
+    show(content, raw=True, metadata=about_of(run))

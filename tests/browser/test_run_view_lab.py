@@ -157,7 +157,7 @@ def test_a_follow_up_is_sent_in_mid_turn(desk: Desk) -> None:
 
 def test_a_reloaded_page_is_live_again(desk: Desk) -> None:
     desk.notebook(LOAD, SLOW)
-    with lab_page(desk.repo, "job.ipynb") as page:
+    with lab_page(desk.repo, "job.ipynb", extensions=True) as page:
         execute(page, 0, 1)
         view(page, 1).get_by_text("3 of").first.wait_for(timeout=60_000)
         save(page)
@@ -173,7 +173,18 @@ def test_a_reloaded_page_is_live_again(desk: Desk) -> None:
         # What the cell displays now does not reach this page: the view tells the end, and stays.
         view(page, 1).get_by_text("Cancelled").first.wait_for(timeout=20_000)
         page.wait_for_selector("text=| Idle", timeout=60_000)
+        # What is saved tells the end: the panel puts it beside the view.
+        beside = output(page, 1).locator("[data-paseo-beside]")
+        beside.get_by_text("Cancelled").first.wait_for(state="attached", timeout=60_000)
         assert view(page, 1).get_by_text("Cancelled").first.is_visible()
+        assert beside.count() == 1
+        assert not beside.is_visible()
+        save(page)
+    [alive, shown] = desk.saved()["cells"][1]["outputs"]
+    assert "application/vnd.jupyter.widget-view+json" in alive["data"]
+    assert "Running" not in "".join(shown["data"]["text/plain"])
+    about = shown["metadata"]["paseo_nb"]
+    assert (about["run_id"], about["state"]) == (run_id, "idle")
 
 
 def test_a_restarted_kernel_attaches_to_the_same_run(desk: Desk) -> None:

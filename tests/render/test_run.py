@@ -269,6 +269,7 @@ def test_metadata_names_run_model_and_cost() -> None:
         "agent": "claude/opus-4.6",
         "model_asked": "opus-4.6",
         "model_answered": None,
+        "state": "idle",
         "turns": 1,
         "tokens": 362_000,
         "cost_usd": 0.66,

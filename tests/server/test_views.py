@@ -82,6 +82,11 @@ def test_changes_and_trace_of_a_run(served: Serving) -> None:
     detail = served.ask("GET", f"/runs/{run}/trace?span={call['i']}").json
     assert detail["i"] == call["i"]
     assert served.ask("GET", f"/runs/{run}/trace?find=durations.py").json["ids"]
+    story = served.ask("GET", f"/runs/{run}/story?beside=1").json
+    assert story["metadata"]["paseo_nb"]["state"] == "idle"
+    assert not story["busy"]
+    assert story["data"]["text/html"].startswith("<div data-paseo-beside=")
+    assert "13 tests pass" in story["data"]["text/plain"]
     assert served.ask("GET", "/runs/NOSUCHRUN/trace").status == 404
-    for path in (f"/runs/{run}/trace", f"/runs/{run}/changes", "/board"):
+    for path in (f"/runs/{run}/trace", f"/runs/{run}/story", f"/runs/{run}/changes", "/board"):
         assert served.ask("GET", path, token=None).status == 403

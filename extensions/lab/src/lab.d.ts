@@ -115,6 +115,7 @@ declare module "@jupyterlab/notebook" {
     readonly length: number;
     get(index: number): Output;
     add(output: any): number;
+    set(index: number, output: any): void;
     toJSON(): any[];
     fromJSON(values: any[]): void;
     readonly changed: Signal<unknown>;

@@ -10,6 +10,7 @@ import { Notification } from "@jupyterlab/apputils";
 import { Cell, INotebookTracker, NotebookActions, NotebookPanel } from "@jupyterlab/notebook";
 import { h, icon, say } from "../../../paseo_nb/widgets/run_view/src/dom.js";
 import { oneLine, str } from "../../../paseo_nb/widgets/run_view/src/text.js";
+import { Endings } from "./endings";
 import { Json, Server } from "./server";
 import type { Store } from "./store";
 
@@ -70,6 +71,7 @@ class Frozen {
   private tried = new Set<string>();
   private timer = setInterval(() => this.tick(), TICK_MS);
   private server: Server;
+  private endings: Endings;
 
   constructor(
     private panel: NotebookPanel,
@@ -79,6 +81,7 @@ class Frozen {
     private go: (action: string, run: string, line: Json, server: Server) => void,
   ) {
     this.server = new Server(folder);
+    this.endings = new Endings(this.server, (run) => this.lineOf(run));
     panel.disposed.connect(() => clearInterval(this.timer));
     this.tick();
   }
@@ -107,6 +110,7 @@ class Frozen {
     else this.age.delete(cell);
     const alive = node.querySelector(".paseo-alive") !== null;
     if (alive) this.age.delete(cell);
+    if (found) this.endings.look(cell, namesRun, alive);
     const shown = this.bars.get(cell);
     if (!found || alive || loading < LOADING) {
       shown?.bar.el.remove();
@@ -115,7 +119,7 @@ class Frozen {
     }
     if (shown?.run === found.run) {
       if (!node.contains(shown.bar.el)) node.append(shown.bar.el);
-      const line = this.server.project === this.store.server.project ? this.store.lines.get(found.run) : undefined;
+      const line = this.lineOf(found.run);
       if (line) shown.line = line;
       if (shown.line) shown.bar.fill(shown.line);
       return;
@@ -126,6 +130,10 @@ class Frozen {
     this.bars.set(cell, { run, bar, line: null, asked: false });
     node.append(bar.el);
     void this.ask(cell, run, bar);
+  }
+
+  private lineOf(run: string): Json | undefined {
+    return this.server.project === this.store.server.project ? this.store.lines.get(run) : undefined;
   }
 
   /** How the run stands; a run that is not here has no bar. */

@@ -38,8 +38,9 @@ def bundle(
     }
 
 
-def metadata(history: History, spec: RunSpec) -> dict[str, Any]:
-    """Display metadata: which run this output shows, by whom, at what cost (USD); unknown: None."""
+def metadata(history: History, spec: RunSpec, state: str | None = None) -> dict[str, Any]:
+    """Display metadata: which run this output shows, by whom, at what cost (USD), in which state
+    (as derived, where that is given); unknown: None."""
     usage = history.usage
     return {
         "paseo_nb": {
@@ -47,6 +48,7 @@ def metadata(history: History, spec: RunSpec) -> dict[str, Any]:
             "agent": agent_of(history, spec),
             "model_asked": history.asked.get("model", spec.model),
             "model_answered": history.model_answered,
+            "state": state or history.state,
             "turns": len(history.turns),
             "tokens": total_tokens(usage),
             "cost_usd": usage.cost_usd,
