@@ -2,7 +2,8 @@
 
 git writes the files by an index beside the user's, which takes its place when all is written.
 Killed in between, the user's index is as it was and no lock of git's is left; what lies there
-already as it shall be is no longer in the way, so that the same again ends it.
+already as it shall be is no longer in the way, so that the same again ends it; nor is a file that git
+was killed over (`torn.py`), which is written anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 from ..errors import GitProblem, StorageProblem
+from . import torn
 from .commands import LOCK_S, Repository
 
 _ABSENT = b"000000"
@@ -39,8 +41,12 @@ def bring(here: Repository, before: str, after: str) -> None:
             if said is not None:
                 raise GitProblem(said)
             try:
+                broken = torn.torn(here)
+                torn.begin(here, after)
                 here.run("read-tree", "-m", "-u", before, after, index=index)
+                _mend(here, index, broken)
                 if _take_its_place(here, index, stamp):
+                    torn.end(here)
                     return
             except (GitProblem, OSError) as problem:
                 raise StorageProblem(
@@ -52,6 +58,16 @@ def bring(here: Repository, before: str, after: str) -> None:
         time.sleep(0.05)
 
 
+def _mend(here: Repository, index: Path, broken: set[bytes]) -> None:
+    """Write torn files as the index has them; those that it does not have go."""
+    known = _entries(here, index)
+    for name in broken - known.keys():
+        os.unlink(os.path.join(os.fsencode(here.working_tree()), name))
+    listed = index.with_name("torn")
+    listed.write_bytes(b"".join(name + b"\0" for name in sorted(broken & known.keys())))
+    here.run("checkout-index", "-f", "-u", "-z", "--stdin", index=index, stdin=listed)
+
+
 def _refused(here: Repository, index: Path, before: str, after: str) -> str | None:
     try:
         here.run("read-tree", "-m", "-u", "-n", before, after, index=index)
@@ -61,8 +77,8 @@ def _refused(here: Repository, index: Path, before: str, after: str) -> str | No
 
 
 def _stage_same(here: Repository, index: Path, before: str, after: str) -> bool:
-    """Stage what lies there as `after` has it, where nothing else was staged; whether there is
-    any."""
+    """Stage what lies there as `after` has it, or torn, where nothing else was staged; whether there
+    is any."""
     told = here.run("diff-tree", "-r", "--raw", "--no-renames", "-z", before, after)
     fields = told.split(b"\0")[:-1]
     was: dict[bytes, tuple[bytes, bytes]] = {}
@@ -81,11 +97,12 @@ def _stage_same(here: Repository, index: Path, before: str, after: str) -> bool:
                      stdin=listed)  # fmt: skip
         except GitProblem:  # one cannot be read, or lies behind a link
             return False
-        lies = _entries(here, scratch)
+        lies, broken = _entries(here, scratch), torn.torn(here)
         same = [
             name
             for name in files
-            if _is(lies.get(name), wanted[name]) and _is(staged.get(name), was[name])
+            if (_is(lies.get(name), wanted[name]) or name in broken)
+            and _is(staged.get(name), was[name])
         ]
         entries = (b"%s %s\t%s\0" % (*wanted[name], name) for name in same)
         listed.write_bytes(b"".join(entries))

@@ -185,3 +185,60 @@ def test_what_could_not_be_written_to_the_end_is_said_so(
     git("config", "filter.broken.smudge", "cat", cwd=repo)
     assert apply(repo, work_out(repo, base, after, None), "m") == git("rev-parse", "main", cwd=repo)
     assert git("status", "--porcelain", cwd=repo) == ""
+
+
+def test_a_half_written_file_of_a_killed_git_is_mended_by_the_next(
+    repo: Path, git: Git, tmp_path: Path
+) -> None:
+    """The system kills git where a file of its passes a size: in mid-write, every time."""
+    git("config", "user.name", "the user", cwd=repo)
+    git("config", "user.email", "user@example.com", cwd=repo)
+    (repo / "data.txt").write_text("before\n")
+    git("add", "data.txt", cwd=repo)
+    git("commit", "-qm", "data", cwd=repo)
+    place = tmp_path / "w"
+    git("worktree", "add", "-q", "-b", "w", str(place), cwd=repo)
+    base = snapshot(place)
+    long = "".join(f"row {n}\n" for n in range(50_000))
+    (place / "big.txt").write_text(long)
+    one = snapshot(place, ref="refs/paseo/r/1")
+    (place / "big.txt").unlink()
+    (place / "data.txt").write_text(long)
+    (place / "ten.txt").write_text(LAST)
+    other = snapshot(place, ref="refs/paseo/r/2")
+    code = (
+        "import resource, sys; from pathlib import Path; from paseo_nb.git.applying import *;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        f"here = Path({str(repo)!r});"
+        f"apply(here, work_out(here, {base!r}, sys.argv[1], None), 'm')"
+    )
+
+    def killed(after: str, name: str) -> None:
+        done = subprocess.run([sys.executable, "-c", code, after], stderr=subprocess.PIPE)
+        assert b"the same again goes on" in done.stderr, done.stderr
+        assert 0 < (repo / name).stat().st_size < len(long), "git was in the middle of it"
+
+    head = git("rev-parse", "HEAD", cwd=repo)
+    killed(other, "data.txt")
+    before = (repo / "data.txt").read_bytes()
+    merge = work_out(repo, base, other, None)
+    assert merge.in_the_way == []
+    assert (repo / "data.txt").read_bytes() == before, "a dry run touches nothing"
+    (repo / "data.txt").write_bytes(before + b"the user's\n")
+    assert work_out(repo, base, other, None).in_the_way == ["data.txt"], "it is the user's now"
+    (repo / "data.txt").write_bytes(before)
+    assert apply(repo, merge, "m") == git("rev-parse", "HEAD", cwd=repo) != head
+    assert (repo / "data.txt").read_text() == long
+    assert git("status", "--porcelain", cwd=repo) == ""
+
+    killed(one, "big.txt")
+    (repo / "mine.txt").write_text("row 0\n")
+    git("add", "mine.txt", cwd=repo)
+    assert apply(repo, work_out(repo, base, other, None), "m") is None, "nothing of it is left"
+    (place / "data.txt").write_text("third\n")
+    third = snapshot(place, ref="refs/paseo/r/3")
+    apply(repo, work_out(repo, other, third, None), "another one mends it, too")
+    assert git("status", "--porcelain", cwd=repo) == "A  mine.txt"
+    apply(repo, work_out(repo, base, one, None), "m")
+    assert (repo / "big.txt").read_text() == long
+    assert not list((repo / ".git").glob("paseo_nb.writing*"))
