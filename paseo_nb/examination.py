@@ -203,6 +203,8 @@ def _settings(project: Path) -> Iterable[Check]:
     if (said := setting_up.untrusted(project)) is not None:
         fix = f"read it, then: {setting_up.hint()}"
         yield Check("settings", None, said, fix)
+    if (said := setting_up.left_out(project)) is not None:
+        yield Check("settings", None, said)
     for name, hint in config.unknown_variables().items():
         yield Check("settings", None, f"the variable {name} means nothing here", hint)
     if problem is not None and blocked is None:

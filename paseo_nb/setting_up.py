@@ -19,9 +19,11 @@ from .git.worktrees import Worktree
 from .hints import command
 from .model import Setup
 from .trusting import digest, is_trusted, not_trusted
+from .widgets.render.text import one_line
 
 TEARDOWN_S = 600.0
 _SHOWN = 2000
+_LINE = 80
 
 
 def check(settings: Settings, repository: Repository, commit: str) -> None:
@@ -65,7 +67,22 @@ def for_run(settings: Settings, tree: Worktree) -> tuple[Setup | None, list[str]
         if tree.created:
             raise
         return None, [f"the worktree is not set up: {problem}"]
-    return setup_of(tree.path, tree.branch, wanted), []
+    setup = setup_of(tree.path, tree.branch, wanted)
+    return setup, [not_started(wanted, setup)] if tree.created and wanted.beside else []
+
+
+def not_started(wanted: Wanted, setup: Setup | None = None) -> str:
+    """What of a `paseo.json` a worktree goes without, and how to have it."""
+    ports = [f"{n}={v}" for n, v in (setup.env if setup else {}).items() if n.endswith("_PORT")]
+    with_ports = f", with {' '.join(ports)}" if ports and wanted.services else ""
+    named = [
+        " ".join([kind, one_line(name, 40), f"(`{one_line(line, _LINE)}`)" if line else ""]).strip()
+        for kind, name, line in wanted.beside
+    ]
+    return (
+        f"{FILE} names {', '.join(named)}: not started here. Start what is needed in the"
+        f" worktree yourself{with_ports}, or have the agent do it, which has these variables"
+    )
 
 
 def _trusted(content: bytes, source: Path, shown: str, *others: Path) -> Wanted:
@@ -99,6 +116,15 @@ def untrusted(project: Path) -> str | None:
     except (NotTrusted, UsageProblem) as problem:
         return str(problem)
     return None
+
+
+def left_out(project: Path) -> str | None:
+    """What the project's `paseo.json` names that is not started here; None where there is none."""
+    try:
+        wanted = read((project / FILE).read_bytes(), FILE)
+    except (OSError, UsageProblem):
+        return None
+    return not_started(wanted) if wanted.beside else None
 
 
 def tear_down(path: Path, setup: Setup) -> str | None:

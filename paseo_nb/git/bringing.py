@@ -2,8 +2,8 @@
 
 git writes the files by an index beside the user's, which takes its place when all is written.
 Killed in between, the user's index is as it was and no lock of git's is left; what lies there
-already as it shall be is no longer in the way, so that the same again ends it; nor is a file that git
-was killed over (`torn.py`), which is written anew.
+already as it shall be is no longer in the way, so that the same again ends it; nor is a file that
+git was killed over (`torn.py`), which is written anew.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def _refused(here: Repository, index: Path, before: str, after: str) -> str | No
 
 
 def _stage_same(here: Repository, index: Path, before: str, after: str) -> bool:
-    """Stage what lies there as `after` has it, or torn, where nothing else was staged; whether there
-    is any."""
+    """Stage what lies there as `after` has it, or torn, where nothing else was staged; whether
+    there is any."""
     told = here.run("diff-tree", "-r", "--raw", "--no-renames", "-z", before, after)
     fields = told.split(b"\0")[:-1]
     was: dict[bytes, tuple[bytes, bytes]] = {}

@@ -31,11 +31,13 @@ _SIGNS = re.compile(r"[^A-Z0-9]+")
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a `paseo.json` asks for. services: each one's port, where the file names one."""
+    """What a `paseo.json` asks for. services: each one's port, where the file names one. beside:
+    what else it would have at work in a worktree (kind, name, command): we start none of it."""
 
     setup: list[str]
     teardown: list[str]
     services: dict[str, int | None]
+    beside: list[tuple[str, str, str]] = []
 
 
 def read(content: bytes, where: str) -> Wanted:
@@ -46,6 +48,7 @@ def read(content: bytes, where: str) -> Wanted:
         raise UsageProblem(f"{where} is no JSON: {error}") from None
     worktree = _table(told, "worktree", where)
     services: dict[str, int | None] = {}
+    beside = _terminals(worktree)
     for name in _table(told, "scripts", where):
         script = _table(told["scripts"], name, f"{where}: scripts")
         if script.get("type") == "service":
@@ -53,10 +56,12 @@ def read(content: bytes, where: str) -> Wanted:
             if not isinstance(port, int | None) or isinstance(port, bool):
                 raise UsageProblem(f"{where}: scripts.{name}.port must be a number, not {port!r}")
             services[name] = port
+            beside.append(("service", name, str(script.get("command") or "")))
     return Wanted(
         _commands(worktree.get("setup"), f"{where}: worktree.setup"),
         _commands(worktree.get("teardown"), f"{where}: worktree.teardown"),
         services,
+        beside,
     )
 
 
@@ -65,6 +70,17 @@ def _table(told: Any, name: str, where: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise UsageProblem(f"{where}: {name} must be an object")
     return given  # pyright: ignore[reportUnknownVariableType]
+
+
+def _terminals(worktree: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Leniently, as they are only told of."""
+    given: Any = worktree.get("terminals")
+    parts: list[Any] = given if isinstance(given, list) else [given] if given else []
+    told: list[tuple[str, str, str]] = []
+    for part in parts:
+        one: dict[str, Any] = part if isinstance(part, dict) else {"command": part}
+        told.append(("terminal", str(one.get("name") or ""), str(one.get("command") or "")))
+    return told
 
 
 def _commands(given: Any, where: str) -> list[str]:

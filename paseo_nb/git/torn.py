@@ -1,4 +1,4 @@
-"""Files that a git killed in mid-write left: told from a user's by a note of what was being written.
+"""Files that a git killed in mid-write left: told from a user's by a note of what was written.
 
 The note lies in the working tree's own git folder from before the first file is written until the
 index is in its place. A file is torn if it is the beginning, and no more, of what the note says was

@@ -58,6 +58,7 @@ def test_it_is_set_up_before_the_prompt_and_torn_down_with_the_worktree(
                 f"pwd > '{tmp_path}/torn'",
                 f"echo $PASEO_BRANCH_NAME >> '{tmp_path}/torn'",
             ],
+            "terminals": [{"name": "logs", "command": "tail -f log"}, {"name": "shell"}],
         },
         scripts=SERVICES,
     )
@@ -78,7 +79,12 @@ def test_it_is_set_up_before_the_prompt_and_torn_down_with_the_worktree(
     assert note.outcome == "completed"
     assert set(run.diff(turn=1).files["path"]) == set(), "the set-up is not the agent's doing"
     assert set(run.diff().files["path"]) == set(run.apply(dry_run=True).files["path"]) == set()
+    [told] = [item.text for item in run.history().items if "not started here" in item.text]
+    assert "terminal logs (`tail -f log`), terminal shell, service web (`serve" in told
+    assert f"PASEO_SERVICE_MY_API_PORT={api}" in told
+    assert any("terminal shell" in c.detail for c in paseo.doctor() if c.name == "settings")
     again = start("env | grep ^PASEO_SERVICE_MY_API_PORT", worktree="a/b")
+    assert not [item for item in again.history().items if "not started" in item.text], "said once"
     assert again.text.strip() == f"PASEO_SERVICE_MY_API_PORT={api}", "ports stay"
     assert not [item for item in again.history().items if item.title == "setup"], "once"
     other = start("env | grep ^PASEO_SERVICE_MY_API_PORT", worktree="other")
