@@ -15,7 +15,7 @@ import socket
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -74,11 +74,10 @@ def _table(told: Any, name: str, where: str) -> dict[str, Any]:
 
 def _terminals(worktree: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Leniently, as they are only told of."""
-    given: Any = worktree.get("terminals")
-    parts: list[Any] = given if isinstance(given, list) else [given] if given else []
+    given: Any = worktree.get("terminals") or []
     told: list[tuple[str, str, str]] = []
-    for part in parts:
-        one: dict[str, Any] = part if isinstance(part, dict) else {"command": part}
+    for part in cast(list[Any], given if isinstance(given, list) else [given]):
+        one = cast(dict[str, Any], part) if isinstance(part, dict) else {"command": part}
         told.append(("terminal", str(one.get("name") or ""), str(one.get("command") or "")))
     return told
 
