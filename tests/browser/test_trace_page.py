@@ -181,6 +181,11 @@ def test_ten_thousand_spans(page: Any) -> None:
     )
     assert view.locator(".sp[data-i]").count() < 80
     assert not view.locator("[data-paseo-beside]").is_visible()
+    bar = ".fb, .fb .chs, .fb .find .field"
+    sizes = f"[...document.querySelectorAll('{bar}')].map((x) => [x.offsetWidth, x.offsetHeight])"
+    alone = view.evaluate(sizes)
+    view.add_style_tag(path=WIDGETS / "dashboard/dashboard.css")
+    assert view.evaluate(sizes) == alone, "a dashboard on the same page changes nothing of it"
     view.click(".chip:has-text('Errors')")
     assert view.inner_text(".chip[aria-pressed=true]").split() == ["Errors", "90"]
     assert view.locator(".sp[data-i]").count() < 80
