@@ -65,7 +65,7 @@ def test_a_board_tells_what_is_new_and_a_question_is_answered(served: Serving) -
             break
         told = board(served, told["n"])
     assert run not in [line["id"] for line in told["lines"]], "what is archived stands there"
-    for verb in ("sql", "apply", "", None, ["send"]):
+    for verb in ("sql", "fork", "", None, ["send"]):
         assert served.ask("POST", f"/runs/{run}/act", {"verb": verb}).status == 400
 
 
