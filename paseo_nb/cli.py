@@ -11,7 +11,9 @@ import importlib.util
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -110,9 +112,32 @@ def _verb(words: list[str], as_json: bool) -> int:
 def _workflow(words: list[str], as_json: bool) -> int:
     from . import workflow_commands
 
-    result = workflow_commands.do(words, "paseo-nb workflow")
+    try:
+        result = workflow_commands.do(words, "paseo-nb workflow")
+    except PaseoError:
+        raise
+    except Exception as error:
+        told = _of_its_body(error)
+        if told is None:
+            raise
+        print(f"{told}paseo-nb: mend it, then `paseo-nb workflow resume {words[1]}` goes on; what"
+              " is finished is kept", file=sys.stderr)  # fmt: skip
+        return 1
     print(to_json(result) if as_json else to_text(result))
     return 0
+
+
+def _of_its_body(error: Exception) -> str | None:
+    """An error of a workflow's own code, without the lines that are ours or Python's; None where
+    it is none of its."""
+    ours = (str(Path(__file__).parent), str(Path(os.__file__).parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    bodies = [one for one in frames if not one.filename.startswith((*ours, "<frozen"))]
+    if not bodies:
+        return None
+    head = "Traceback (most recent call last):\n"
+    said = [*traceback.format_list(bodies), *traceback.format_exception_only(error)]
+    return head + "".join(said)
 
 
 def _mcp(words: list[str]) -> int:

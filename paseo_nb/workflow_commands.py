@@ -96,7 +96,9 @@ def run(
         "bg": bg, "budget": budget, "token_budget": token_budget, "concurrency": concurrency,
         "refresh": refresh, "worktrees": worktrees,
     }  # fmt: skip
-    changed = {option: value for option, value in given.items() if value not in (None, False)}
+    changed = {
+        name: value for name, value in given.items() if not (value is None or value is False)
+    }
     workflow, told = _named(name), _arguments(args)
     if workflow.suffix == ".js" and told and "args" not in told:
         told = {"args": told}  # a script has one value

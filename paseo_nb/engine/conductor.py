@@ -451,7 +451,9 @@ class Conductor:
         if asked.call.match is not None:
             return
         await self.journal.kept()
-        label = asked.call.label or asked.step
+        words = " ".join(asked.call.prompt[:200].split())[:40]
+        shown = "".join(letter for letter in words if letter.isprintable())
+        label = asked.call.label or f"{asked.step} {shown!r}"
         line = step_line(self.name, label, asked.agent or "", how, outcome.usage.cost_usd)
         print(line, file=sys.stderr, flush=True)
 

@@ -83,9 +83,8 @@ class Options(msgspec.Struct, frozen=True):
 def changed(options: Options, changes: Mapping[str, Any]) -> Options:
     """The same with other values. UsageProblem where one does not exist, or cannot be."""
     refresh = changes.get("refresh")
-    if isinstance(refresh, (str, list)):
-        labels: list[str] = [refresh] if isinstance(refresh, str) else refresh
-        changes = {**changes, "refresh": tuple(labels)}
+    if isinstance(refresh, str):
+        changes = {**changes, "refresh": (refresh,)}
     unknown = changes.keys() - set(Options.__struct_fields__)
     if unknown:
         known = ", ".join(Options.__struct_fields__)
@@ -94,6 +93,10 @@ def changed(options: Options, changes: Mapping[str, Any]) -> Options:
         made = msgspec.convert({**msgspec.structs.asdict(options), **changes}, Options)
     except msgspec.ValidationError as error:
         raise UsageProblem(f"options of a workflow: {error}") from None
+    for name, least in _LEAST.items():
+        value = getattr(made, name)
+        if value is not None and not value >= least:
+            raise UsageProblem(f"{name}={value!r}: {least} or more")
     for name, choices in _CHOICES.items():
         if getattr(made, name) not in choices:
             *first, last = choices
@@ -102,6 +105,7 @@ def changed(options: Options, changes: Mapping[str, Any]) -> Options:
     return made
 
 
+_LEAST = {"budget": 0, "token_budget": 0, "concurrency": 1, "max_steps": 1}
 _CHOICES = {
     "changed_tree": ("error", "accept", "restore"), "worktrees": ("archive", "keep"),
     "cache": ("run", "workflow", "project"),

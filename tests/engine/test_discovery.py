@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import paseo_nb as paseo
+from paseo_nb import cli
 from paseo_nb.errors import NotTrusted, UsageProblem
 from paseo_nb.workflow_commands import do
 
@@ -93,13 +94,29 @@ def test_a_file_that_does_not_run_says_why(project: Path) -> None:
             paseo.workflow_of("broken")
 
 
-def test_by_command_a_script_takes_its_arguments_as_one_value(project: Path) -> None:
+def test_by_command_a_script_takes_its_arguments_as_one_value(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     script = project / ".claude" / "workflows" / "told.js"
     script.parent.mkdir(parents=True)
     script.write_text("export const meta = { name: 'told', description: 'd' }\nreturn args.x + 1")
     paseo.trust(str(script))
     assert do(["run", "told", "x=1"], "paseo-nb workflow") == 2
     assert do(["run", "told", '{"args": {"x": 2}}'], "paseo-nb workflow") == 3
+    for wrong, said in (
+        ("--concurrency=0", "concurrency=0: 1 or"),
+        ("--budget=-1", "budget=-1.0: 0"),
+    ):
+        with pytest.raises(UsageProblem, match=said):
+            do(["run", "told", "x=1", wrong], "paseo-nb workflow")
+    broken = put(project / "paseo_workflows", "broken", "x")
+    broken.write_text(broken.read_text().replace("return", "raise PermissionError(5)  #"))
+    paseo.trust(str(broken))
+    assert cli.run(["workflow", "run", "broken", "whom=you"]) == 1
+    said = capsys.readouterr().err
+    assert "raise PermissionError(5)" in said
+    assert "paseo-nb workflow resume broken" in said
+    assert "engine/workflows.py" not in said, "what is not the user's code"
     with pytest.raises(UsageProblem, match="deep-research: missing .*question.*it takes"):
         do(["run", "deep-research"], "paseo-nb workflow")
     listed = do(["ls"], "paseo-nb workflow").set_index("name")["source"]

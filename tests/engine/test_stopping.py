@@ -272,8 +272,8 @@ def test_in_a_process_of_its_own_it_outlives_the_kernel_and_is_stopped_from_anyw
         do(["resume", run_id, "--changed-tree", "x"], "%paseo workflow")
     again = do(["resume", run_id, "--budget", "9", "--worktrees", "keep"], "%paseo workflow")
     assert again.id == run_id
-    assert again.story().engine["budget"] == 9
     until(lambda: minds.asked()[2:] == ["second"], "it goes on where it was")
+    assert again.story().engine["budget"] == 9
     assert again.story().engine["pid"] != engine
     os.kill(again.story().engine["pid"], signal.SIGKILL)
     until(lambda: again.state == "interrupted", "it is gone")
