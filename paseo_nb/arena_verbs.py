@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 
 def _names(given: str | Sequence[str]) -> list[str]:
-    """Agents from a list, or from a text with commas or spaces between them."""
-    return given.replace(",", " ").split() if isinstance(given, str) else list(given)
+    """Agents from a list, or from a text with commas or spaces between them. UsageProblem."""
+    names: list[Any] = given.replace(",", " ").split() if isinstance(given, str) else list(given)
+    for one in names:
+        if not isinstance(one, str):
+            raise UsageProblem(f"an agent is named 'provider/model', not {one!r}")
+    return names
 
 
 @verb

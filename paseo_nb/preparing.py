@@ -230,11 +230,17 @@ def check_types(wish: Wish) -> None:
         raise UsageProblem(f"an option is of the wrong type: {error}") from None
     for name in ("budget", "token_budget", "timeout", "permission_timeout"):
         value = getattr(wish, name)
-        if value is not None and not (value > 0 or (name == "permission_timeout" and value == 0)):
-            raise UsageProblem(f"{name}={value!r} must be more than 0")
+        if name != "permission_timeout" or value != 0:
+            check_limit(name, value)
     for name, value in (wish.env or {}).items():
         if not name or "=" in name or "\0" in name + value:
             raise UsageProblem(f"env={{{name!r}: …}} is no environment variable")
+
+
+def check_limit(name: str, value: float | None) -> None:
+    """UsageProblem for a limit that nothing could keep."""
+    if value is not None and not value > 0:
+        raise UsageProblem(f"{name}={value!r} must be more than 0")
 
 
 def check_images(provider: Provider, blocks: Sequence[Mapping[str, Any]]) -> None:

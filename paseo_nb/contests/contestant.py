@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..drivers.names import same_name
 from ..git.commands import Repository
@@ -56,6 +56,19 @@ class Contestant:
         if self.run is not None and self.run.path.is_dir():
             return diff(self.run.path, header.base)
         return None
+
+    def row(self, costs: bool) -> dict[str, Any]:
+        """Its part of `match.frame()`; costs: whether they are told."""
+        changed, usage = self.diff(), self.usage if costs else Usage()
+        files = [] if changed is None else changed.files
+        return {
+            "seat": self.seat, "agent": self.name, "state": self.state,
+            "took_s": self.took_s if costs else None, "cost_usd": usage.cost_usd,
+            "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
+            "files": len(files), "added": sum(one.added or 0 for one in files),
+            "removed": sum(one.removed or 0 for one in files),
+            "run_id": None if self.run is None else self.run.id,
+        }  # fmt: skip
 
     @property
     def same_base(self) -> bool | None:

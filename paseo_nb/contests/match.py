@@ -23,7 +23,7 @@ from ..errors import UsageProblem, WorkflowError
 from ..git.applying import apply, work_out
 from ..git.rooms import room_of
 from ..host.local import LocalHost
-from ..model import Usage, short_id
+from ..model import short_id
 from ..runview import RunView
 from ..store.contest_columns import contest_frame
 from .contestant import Contestant
@@ -218,7 +218,7 @@ class Match:
         UsageProblem while a contestant is at work, for one that did not end well, whose work is
         not to be used, and after names were told: a vote that knows them is none.
         """
-        wanted = choice.strip()
+        wanted = str(choice).strip()
         wanted = wanted.upper() if wanted.upper() in self.seats else wanted.lower()
         if self.folder.ended() is None or not self.folder.marked("judged"):
             raise UsageProblem("voting opens when all have ended and the other judges have spoken")
@@ -349,20 +349,15 @@ class Match:
         scores = {one.seat: one.score for one in self.folder.verdicts() if one.kind == "tests"}
         done = self.state in ("done", "voting")
         chosen = self.selection.seat if done else None
-        rows: list[dict[str, Any]] = []
-        for one in self.contestants():
-            changed, shown = one.diff(), self.costs_shown
-            usage = one.usage if shown else Usage()
-            files = [] if changed is None else changed.files
-            rows.append({
-                "match_id": self.id, "seat": one.seat, "agent": one.name, "state": one.state,
-                "selected": one.seat == chosen if done else None, "tests": scores.get(one.seat),
-                "took_s": one.took_s if shown else None, "cost_usd": usage.cost_usd,
-                "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
-                "files": len(files), "added": sum(x.added or 0 for x in files),
-                "removed": sum(x.removed or 0 for x in files),
-                "run_id": one.run.id if one.run is not None else None,
-            })  # fmt: skip
+        rows = [
+            {
+                "match_id": self.id,
+                "selected": one.seat == chosen if done else None,
+                "tests": scores.get(one.seat),
+                **one.row(self.costs_shown),
+            }
+            for one in self.contestants()
+        ]
         return contest_frame("match", rows)
 
     def compare(self, one: str, other: str) -> SideBySide:

@@ -40,6 +40,8 @@ POLL_S = 0.2
 def checked(asked: Asked) -> Asked:
     """What is asked for, as far as it can be had. UsageProblem."""
     preparing.checked_prompt(asked.prompt)
+    preparing.check_limit("budget", asked.budget)
+    preparing.check_limit("timeout", asked.timeout)
     try:
         Repository(Path(asked.repo))
     except GitProblem as problem:

@@ -53,6 +53,11 @@ def test_a_blind_match_is_voted_revealed_and_applied(repo: Path, minds: Minds) -
     seat = next(seat for seat, name in match.header.seats.items() if name == "alpha")
     with pytest.raises(UsageProblem, match="a vote is for A, B, tie or none"):
         match.vote("C")
+    for wrong, said in (({"budget": -1}, "more than 0"), ({"timeout": 0}, "more than 0")):
+        with pytest.raises(UsageProblem, match=said):
+            paseo.arena("x", ["alpha", "beta"], **wrong)
+    with pytest.raises(UsageProblem, match="named 'provider/model', not 5"):
+        paseo.arena("x", ["alpha", 5])  # pyright: ignore[reportArgumentType]
     with pytest.raises(UsageProblem, match="this tells names"):
         paseo.cost(match)
     match.vote(seat.lower(), why="it adds")
