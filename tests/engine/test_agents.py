@@ -344,12 +344,21 @@ def test_killed_while_a_steps_worktree_is_made_it_is_made_anew(
     assert not list(trees.glob(".new-*"))
 
 
+# Who dies: the process that conducts (the caller's, which is a kernel; or, with `bg=True`, one of
+# its own, whose caller dies as well; by SIGTERM once), all agents beside it, or the agents alone.
+CRASHES = [
+    *((lines, victim) for lines in (1, 2, 3, 5, 6, 8, 9, 11)
+      for victim in ("conductor", "conductor and agents")),
+    (5, "agents"), (9, "agents"), (5, "detached"), (9, "detached and agents"), (5, "terminated"),
+]  # fmt: skip
+
+
 @pytest.mark.crash
-@pytest.mark.parametrize("victim", ["conductor", "conductor and agents"])
-@pytest.mark.parametrize("lines", [1, 2, 3, 5, 6, 8, 9, 11])
+@pytest.mark.parametrize(("lines", "victim"), CRASHES)
 def test_killed_at_any_time_each_finished_step_is_executed_once(
     repo: Path, tmp_path: Path, minds: Minds, lines: int, victim: str
 ) -> None:
+    """The crash matrix of workflows, docs/workflows.md."""
     minds.has(
         """
         def steady(prompt, turn, folder):
@@ -359,26 +368,42 @@ def test_killed_at_any_time_each_finished_step_is_executed_once(
     )
     file = tmp_path / "whole.py"
     command = [sys.executable, str(AGENT), str(minds.file)]
-    file.write_text(WHOLE.format(command=command))
+    text = WHOLE.format(command=command)
+    if "detached" in victim:
+        text = text.replace("print(whole())", "print(whole.options(bg=True)().wait())")
+    file.write_text(text)
     home = repo / ".paseo_nb"
 
     def written() -> int:
         known = folders(home)
         return len(list(known[0].lines())) if known else 0
 
-    first = subprocess.Popen([sys.executable, str(file)], cwd=repo)
+    first = subprocess.Popen([sys.executable, str(file)], cwd=repo, stdout=subprocess.PIPE)
     until(lambda: written() >= lines or first.poll() is not None, "it is that far")
-    first.kill()
-    first.wait()
     run = folders(home)[0]
+    if victim == "terminated":
+        first.terminate()
+        first.wait()
+    elif victim != "agents":
+        if "detached" in victim:
+            kill_9(Story(run).engine["pid"])
+        kill_9(first.pid)
+        first.wait()
     finished = {s.run_id for s in Story(run).steps.values() if s.state == "done"}
     project = Project(repo)
-    if victim != "conductor":
+    if "agents" in victim:
         for run_id in filter(project.alive, project.host.list()):
             kill_9(*project.processes(run_id).values())
-            project.gone(run_id)
-    told = subprocess.run([sys.executable, str(file)], cwd=repo, capture_output=True)
-    assert told.returncode == 0, told.stderr.decode()
+            if victim != "agents":  # whose conductor brings them back at once
+                project.gone(run_id)
+    if victim == "agents":
+        out, _ = first.communicate(timeout=60 * SLACK)
+        assert out.decode().strip() == str(["FIRST 0", "FIRST 1", "FIRST 2", 1, "LAST"])
+        assert Story(run).state == "done"
+        told = subprocess.CompletedProcess([], 0, out)
+    else:
+        told = subprocess.run([sys.executable, str(file)], cwd=repo, capture_output=True)
+        assert told.returncode == 0, told.stderr.decode()
     assert told.stdout.decode().strip() == str(["FIRST 0", "FIRST 1", "FIRST 2", 1, "LAST"])
     assert len(folders(home)) == 1
     story = Story(run)
@@ -387,7 +412,7 @@ def test_killed_at_any_time_each_finished_step_is_executed_once(
     assert len(story.steps) == 5
     assert finished <= {s.run_id for s in story.steps.values()}, "none was executed again"
     asked = minds.asked()
-    if victim == "conductor":
+    if "agents" not in victim:
         assert sorted(asked) == ["apart", "first 0", "first 1", "first 2", "last"]
     until(lambda: not any(map(project.alive, project.host.list())), "no process is left")
     again = subprocess.run([sys.executable, str(file)], cwd=repo, capture_output=True, check=True)
