@@ -1180,15 +1180,16 @@ def prune(*, dry_run: bool = True, older: Any = "30d", host: Where = None) -> pd
     return _portal.call(verbs.prune, dry_run=dry_run, older=older, host=host)
 
 
-def sessions(provider: str, *, since: Any = None, host: Where = None) -> pd.DataFrame:
+def sessions(provider: str | None = None, *, since: Any = None, host: Where = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
-    provider: the agent's provider, as claude; where it keeps no files that we read it is started
-        for a moment and asked (no model is)
+    provider: the agent's provider, as claude; none: every agent that is installed. Where one keeps
+        no files that we read it is started for a moment and asked (no model is)
     since: only those that went on after this moment: 2h (ago), a date, or a time
 
-    Columns: session_id, cwd, title, started, finished, turns, model (NULL where it does not tell),
-    run_id (the run that has it, if one does).
+    Columns: provider, session_id, cwd, title, started, finished, turns, model (NULL where it does
+    not tell), run_id (the run that has it, if one does), problem (without a provider: why an
+    agent's cannot be listed; NULL else).
 
     host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
         `all`, this machine and every host

@@ -27,6 +27,7 @@ from .model import RunSpec, new_run_id, now_us
 from .preparing import environment
 from .supervisor.masking import Masker, secrets_in
 
+Json = dict[str, str]
 LOCK_S = 60.0
 
 
@@ -107,6 +108,26 @@ class Source:
             raise storage_problem(error, host.home) from error
         host.make(spec)
         return spec.run_id
+
+
+def installed(project: Path) -> list[str]:
+    """The providers whose program is here, or that keep files; the scripted one left out."""
+    names: list[str] = []
+    for name, provider in registry.providers(project).items():
+        with contextlib.suppress(UsageProblem, NotTrusted):
+            if not provider.scripted:
+                if kept_in_files(provider.extends) is None:
+                    registry.resolve(name, project)
+                names.append(name)
+    return names
+
+
+def look(name: str, project: Path, since_us: int | None) -> tuple[list[Session], list[Json]]:
+    """One provider's sessions among others; where they cannot be had, a row that says so."""
+    try:
+        return Source(name, project).listed(since_us), []
+    except (UsageProblem, NotTrusted) as problem:
+        return [], [{"provider": name, "problem": str(problem)}]
 
 
 def _made_since(host: LocalHost, session: Session, after: str) -> str | None:

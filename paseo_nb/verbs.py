@@ -938,20 +938,40 @@ async def prune(*, dry_run: bool = True, older: Any = "30d") -> pd.DataFrame:
 
 
 @verb
-async def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
+async def sessions(provider: str | None = None, *, since: Any = None) -> pd.DataFrame:
     """The sessions that an agent keeps by itself, of what was done in a terminal before.
 
-    provider: the agent's provider, as claude; where it keeps no files that we read it is started
-        for a moment and asked (no model is)
+    provider: the agent's provider, as claude; none: every agent that is installed. Where one keeps
+        no files that we read it is started for a moment and asked (no model is)
     since: only those that went on after this moment: 2h (ago), a date, or a time
 
-    Columns: session_id, cwd, title, started, finished, turns, model (NULL where it does not tell),
-    run_id (the run that has it, if one does).
+    Columns: provider, session_id, cwd, title, started, finished, turns, model (NULL where it does
+    not tell), run_id (the run that has it, if one does), problem (without a provider: why an
+    agent's cannot be listed; NULL else).
     """
-    _, found = await _listed(provider, since)
+    listed: list[tuple[list[Session], list[dict[str, str]]]] = []
+    if provider is not None:
+        listed = [((await _listed(provider, since))[1], [])]
+    else:
+        after = _after(since)
+        project = preparing.project_of(current_host())
+        names = await anyio.to_thread.run_sync(importing.installed, project)
+
+        async def look(name: str) -> None:
+            listed.append(await anyio.to_thread.run_sync(importing.look, name, project, after))
+
+        async with anyio.create_task_group() as group:
+            for name in names:
+                group.start_soon(look, name)
+    found = sorted(
+        (one for sessions, _ in listed for one in sessions),
+        key=lambda one: one.finished_us or 0,
+        reverse=True,
+    )
     known = await _imported()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
+            "provider": one.provider,
             "session_id": one.session_id,
             "cwd": one.cwd,
             "title": one.title,
@@ -963,8 +983,8 @@ async def sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
         }
         for one in found
     ]
-    columns = ("session_id", "cwd", "title", "started", "finished", "turns", "model", "run_id")
-    return _table(rows, columns)
+    rows += [problem for _, problems in listed for problem in problems]
+    return _table(rows, _SESSIONS)
 
 
 @verb
@@ -1016,10 +1036,20 @@ async def import_sessions(provider: str, *, since: Any = None) -> pd.DataFrame:
     return _table(rows, ("run_id", "session_id", "title", "turns", "problem"))
 
 
-async def _listed(provider: str, since: Any) -> tuple[importing.Source, list[Session]]:
+_SESSIONS = (
+    "provider", "session_id", "cwd", "title", "started", "finished", "turns", "model", "run_id",
+    "problem",
+)  # fmt: skip
+
+
+def _after(since: Any) -> int | None:
     from .store.filters import moment
 
-    after = None if since is None else int(moment(since, "since").timestamp() * 1_000_000)
+    return None if since is None else int(moment(since, "since").timestamp() * 1_000_000)
+
+
+async def _listed(provider: str, since: Any) -> tuple[importing.Source, list[Session]]:
+    after = _after(since)
     project = preparing.project_of(current_host())
     source = await anyio.to_thread.run_sync(importing.Source, provider, project)
     return source, await anyio.to_thread.run_sync(source.listed, after)

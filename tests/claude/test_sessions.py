@@ -68,6 +68,12 @@ def test_sessions_are_listed(kept: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert row["model"] == "claude-opus-5-5"
     assert str(row["started"]) == "2026-03-01 10:00:01+00:00"
     assert paseo.sessions("claude", since="2026-04-01").empty
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "gemini").write_text("#!/bin/sh\necho no; exit 1\n")
+    (tmp_path / "gemini").chmod(0o755)
+    every = paseo.sessions().set_index("provider")
+    assert every["session_id"].dropna().tolist() == [row["session_id"]]
+    assert every["problem"].notna().to_dict() == {"claude": False, "gemini": True}
     with pytest.raises(paseo.UsageProblem, match="no provider 'cloud'"):
         paseo.sessions("cloud")
     with pytest.raises(paseo.UsageProblem, match="cccc"):
