@@ -48,6 +48,7 @@ def take(folder: Path, dark: bool) -> None:
             page.click(".lm-TabBar-tab[data-id='filebrowser']")  # folds the file list away
             menu(page, "Run", "Run All Cells")
             output(page, 1).get_by_text("of 13 tests fail").first.wait_for(timeout=60_000)
+            output(page, 1).get_by_role("button", name="Diff").first.wait_for(timeout=60_000)
             time.sleep(0.4)
             page.screenshot(path=folder / f"at-work-{name}.png")
             output(page, 1).get_by_text("13 tests pass").first.wait_for(timeout=60_000)

@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from paseo_nb.git.values import DiffSummary
 from paseo_nb.widgets.run_view import feed as feeds
 from paseo_nb.widgets.run_view.feed import Feed, batches
 from paseo_nb.widgets.run_view.rows import OUTPUT, TEXT
@@ -106,6 +108,21 @@ def test_a_view_that_ends_shows_the_last_lines(tmp_path: Path) -> None:
     assert front.rows[-1]["text"] == "first, then, last"
     assert feed.viewers == []
     same(front, shown_now(run))
+
+
+def test_what_was_edited_since_is_not_told_as_unchanged(tmp_path: Path) -> None:
+    """A folder is not looked at after every call; until it is, nothing is said of it."""
+    tale, run = written(tmp_path)
+    feed = opened(run)
+    feed.beyond = msgspec.structs.replace(feed.beyond, diff=DiffSummary([], "", "abc"))
+    tale.prompt("mend it")
+    feed.changes()
+    assert feed.head["diff"] == [0, 0, 0]
+    tale.begins("t1", "edit", "Edit a.py")
+    feed.changes()
+    tale.ends("t1")
+    feed.changes()
+    assert feed.head["diff"] is None
 
 
 def test_a_later_feed_on_the_same_handle_has_everything(tmp_path: Path) -> None:

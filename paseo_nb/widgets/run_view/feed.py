@@ -102,6 +102,8 @@ class Feed:
                 self._edited = self._edited or new.get("kind") in CHANGING
             else:
                 self._unsettled.add(index)
+        if self._edited and (diff := self.beyond.diff) is not None and not diff.files:
+            self.beyond = msgspec.structs.replace(self.beyond, diff=None)  # that is no longer so
         around = (history.facts, state, self.beyond)
         if around != self._around:  # else there is only more text
             self._around = around
