@@ -222,6 +222,11 @@ def checked_prompt(prompt: Any) -> str:
 def check_types(wish: Wish) -> None:
     """UsageProblem that names an option of a wrong type or value, before anything is made."""
     given = {name: getattr(wish, name) for name in Wish.__struct_fields__ if name != "prompt"}
+    if not isinstance(given["mcp"], Mapping | None):
+        raise UsageProblem(
+            f'mcp is {{"NAME": {{"command": …}} or {{"url": …}}}}, not {given["mcp"]!r}. Servers'
+            " of the settings go by their names in a profile (docs/settings.md): agent @PROFILE"
+        )
     try:
         msgspec.convert(
             {**given, "prompt": str(wish.prompt), "cell": None, "schema": None, "most": None}, Wish

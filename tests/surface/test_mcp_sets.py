@@ -101,6 +101,11 @@ def test_wrong_sets_are_named(repo: Path, settings: Path, more: str, said: str) 
         paseo.start("@p", "hello")
 
 
+def test_a_name_alone_is_no_set_and_it_is_said_where_names_go(repo: Path) -> None:
+    with pytest.raises(paseo.UsageProblem, match="by their names in a profile"):
+        paseo.start("demo", "hello", mcp=["docs"])  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize(
     "text",
     [
