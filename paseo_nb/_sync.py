@@ -731,15 +731,17 @@ def on_finish(hook: Any, *, run: str | None = None, host: Where = None) -> str:
     return _portal.call(verbs.on_finish, hook, run=run, host=host)
 
 
-def attach(run: str, *, host: Where = None) -> Run:
+def attach(run: str, *, project: str | None = None, host: Where = None) -> Run:
     """The handle of a run; in a cell, its live view.
 
     run: an id, or any beginning of one that fits a single run
+    project: a folder of the project that the run is of; by default the one that you are in, else
+        the notebook's
 
     host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
         `all`, this machine and every host
     """
-    return _plain(_portal.call(verbs.attach, run, host=host))
+    return _plain(_portal.call(verbs.attach, run, project=project, host=host))
 
 
 def send(

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from .config import project_root, settings
+from .config import home, project_root, settings
 from .hints import ipython
 from .model import now_us
 from .preparing import Cell
@@ -39,6 +39,21 @@ def current() -> Cell:
         code = str(content.get("code") or "")
         cell_id = "source-" + hashlib.sha256(code.encode()).hexdigest()[:16] if code else None
     return Cell(os.environ.get("JPY_SESSION_NAME") or None, cell_id)
+
+
+def project_from_notebook(host: Any) -> str | None:
+    """The folder of a host's project, as seen from the notebook's: a notebook may have gone into
+    another repository. None where it lies in that project, or where neither is known."""
+    folder = notebook_folder()
+    if folder is None or host.name != "local" or home(folder) == host.home:
+        return None
+    return os.path.relpath(host.home.parent, os.path.realpath(folder))
+
+
+def notebook_folder() -> str | None:
+    """The folder that the notebook lies in, where the server told it."""
+    folder = os.path.dirname(os.environ.get("JPY_SESSION_NAME", ""))
+    return folder if os.path.isabs(folder) else None
 
 
 def nth_call(key: str) -> int:

@@ -282,6 +282,8 @@ async def over(
     host = await anyio.to_thread.run_sync(connecting.host_of, where)
     options = dict(given.arguments)
     if verb == "attach":
+        if options.get("project") is not None:
+            raise UsageProblem("project= is of this machine; connect(…, project=) names one there")
         return FarRun(host, await _meant(host, options["run"]))
     if verb == "wait":
         handles = [FarRun(host, await _meant(host, one)) for one in options.pop("runs", ())]

@@ -28,7 +28,7 @@ from .answering import OnPermission
 from .applying import Applied
 from .attaching import Attachments
 from .errors import PaseoError, ReplayMiss, StorageProblem, UsageProblem
-from .finding import session_run
+from .finding import find_run, session_run
 from .handle import AsyncRun, launch
 from .hints import command, ipython
 from .host.local import LocalHost
@@ -448,12 +448,26 @@ def _same_run(run: AsyncRun, prepared: preparing.Prepared, session: str) -> None
 
 
 @verb
-async def attach(run: str) -> AsyncRun:
+async def attach(run: str, *, project: str | None = None) -> AsyncRun:
     """The handle of a run; in a cell, its live view.
 
     run: an id, or any beginning of one that fits a single run
+    project: a folder of the project that the run is of; by default the one that you are in, else
+        the notebook's
     """
-    return run_of(run)
+    if not isinstance(run, str):
+        return run_of(run)
+    if project is not None:
+        host = LocalHost(config.home(config.here() / Path(project).expanduser()))
+        return AsyncRun(host, find_run(host, run))
+    try:
+        return run_of(run)
+    except UsageProblem:
+        folder = cells.notebook_folder()
+        host = None if folder is None else LocalHost(config.home(folder))
+        if host is None or run.strip().upper() not in host.list():
+            raise
+        return AsyncRun(host, run.strip().upper())
 
 
 @verb

@@ -37,7 +37,8 @@ def let_in(handler: Any) -> pairing.Grant | None:
     """What the request's token is good for; it then counts as a user of its own for Jupyter. None
     where it brings none of ours, or one that is good for nothing (so it is nobody)."""
     token = token_of(handler)
-    if token is None or handler.get_query_argument("project", ""):
+    elsewhere = ("project", "also")  # other projects than the one whose token it is
+    if token is None or any(handler.get_query_argument(name, "") for name in elsewhere):
         return None
     grant = pairing.grant_of(config.home(handler.shared.root), token)
     if grant is not None:

@@ -5,6 +5,7 @@ a run. The same values that the notebook's widgets get by their comms.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -35,6 +36,7 @@ Json = dict[str, Any]
 LOOK_S = 0.7
 MOST_ATTACHED = 20
 WAIT_S = 20.0  # shorter than what proxies allow a request
+MOST_ALSO = 8
 
 
 class Watched:
@@ -84,13 +86,40 @@ class Watched:
                 self.told = now
                 self.n = max(self.n + 1, now_us())  # another server's numbers are never known here
 
+    @classmethod
+    async def together(cls, known: int, places: dict[Path, tuple[str, Path]]) -> Json:
+        """The same of several projects, by their homes: the first one's board, with the lines and
+        the questions of the others, which say the `project` as it was named."""
+        deadline = time.monotonic() + WAIT_S
+        boards = [(name, cls.of(home), folder) for home, (name, folder) in places.items()]
+        while True:
+            for at, (_, one, folder) in enumerate(boards):
+                with contextlib.suppress(*((PaseoError, OSError) if at else ())):
+                    await one._look(folder)
+            n = max(one.n for _, one, _ in boards)
+            if n != known or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_S)
+        told: Json = {**boards[0][1].told, "n": n, "now_us": now_us()}
+        for name, one, _ in boards[1:]:
+            for kind in ("lines", "asks"):
+                more = ({**each, "project": name} for each in one.told.get(kind, ()))
+                told[kind] = [*told[kind], *more]
+        told["lines"] = sorted(told["lines"], key=lambda line: line["id"], reverse=True)
+        return told
+
 
 class BoardNow(Base):
     """The board."""
 
     rights: ClassVar[dict[str, str]] = {"get": "read"}
     query: ClassVar[dict[str, tuple[type, str]]] = {
-        "known": (int, "the `n` that the caller has: it is answered when there is another one")
+        "known": (int, "the `n` that the caller has: it is answered when there is another one"),
+        "also": (
+            str,
+            "further folders whose projects' runs are shown, too (said once for each); their lines"
+            " and questions say `project`",
+        ),
     }
 
     @web.authenticated
@@ -99,9 +128,22 @@ class BoardNow(Base):
         """The runs by state and the questions that wait, as the dashboard shows them; waits up to
         20 s for news."""
         project, known = self.project, self.number("known", 0)
-        told = await Watched.of(self.host.home).after(known, project, self.grant)
+        places = self.beside({self.host.home: ("", project)})
+        if len(places) > 1:  # nobody's who has a token of `pair`
+            told = await Watched.together(known, places)
+        else:
+            told = await Watched.of(self.host.home).after(known, project, self.grant)
         refuse_who_is_out(self)
         self.tell(told)
+
+    def beside(self, places: dict[Path, tuple[str, Path]]) -> dict[Path, tuple[str, Path]]:
+        """The places, and those named by `also` that have runs."""
+        for named in self.get_query_arguments("also")[:MOST_ALSO]:
+            with contextlib.suppress(Refused):  # a folder that is gone
+                folder = self.shared.project(named)
+                if config.home(folder).is_dir():
+                    places.setdefault(self.shared.host(folder).home, (named, folder))
+        return places
 
 
 class Act(Base):

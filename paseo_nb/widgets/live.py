@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Sequence
 from html import escape
@@ -51,7 +52,7 @@ def bundle_of(run: RunView, cached: bool | None = None) -> dict[str, str]:
 
 def about_of(run: RunView) -> dict[str, Any]:
     """The metadata of an output that shows a run as it stands."""
-    return metadata(run.history(), run.spec, run.state)
+    return metadata(run.history(), run.spec, run.state, cells.project_from_notebook(run.host))
 
 
 def diff_of(run: RunView) -> DiffSummary | None:
@@ -112,9 +113,11 @@ class LiveOutput:
         self.run, self.blocking = run, blocking
         self.widget: RunWidget | None = None
         self.frozen = False
+        self._showing = threading.RLock()  # a view is refreshed and frozen by several threads
         self._view: Any = None
         self._last, self._begun = 0.0, time.monotonic()
         self._seen: Any = None
+        self._project = cells.project_from_notebook(run.host)
         name = f"paseo-{run.id}-{now_us()}"
         if cells.shows_widgets():
             from .run_view.widget import RunWidget
@@ -153,11 +156,14 @@ class LiveOutput:
             return
         if seen != self._seen or history.state in BUSY_STATES:
             self._last, self._seen = now, seen
-            self._handle.update(self._now(), raw=True, metadata=self._about())
+            content, about = self._now(), self._about()
+            with self._showing:  # another thread may have frozen it meanwhile
+                if not self.frozen:
+                    self._handle.update(content, raw=True, metadata=about)
 
     def _about(self) -> dict[str, Any]:
         """Also while it lives: what is saved meanwhile is all there is, if the kernel dies."""
-        return metadata(self.run.history(), self.run.spec)
+        return metadata(self.run.history(), self.run.spec, project=self._project)
 
     def _now(self) -> dict[str, str]:
         history = self.run.history()
@@ -172,9 +178,10 @@ class LiveOutput:
 
     def freeze(self) -> None:
         """The final, static output; the run's id, model and cost in its metadata."""
-        if self.frozen:
-            return
-        self.frozen = True
+        with self._showing:
+            if self.frozen:
+                return
+            self.frozen = True
         final, about = bundle_of(self.run), about_of(self.run)
         if self.widget is None:
             self._handle.update(final, raw=True, metadata=about)

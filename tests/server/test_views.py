@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,38 @@ def test_changes_and_trace_of_a_run(served: Serving) -> None:
     assert served.ask("GET", "/runs/NOSUCHRUN/trace").status == 404
     for path in (f"/runs/{run}/trace", f"/runs/{run}/story", f"/runs/{run}/changes", "/board"):
         assert served.ask("GET", path, token=None).status == 403
+
+
+def test_a_board_shows_other_projects_beside_it_and_tells_what_is_theirs(served: Serving) -> None:
+    copy_sample(served.root / "inner")
+    at = "?project=inner"
+    mine = served.verb("start", agent="demo/echo", prompt="mine")["run"]["run_id"]
+    told = served.ask("POST", f"/verbs/start{at}", {"agent": "demo/echo", "prompt": "theirs"})
+    theirs = told.json["run"]["run_id"]
+    also = "&also=inner&also=inner/tidelog&also=gone&also=../..&also=."
+    deadline = 30
+    for _ in range(deadline):
+        told = served.ask("GET", f"/board?known=0{also}").json
+        projects = {line["id"]: line.get("project") for line in told["lines"]}
+        if {mine, theirs} <= projects.keys():
+            break
+        time.sleep(0.5)
+    assert (projects[mine], projects[theirs]) == (None, "inner")
+    assert [line["id"] for line in told["lines"]] == sorted(projects, reverse=True)
+    asked = {"agent": "demo/asker", "prompt": "run: echo one", "mode": "ask"}
+    heard: list[dict[str, Any]] = []
+    url = f"/board?known={told['n']}{also}"
+    waiting = threading.Thread(target=lambda: heard.append(served.ask("GET", url).json))
+    waiting.start()
+    more = served.ask("POST", f"/verbs/start{at}", asked).json["run"]["run_id"]
+    waiting.join(60)  # news of another project is news
+    assert heard[0]["n"] > told["n"]
+    for _ in range(deadline):
+        told = served.ask("GET", f"/board?known=0{also}").json
+        if [ask["project"] for ask in told["asks"] if ask["run"] == more] == ["inner"]:
+            break
+        time.sleep(0.5)
+    else:
+        raise AssertionError(told["asks"])
+    assert served.ask("POST", f"/runs/{more}/act{at}", {"verb": "stop"}).json["ok"]
+    assert more not in [line["id"] for line in board(served)["lines"]]

@@ -18,10 +18,13 @@ export class Endings {
   private next = new Map<string, number>();
   private more = new Set<string>();
 
-  /** @param line a run as the board tells it, where it does */
+  /**
+   * @param server where the run of an output's metadata is asked about
+   * @param line a run as the board tells it, where it does
+   */
   constructor(
-    private server: Server,
-    private line: (run: string) => Json | undefined,
+    private server: (metadata: unknown) => Server,
+    private line: (run: string, metadata: unknown) => Json | undefined,
   ) {}
 
   /** Have a look at a cell; `named` tells the run of an output's metadata. */
@@ -31,7 +34,7 @@ export class Endings {
       const output = outputs.get(i);
       const run = named(output.metadata);
       if (!run || !html(output).includes("data-paseo-run=")) continue; // as a cell that let it go on behind
-      const busy = this.line(run)?.busy === true;
+      const busy = this.line(run, output.metadata)?.busy === true;
       // A live view takes further turns; what was frozen tells of those that it had.
       if (busy && alive) this.more.add(run);
       if (busy || !(says(output) || (alive && this.more.has(run)))) this.next.delete(`${cell.model.id} ${i}`);
@@ -52,7 +55,7 @@ export class Endings {
     const beside = html(before).includes("data-paseo-beside=");
     let told: Json;
     try {
-      told = await this.server.get(`runs/${run}/story`, { beside: beside ? 1 : 0, no_track_activity: 1 });
+      told = await this.server(before.metadata).get(`runs/${run}/story`, { beside: beside ? 1 : 0, no_track_activity: 1 });
     } catch {
       this.next.set(`${cell.model.id} ${i}`, Date.now() + LOST_MS);
       return;
@@ -61,7 +64,8 @@ export class Endings {
     if (told.busy !== false || now === null || named(now.metadata) !== run || html(now) !== html(before)) return;
     const data = Object.fromEntries(FORMS.map((form) => [form, str(told.data?.[form])]));
     this.more.delete(run);
-    outputs.set(i, { ...now.toJSON(), data, metadata: told.metadata });
+    const about = { ...(before.metadata as any).paseo_nb, ...told.metadata?.paseo_nb }; // where it is stays
+    outputs.set(i, { ...now.toJSON(), data, metadata: { ...told.metadata, paseo_nb: about } });
   }
 }
 

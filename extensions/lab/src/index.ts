@@ -43,11 +43,11 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const carry = async (action: string, run: string): Promise<string> => {
       const line = store.lines.get(run) ?? {};
       if (action === "attach") {
-        const said = await attach(tracker.currentWidget, run, settings.runAttached !== false);
+        const said = await attach(tracker.currentWidget, run, settings.runAttached !== false, store.serverOf(run), folder);
         if (!said && tracker.currentWidget) app.shell.activateById(tracker.currentWidget.id);
         return said;
       }
-      if (action === "diff" || action === "trace") return tabs.show(action, store.server, run, line), "";
+      if (action === "diff" || action === "trace") return tabs.show(action, store.serverOf(run), run, line), "";
       if (action === "answer") return show(), panel.answer(run), "";
       if (action === "show") return show(), panel.select(run), "";
       const answer = await store.do(run, action);
@@ -73,16 +73,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
       });
     launcher?.add({ command: "paseo-nb:show", category: "Other", rank: 0 });
 
-    const where = (notebook: NotebookPanel | null) => {
-      const set = str(settings.project).replace(/^\/+|\/+$/g, "");
-      return set || !notebook ? set : folderOf(app.serviceManager.contents.localPath(notebook.context.path));
+    const folder = (notebook: NotebookPanel) => folderOf(app.serviceManager.contents.localPath(notebook.context.path));
+    const named = () => str(settings.project).replace(/^\/+|\/+$/g, "");
+    const where = (notebook: NotebookPanel | null) => named() || (notebook ? folder(notebook) : "");
+    const follow = () => {
+      const project = where(tracker.currentWidget);
+      store.about(project, named() ? [] : revival.projects().filter((one) => one !== project));
     };
-    const follow = () => store.about(where(tracker.currentWidget));
     tracker.currentChanged.connect(follow);
     const go = (action: string, run: string, line: Json, server: Server) => {
       if (action === "diff" || action === "trace") tabs.show(action, server, run, line);
     };
-    const revival = new Revival(tracker, store, where, () => (["auto", "off"].includes(str(settings.revive)) ? (settings.revive as Revive) : "button"), go);
+    const revival = new Revival(tracker, store, { where, folder, follow }, () => (["auto", "off"].includes(str(settings.revive)) ? (settings.revive as Revive) : "button"), go);
     new Toasts(store, () => ({ finished: settings.notifyFinished !== false, waiting: settings.notifyWaiting !== false }), (action, run) => void carry(action, run));
 
     void registry?.load(ID).then((loaded) => {

@@ -125,7 +125,7 @@ declare module "@jupyterlab/notebook" {
   }
   export interface Kernel {
     readonly status: string;
-    requestExecute(content: Record<string, unknown>): Future;
+    requestExecute(content: Record<string, unknown>, disposeOnDone?: boolean): Future;
   }
   export interface Cell extends Widget {
     readonly ready: Promise<void>;

@@ -161,7 +161,7 @@ export class Panel extends Widget {
 
   private fits(id: string): boolean {
     const line = this.store.lines.get(id);
-    return !this.found || [line?.title, line?.agent, line?.branch, line?.short, line?.note].some((text) => str(text).toLowerCase().includes(this.found));
+    return !this.found || [line?.title, line?.agent, line?.branch, line?.short, line?.note, line?.project].some((text) => str(text).toLowerCase().includes(this.found));
   }
 
   private tick(): void {

@@ -59,7 +59,7 @@ export class Row {
     this.note.className = `no cut ${TONES[str(line.tone)] ?? "f2"}`;
     this.note.parentElement.hidden = !line.note;
     const branch = oneLine(line.branch, 60);
-    say(this.agent, [oneLine(line.agent, 60), branch].filter(Boolean).join(" · "));
+    say(this.agent, [oneLine(line.agent, 60), branch, oneLine(line.project, 60)].filter(Boolean).join(" · "));
     const [, added, removed] = list(line.diff).map(num);
     const usd = num(line.cost_usd);
     const told = [added ? h("b.ok", null, `+${count(added)}`) : "", removed ? h("b.err", null, `−${count(removed)}`) : "", usd === null ? "" : h("span", null, money(usd))];

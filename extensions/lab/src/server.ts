@@ -4,6 +4,7 @@ import { URLExt } from "@jupyterlab/coreutils";
 import { ServerConnection } from "@jupyterlab/services";
 
 export type Json = Record<string, any>;
+type Query = Record<string, string | number | string[]>;
 
 /** A refusal in words that may be shown. */
 export class Refused extends Error {
@@ -24,7 +25,7 @@ export class Server {
   /** @param project a folder below the server's own; empty: that itself */
   constructor(readonly project: string) {}
 
-  get(path: string, query: Record<string, string | number> = {}, signal?: AbortSignal): Promise<Json> {
+  get(path: string, query: Query = {}, signal?: AbortSignal): Promise<Json> {
     return this.ask(path, { method: "GET", signal }, query);
   }
 
@@ -38,9 +39,9 @@ export class Server {
     }
   }
 
-  private async ask(path: string, init: RequestInit, query: Record<string, string | number>): Promise<Json> {
+  private async ask(path: string, init: RequestInit, query: Query): Promise<Json> {
     const told = new URLSearchParams(this.project ? { project: this.project } : {});
-    for (const [name, value] of Object.entries(query)) told.set(name, String(value));
+    for (const [name, value] of Object.entries(query)) for (const one of [value].flat()) told.append(name, String(one));
     const url = `${URLExt.join(this.settings.baseUrl, "paseo/api", path)}?${told}`;
     let answer: Response;
     try {

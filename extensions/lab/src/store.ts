@@ -1,6 +1,6 @@
 /**
- * The board of one project, as the server tells it as soon as something changes, and what is asked of
- * its runs. Knows nothing of the page. The run view's questions (`Asks`) take it for theirs.
+ * The board of a project, and of others that are shown with it, as the server tells it as soon as
+ * something changes; and what is asked of their runs. Knows nothing of the page. The run view's questions (`Asks`) take it for theirs.
  */
 
 import { list, num, str } from "../../../paseo_nb/widgets/run_view/src/text.js";
@@ -25,6 +25,7 @@ export class Store {
   server = new Server("");
   readonly watchers = new Set<() => void>();
   private skew_ms = 0;
+  private also: string[] = [];
   private known = 0;
   private stop = new AbortController();
   private closed = false;
@@ -38,16 +39,25 @@ export class Store {
     this.stop.abort();
   }
 
-  /** Look at another project. */
-  about(project: string): void {
-    if (project === this.server.project) return;
+  /** Look at another project; `also`: at these, too. */
+  about(project: string, also: string[]): void {
+    const same = project === this.server.project;
+    if (same && also.join("\n") === this.also.join("\n")) return;
+    this.also = also;
+    this.known = 0;
+    this.stop.abort();
+    if (same) return;
     this.server = new Server(project);
     this.lines.clear();
     this.asks = [];
     this.synced = false;
-    this.known = 0;
-    this.stop.abort();
     this.tell();
+  }
+
+  /** Where a run is asked about. */
+  serverOf(run: string): Server {
+    const project = str(this.lines.get(run)?.project);
+    return project ? new Server(project) : this.server;
   }
 
   now_us(): number {
@@ -63,7 +73,7 @@ export class Store {
   async do(run: string, verb: string, fields: Json = {}, slow?: () => void): Promise<Answer> {
     const timer = setTimeout(() => slow?.(), 3000);
     try {
-      const told = await this.server.post(`runs/${encodeURIComponent(run)}/act`, { ...fields, verb });
+      const told = await this.serverOf(run).post(`runs/${encodeURIComponent(run)}/act`, { ...fields, verb });
       return { ok: told.ok === true, said: str(told.said) };
     } catch (error) {
       return { ok: false, said: error instanceof Refused ? error.message : "That did not work." };
@@ -77,7 +87,7 @@ export class Store {
     while (!this.closed) {
       const { server, stop } = this;
       try {
-        const told = await server.get("board", { known: this.known, no_track_activity: 1 }, stop.signal);
+        const told = await server.get("board", { known: this.known, also: this.also, no_track_activity: 1 }, stop.signal);
         failed = 0;
         if (server === this.server) this.take(told);
       } catch (error) {

@@ -38,13 +38,18 @@ def bundle(
     }
 
 
-def metadata(history: History, spec: RunSpec, state: str | None = None) -> dict[str, Any]:
+def metadata(
+    history: History, spec: RunSpec, state: str | None = None, project: str | None = None
+) -> dict[str, Any]:
     """Display metadata: which run this output shows, by whom, at what cost (USD), in which state
-    (as derived, where that is given); unknown: None."""
+    (as derived, where that is given); unknown: None. `project`: the folder of its project as seen
+    from the notebook's, where that is of another."""
     usage = history.usage
+    elsewhere = {} if project is None else {"project": project}
     return {
         "paseo_nb": {
             "run_id": spec.run_id,
+            **elsewhere,
             "agent": agent_of(history, spec),
             "model_asked": history.asked.get("model", spec.model),
             "model_answered": history.model_answered,
