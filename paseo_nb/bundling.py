@@ -146,6 +146,8 @@ def open_file(host: LocalHost, path: Path) -> Bundle:
         raise UsageProblem(f"{path} is no bundle, or a damaged one: {error}") from error
     except FileNotFoundError:
         raise UsageProblem(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise UsageProblem(f"{path} is a folder, no bundle") from None
     except OSError as error:
         if isinstance(error, PaseoError):
             raise

@@ -72,6 +72,7 @@ class Base(APIHandler):
     query: ClassVar[dict[str, tuple[type, str]]] = {}
     rights: ClassVar[dict[str, str]] = {}  # method -> what a token of `pair` must be good for
     most_body = MOST_BODY
+    takes_body = True  # of a POST
 
     def initialize(self, shared: Shared) -> None:
         """See tornado."""
@@ -177,6 +178,9 @@ class Base(APIHandler):
             assert error is not None
             status_code, body = told.problem(error)
         self.set_status(status_code)
+        if status_code == 405:
+            there = [name.upper() for name in ("get", "post", "put") if name in vars(type(self))]
+            self.set_header("Allow", ", ".join([*there, "OPTIONS"]))
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(body))
 
@@ -328,6 +332,8 @@ class Command(Base):
 class Wake(Base):
     """A run's processes."""
 
+    takes_body = False
+
     @web.authenticated
     @authorized
     async def post(self, run: str) -> None:
@@ -338,6 +344,8 @@ class Wake(Base):
 
 class Hold(Base):
     """A run's permission clock."""
+
+    takes_body = False
 
     @web.authenticated
     @authorized

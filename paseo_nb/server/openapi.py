@@ -115,7 +115,7 @@ def _operation(route: str, method: str, handler: type) -> Json:
         "parameters": [*named, _PROJECT],
         "responses": {"200": {"description": "so it is"}, **_refusals()},
     }
-    if method == "post":
+    if method == "post" and getattr(handler, "takes_body", True):
         made["requestBody"] = {"required": True, "content": _OBJECT}
     if method == "put":
         made["requestBody"] = {

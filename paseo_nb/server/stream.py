@@ -18,6 +18,7 @@ import msgspec
 from .desk import RUN_ID
 from .handlers import Shared
 from .sockets import NOT_LET_IN, OUT, Socket
+from .tails import Beyond
 
 MOST_RUNS = 512
 MOST_MESSAGE = 64 << 10
@@ -70,7 +71,11 @@ class Stream(Socket):
     async def _send(self, run_id: str, path: Path, offset: int) -> None:
         with self.shared.tails.watching(path) as tail:
             while True:
-                data, after = await tail.after(offset)
+                try:
+                    data, after = await tail.after(offset)
+                except Beyond:
+                    await self.say(json.dumps({"run": run_id, "error": "no such offset"}))
+                    return
                 head = {"run": run_id, "offset": offset, "after": after}
                 if not self.may(run_id):  # expired or revoked meanwhile
                     self.close(NOT_LET_IN, OUT)

@@ -13,10 +13,14 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
-from ..journal import read_lines
+from ..journal import read_lines, size_of
 
 LOOK_S = 0.03
 PIECE = 256 << 10
+
+
+class Beyond(Exception):
+    """A watcher is further than the journal: what it has is of another one."""
 
 
 class Tail:
@@ -32,17 +36,22 @@ class Tail:
 
     async def after(self, offset: int) -> tuple[bytes, int]:
         """Whole lines from an offset on, as soon as there are some: a bounded piece of them, and
-        the offset after them."""
+        the offset after them. Beyond for an offset that the journal has not reached."""
         while True:
             if offset == self._start and self._recent:
                 return self._recent, self._end
+            if offset == self._end:  # what comes next is looked for, once for all
+                await self._grown.wait()
+                continue
             data, after = await asyncio.to_thread(read_lines, self.path, offset, PIECE)
             if data:
                 return data, after
+            if offset > await asyncio.to_thread(size_of, self.path):
+                raise Beyond
             if offset > self._end:  # nobody was this far: from here on it is looked for more
                 self._start, self._recent = offset, b""
-            while self._end <= offset:
-                await self._grown.wait()
+            else:  # another one is, or says so
+                await asyncio.sleep(LOOK_S)
 
     @property
     def _end(self) -> int:

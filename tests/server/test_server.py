@@ -169,6 +169,28 @@ def test_a_watcher_goes_on_where_it_was_and_hears_of_what_it_cannot_see(served: 
     for name in ("01ZZZ", "../../etc", run + "/.."):
         said = asyncio.run(strange(json.dumps({"watch": {name: 0}})))
         assert json.loads(said)["error"] == "no such run"
+    end = len(journal(served, run))
+    assert json.loads(asyncio.run(strange(json.dumps({"watch": {run: end + 1}}))))["error"]
+
+    async def beside_one_who_is_further() -> None:
+        """Whoever claims to have more than there is keeps nothing from the others."""
+        url = served.url.replace("http", "ws") + "paseo/api/stream"
+        lines = [
+            await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
+            for _ in range(2)
+        ]
+        more = started(served, "demo/slow")
+        await lines[0].write_message(json.dumps({"watch": {more: 0}}))
+        first = await asyncio.wait_for(lines[0].read_message(), 60)
+        await lines[1].write_message(json.dumps({"watch": {more: 1 << 40}}))
+        assert b"error" in str(await asyncio.wait_for(lines[1].read_message(), 60)).encode()
+        seen = first
+        while b"2 of 100" not in seen:
+            seen += await asyncio.wait_for(lines[0].read_message(), 60)
+        for line in lines:
+            line.close()
+
+    asyncio.run(beside_one_who_is_further())
     for message in ("{", "[]", '{"watch": {"a": "b"}}', '{"x": 1}', "[" * 5000, "x" * 70000):
         assert asyncio.run(strange(message)) is None  # closed
     assert served.ask("GET", "/about").status == 200
@@ -270,29 +292,6 @@ def routes() -> list[tuple[str, str]]:
         for method in methods
         if not path.startswith("/paseo/api/verbs/") or path.endswith(("/start", "/sql"))
     ]
-
-
-@pytest.mark.parametrize(("method", "path"), routes())
-def test_no_route_answers_to_strangers(served: Serving, method: str, path: str) -> None:
-    known = served.ask("GET", "/ids").json["ids"]
-    run = (known or [started(served)])[0] if "{run}" in path else ""
-    target = path.removeprefix("/paseo/api").replace("{run}", run).replace("{digest}", "0" * 64)
-    for token in (None, "", "wrong", TOKEN[:-1]):
-        answer = served.ask(method.upper(), target, None if method == "get" else b"{}", token=token)
-        assert answer.status == 403, (target, token, answer.status)
-        assert b"tidelog" not in answer.body
-    cookie = served.ask("GET", "", at=f"login?token={TOKEN}").headers.get("Set-Cookie", "")
-    alien = {"Cookie": cookie.split(";")[0], "Origin": "https://evil.example"}
-    if path.endswith(("/stream", "/view")):
-        alien |= {
-            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        }  # fmt: skip
-    answer = served.ask(method.upper(), target, None, token=None, headers=alien)
-    assert answer.status in (403, 404)
-    assert b"tidelog" not in answer.body
-    foreign = served.ask(method.upper(), target, None, headers={"Host": "evil.example"})
-    assert foreign.status == 403
 
 
 def paired(served: Serving, *words: str) -> str:

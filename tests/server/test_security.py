@@ -1,0 +1,130 @@
+"""Who may not: every route that is served, found by itself, and whatever body comes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kit import Project
+from serving import TOKEN, Serving, serving
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler
+
+from paseo_nb.programs.demo import copy_sample
+from paseo_nb.server.openapi import page
+from paseo_nb.server.routes import AT, ROUTES, add_to, pattern
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+UPGRADE = {
+    "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}  # fmt: skip
+FUZZ_S = 12
+# Verbs that install, or that start every agent there is to ask it.
+LARGE = "/verbs/(install|providers|doctor)$|/stream$|/view$"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    root = Path(copy_sample(tmp_path_factory.mktemp("security") / "tidelog"))
+    with serving(root, "/user/me/") as made:
+        yield made
+        project = Project(root)
+        project.runs = [run for run in project.host.list() if project.alive(run)]
+        project.close()
+
+
+@pytest.fixture(scope="module")
+def run(served: Serving) -> str:
+    made = served.verb("start", agent="demo/echo", prompt="hello there")["run"]["run_id"]
+    served.settled(made)
+    return made
+
+
+def test_every_route_that_is_served_is_in_the_table_and_on_the_page(tmp_path: Path) -> None:
+    """So that no test that goes through the table forgets one."""
+
+    async def rules() -> list[str]:
+        web_app = Application(base_url="/base/")
+        app = SimpleNamespace(root_dir=tmp_path, web_app=web_app, log=logging.getLogger("x"))
+        shared = add_to(app)
+        assert shared.reporting is not None
+        shared.reporting.cancel()
+        return [
+            rule.matcher.regex.pattern
+            for host in web_app.default_router.rules
+            for rule in getattr(host.target, "rules", ())
+        ]
+
+    assert set(asyncio.run(rules())) == {f"/base{AT}{pattern(route)}" for route, _ in ROUTES}
+    told = page()["paths"]
+    for route, handler in ROUTES:
+        written = {name for name in vars(handler) if name.upper() in METHODS}
+        path = AT + route.replace("{verb}", "start")
+        assert written == set(told[path]), f"{route}: the page does not have all its methods"
+
+
+def test_no_method_of_any_route_answers_to_strangers(served: Serving, run: str) -> None:
+    cookie = served.ask("GET", "", at=f"login?token={TOKEN}").headers["Set-Cookie"].split(";")[0]
+    own = {"Cookie": cookie}  # of a browser that is logged in, but no word of Jupyter's own pages
+    strangers: list[tuple[str | None, dict[str, str]]] = [
+        (None, {}),
+        ("wrong", {}),
+        ("paseo_" + "x" * 43, {}),
+        (None, {**own, "Origin": "https://evil.example"}),
+        (None, {**own, "Origin": "null"}),
+        (TOKEN, {"Host": "evil.example"}),
+    ]
+    for route, handler in ROUTES:
+        target = route.format(run=run, digest="0" * 64, verb="ls")
+        opened = UPGRADE if issubclass(handler, WebSocketHandler) else {}
+        for method in METHODS:
+            body = None if method in ("GET", "HEAD", "DELETE") else b"{}"
+            for token, headers in strangers:
+                answer = served.ask(
+                    method, target, body, token=token, headers={**opened, **headers}
+                )
+                none = () if method.lower() in vars(handler) else (405,)
+                assert answer.status in (403, 404, *none), (method, target, headers, answer.status)
+                assert b"tidelog" not in answer.body
+            if method not in ("GET", "HEAD"):  # a form on another page has the cookie
+                answer = served.ask(method, target, body, token=None, headers=own)
+                assert answer.status in (403, *none), (method, target, answer.status)
+
+
+def test_whatever_comes_is_answered_as_the_page_says(
+    served: Serving, run: str, tmp_path: Path
+) -> None:
+    """Schemathesis makes requests from the page: fitting ones, and ones that do not fit."""
+    told = json.dumps(page()).replace('"^[0-9A-Z]{1,64}$"', f'"^({run}|[0-9A-Z]{{1,64}})$"')
+    schema = tmp_path / "openapi.json"
+    schema.write_text(told)
+    checks = (
+        "not_a_server_error", "status_code_conformance", "content_type_conformance",
+        "response_headers_conformance", "response_schema_conformance", "unsupported_method",
+        "ignored_auth", "allow_header_conformance", "negative_data_rejection",
+    )  # fmt: skip
+    command: list[Any] = [
+        sys.executable, "-m", "schemathesis.cli", "run", schema,
+        "--url", served.url.rstrip("/"), "--header", f"Authorization: token {TOKEN}",
+        "--checks", ",".join(checks), "--phases", "coverage,fuzzing", "--max-time", FUZZ_S,
+        "--exclude-path-regex", LARGE, "--request-timeout", 60, "--continue-on-failure",
+        "--no-shrink", "--generation-deterministic", "--warnings", "off",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert " generated" in done.stdout
+    assert served.ask("GET", f"/runs/{run}").json["run"]["state"] in ("idle", "archived")
+    assert "Traceback" not in served.log.read_text()
