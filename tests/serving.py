@@ -40,11 +40,19 @@ class Answer:
 
 
 class Serving:
-    """`paseo-nb serve` about a project."""
+    """`paseo-nb serve` about a project; `within`: what it is started by, at an address there."""
 
-    def __init__(self, root: Path, base: str = "/", port: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        base: str = "/",
+        port: int | None = None,
+        within: tuple[str, ...] = (),
+        address: str = "127.0.0.1",
+    ) -> None:
         self.root, self.port, self.base = root, port or free_port(), base
-        self.url = f"http://127.0.0.1:{self.port}{base}"
+        self.within, self.address = within, address
+        self.url = f"http://{address}:{self.port}{base}"
         self.log = root.parent / f"serve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -60,8 +68,8 @@ class Serving:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "paseo_nb.cli", "serve", "--port", str(self.port),
-                    "--token", TOKEN, f"--ServerApp.base_url={self.base}",
+                    *self.within, sys.executable, "-m", "paseo_nb.cli", "serve", "--port", str(self.port),
+                    "--token", TOKEN, "--ip", self.address, f"--ServerApp.base_url={self.base}",
                     "--ServerApp.allow_root=True", "--ServerApp.port_retries=0",
                 ],
                 cwd=self.root, env=told, stdout=log, stderr=log,
@@ -94,7 +102,7 @@ class Serving:
         """One request."""
         told = {"Authorization": f"token {token}"} if token is not None else {}
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=60)
         try:
             target = urlsplit(self.url).path + at + path
             connection.request(method, target, data, {**told, **(headers or {})})

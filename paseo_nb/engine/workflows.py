@@ -112,7 +112,13 @@ class Workflow:
             raise UsageProblem(
                 f"{self.name} was called inside a workflow: `await run_workflow({self.name}, …)`"
             )
-        bound = inspect.signature(self.function).bind(*args, **kwargs)
+        signature = inspect.signature(self.function)
+        if "host" in kwargs and "host" not in signature.parameters:
+            raise UsageProblem(
+                f"host= is none of {self.name}'s arguments: where the steps of a workflow run is an"
+                f" option, {self.name}.options(host=…)"
+            )
+        bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         host = LocalHost(config.home())
         if not self._options.bg:

@@ -49,22 +49,37 @@ def test_no_source_is_long_and_none_writes_html() -> None:
             assert word not in text, f"{path.name} uses {word}"
 
 
-def test_a_wheel_brings_panel_and_extension_without_node(tmp_path: Path) -> None:
-    def python(*words: str, **env: str) -> str:
+def clean_checkout(to: Path) -> Path:
+    """What git has of this tree, as it is now: nothing that is ignored, or was only made here."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    names = [name for name in listed.stdout.decode().split("\0") if (ROOT / name).is_file()]
+    assert "pyproject.toml" in names
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, to / name)
+    return to
+
+
+def test_a_wheel_of_a_clean_checkout_brings_panel_and_extension_without_node(
+    tmp_path: Path,
+) -> None:
+    checkout, elsewhere = clean_checkout(tmp_path / "checkout"), tmp_path
+
+    def python(cwd: Path, *words: str, **env: str) -> str:
         path = {"PATH": str(tmp_path / "no-node"), "HOME": str(tmp_path)}
         command = [sys.executable, *words]
         done = subprocess.run(
-            command, cwd=ROOT, env={**path, **env}, capture_output=True, text=True, timeout=250
+            command, cwd=cwd, env={**path, **env}, capture_output=True, text=True, timeout=250
         )
         assert done.returncode == 0, done.stderr
         plain = re.sub("\x1b\\[[0-9;]*m", "", done.stdout + done.stderr)
         return " ".join(plain.split())
 
-    python("-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    python(checkout, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
     [wheel] = tmp_path.glob("*.whl")
     prefix = tmp_path / "installed"
     options = ("--quiet", "--no-deps", "--no-index", "--no-compile", "--ignore-installed")
-    python("-m", "pip", "install", *options, "--prefix", str(prefix), str(wheel))
+    python(elsewhere, "-m", "pip", "install", *options, "--prefix", str(prefix), str(wheel))
     [packages] = prefix.glob("lib/python*/site-packages")
     env = {
         "PYTHONPATH": str(packages),
@@ -72,8 +87,8 @@ def test_a_wheel_brings_panel_and_extension_without_node(tmp_path: Path) -> None
         "JUPYTER_CONFIG_DIR": str(prefix / "etc" / "jupyter"),
     }
     version = json.loads((LAB / "built" / "package.json").read_text())["version"]
-    told = python("-m", "jupyter", "labextension", "list", **env)
+    told = python(elsewhere, "-m", "jupyter", "labextension", "list", **env)
     assert f"paseo-nb v{version} enabled OK (python, paseo_nb)" in told
     assert "paseo_nb.server enabled" in python(
-        "-m", "jupyter", "server", "extension", "list", **env
+        elsewhere, "-m", "jupyter", "server", "extension", "list", **env
     )

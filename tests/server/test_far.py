@@ -157,6 +157,36 @@ def test_what_cannot_be_reached_is_said(far: Far, here: Path) -> None:
         paseo.logs("01ZZZ", host=host)
 
 
+def test_workflows_are_of_here_and_contests_are_held_there_as_a_whole(far: Far, here: Path) -> None:
+    host = far.connect()
+
+    @paseo.workflow
+    async def doubled(number: int) -> int:
+        return 2 * number
+
+    with pytest.raises(paseo.UsageProblem, match="workflow"):
+        doubled.options(host=host)
+    with pytest.raises(paseo.UsageProblem, match="options"):
+        doubled(4, host=host)
+    with pytest.raises(paseo.UsageProblem, match="host"):
+        doubled(4, host="nowhere")
+    assert doubled(4) == 8
+
+    agents = ["demo/novice", "demo/master"]
+    there = str(copy_sample(far.root / "tidelog"))
+    tasks = [{"id": "one", "prompt": "Add 1 and 1.", "expect": "2"}]
+    paseo.tournament(tasks, agents, repo=there, host=host)
+    deadline = time.monotonic() + 12 * SLACK
+    while time.monotonic() < deadline:
+        frame = paseo.runs(host=host)
+        done = frame[frame["model_asked"].isin(["novice", "master"]) & (frame["state"] == "idle")]
+        if len(done) == 2:
+            break
+        time.sleep(0.2)
+    assert sorted(done["model_asked"]) == ["master", "novice"]
+    assert paseo.ls() == []  # nothing of it is here
+
+
 @pytest.mark.crash
 def test_a_line_that_breaks_three_times_in_mid_turn_loses_and_doubles_nothing(
     far: Far, here: Path
