@@ -1104,28 +1104,35 @@ def trust(path: str, *, host: Where = None) -> str:
 
 
 def pair(
-    name: str,
+    name: str | None = None,
     *,
-    rights: Sequence[str] = ("read", "answer"),
+    rights: Sequence[str] | None = None,
     runs: Sequence[str] | None = None,
     expires: float = 604800.0,
+    url: str | None = None,
     host: Where = None,
 ) -> Any:
-    """A token for another device: for some runs and rights only, until it expires or `unpair`.
+    """A token for a phone, shown as a QR code: for some runs and rights only, until `unpair`.
 
-    It opens those routes of this project's server and nothing else of it; it is shown once.
+    The code opens the page of this project's running Jupyter server (docs/phone.md). The token
+    opens those routes of the server that it is for and nothing else of it; it is shown once.
 
-    name: what to call the device; one of that name before loses its token
-    rights: read (what runs do), answer (questions; cancel), send (further prompts, attachments)
+    name: what to call the device (default: phone); one of that name before loses its token
+    rights: read (what runs do), answer (questions; cancel), send (further prompts, attachments);
+    each has those before it (default: all)
     runs: ids of runs, or beginnings of them (default: all of the project)
     expires: seconds that it is good for
+    url: the server's address as the phone sees it (default: that of the server that runs here and
+    reaches farthest)
 
     Raises UsageProblem, StorageProblem.
 
     host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
         `all`, this machine and every host
     """
-    return _portal.call(verbs.pair, name, rights=rights, runs=runs, expires=expires, host=host)
+    return _portal.call(
+        verbs.pair, name, rights=rights, runs=runs, expires=expires, url=url, host=host
+    )
 
 
 def unpair(name: str, *, host: Where = None) -> str:

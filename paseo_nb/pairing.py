@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,20 +43,33 @@ class Grant(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Pairing(msgspec.Struct):
-    """A token that was made: shown once."""
+    """A token that was made: shown once. url: of the page that takes it, where one is known; notes:
+    what to know of that."""
 
     name: str
     token: str
     rights: list[Right]
     runs: list[str] | None
     expires: float
+    url: str | None = None
+    notes: list[str] = []
+
+    @property
+    def address(self) -> str:
+        """The page's address with the token in it, as the QR code has it."""
+        return f"{self.url or ''}#{self.token}"
 
     def __str__(self) -> str:
-        until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.expires))
-        which = "all runs" if self.runs is None else ", ".join(self.runs)
-        return f"{self.token}\n{self.name}: {', '.join(self.rights)} of {which}, until {until}"
+        from .widgets.qr import as_text
+
+        return as_text(self, in_window=sys.stdout.isatty())
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        from .widgets.qr import bundle
+
+        return bundle(self)
 
 
 def make(

@@ -847,29 +847,44 @@ async def trust(path: str) -> str:
 
 @verb
 async def pair(
-    name: str,
+    name: str | None = None,
     *,
-    rights: Sequence[str] = ("read", "answer"),
+    rights: Sequence[str] | None = None,
     runs: Sequence[str] | None = None,
     expires: float = 7 * 86400.0,
+    url: str | None = None,
 ) -> Any:
-    """A token for another device: for some runs and rights only, until it expires or `unpair`.
+    """A token for a phone, shown as a QR code: for some runs and rights only, until `unpair`.
 
-    It opens those routes of this project's server and nothing else of it; it is shown once.
+    The code opens the page of this project's running Jupyter server (docs/phone.md). The token
+    opens those routes of the server that it is for and nothing else of it; it is shown once.
 
-    name: what to call the device; one of that name before loses its token
-    rights: read (what runs do), answer (questions; cancel), send (further prompts, attachments)
+    name: what to call the device (default: phone); one of that name before loses its token
+    rights: read (what runs do), answer (questions; cancel), send (further prompts, attachments);
+    each has those before it (default: all)
     runs: ids of runs, or beginnings of them (default: all of the project)
     expires: seconds that it is good for
+    url: the server's address as the phone sees it (default: that of the server that runs here and
+    reaches farthest)
 
     Raises UsageProblem, StorageProblem.
     """
-    from . import pairing
+    from . import pairing, reaching
 
     here = current_host()
     only = None if runs is None else [run_of(run).id for run in runs]
-    given = [rights] if isinstance(rights, str) else rights
-    return await anyio.to_thread.run_sync(pairing.make, here, name, given, only, expires)
+    given = ["send"] if rights is None else [rights] if isinstance(rights, str) else rights
+
+    def work() -> pairing.Pairing:
+        best = [reaching.named(url)] if url is not None else reaching.doors(here.home)
+        made = pairing.make(here, name or "phone", given, only, expires)
+        if best:
+            made.url, made.notes = best[0].url, best[0].notes
+        else:
+            made.notes = [reaching.NOBODY]
+        return made
+
+    return await anyio.to_thread.run_sync(work)
 
 
 @verb

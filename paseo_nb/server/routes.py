@@ -12,6 +12,7 @@ from jupyter_server.utils import url_path_join
 from . import handlers, views
 from .activity import report
 from .handlers import Shared
+from .pages import Page
 from .stream import Stream
 from .viewing import LiveView
 
@@ -56,7 +57,8 @@ def add_to(app: Any) -> Shared:
         [
             (url_path_join(base, AT) + pattern(route), handler, {"shared": shared})
             for route, handler in ROUTES
-        ],
+        ]
+        + [(url_path_join(base, "/paseo") + r"(?:/(?P<name>[\w.-]*))?$", Page)],
     )
     try:
         shared.host(shared.root)

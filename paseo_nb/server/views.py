@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -56,12 +59,16 @@ class Watched:
         """The one of a project."""
         return cls._all.setdefault(home, cls(home))
 
-    async def after(self, known: int, project: Path, grant: Grant | None) -> Json:
-        """The board, as soon as it is another one than the caller knows; or after a while."""
+    async def after(
+        self, known: int, project: Path, grant: Grant | None, check: Callable[[], None]
+    ) -> Json:
+        """The board, as soon as it is another one than the caller knows; or after a while. `check`
+        raises once the caller may not see it any more."""
         deadline = time.monotonic() + WAIT_S
         whole, told, n = -1, self.told, 0
         while True:
             await self._look(project)
+            check()
             if self.n != whole:
                 whole, told = self.n, scoping.board_for(grant, self.told)
                 n = whole if grant is None else scoping.number_of(told)
@@ -130,11 +137,10 @@ class BoardNow(Base):
         project, known = self.project, self.number("known", 0)
         places = self.beside({self.host.home: ("", project)})
         if len(places) > 1:  # nobody's who has a token of `pair`
-            told = await Watched.together(known, places)
-        else:
-            told = await Watched.of(self.host.home).after(known, project, self.grant)
-        refuse_who_is_out(self)
-        self.tell(told)
+            self.tell(await Watched.together(known, places))
+            return
+        board = Watched.of(self.host.home)
+        self.tell(await board.after(known, project, self.grant, lambda: refuse_who_is_out(self)))
 
     def beside(self, places: dict[Path, tuple[str, Path]]) -> dict[Path, tuple[str, Path]]:
         """The places, and those named by `also` that have runs."""
@@ -166,7 +172,7 @@ class Act(Base):
             raise Refused(403, NOT_FOR_THIS, "Refused")
         key = self.request.headers.get("Paseo-Key")
         done, answer = await self.shared.calls.result(
-            key, self.project, lambda: _acted(found, given)
+            key, self.project, lambda: _acted(found, given, key)
         )
         self.tell(answer if done else {"pending": True}, 200 if done else 202)
 
@@ -240,11 +246,11 @@ class Trace(Base):
         self.tell(await self.apart(look))
 
 
-async def _acted(run: AsyncRun, given: Json) -> Json:
+async def _acted(run: AsyncRun, given: Json, key: str | None) -> Json:
     verb = given["verb"]
     try:
-        if verb == "send" and given.get("attach"):
-            await _sent(run, given)
+        if verb == "send":
+            await _sent(run, given, key)
         elif verb in ("archive", "unarchive"):
             await (run.archive() if verb == "archive" else run.unarchive())
         else:
@@ -254,12 +260,14 @@ async def _acted(run: AsyncRun, given: Json) -> Json:
     return {"ok": True, "said": ""}
 
 
-async def _sent(run: AsyncRun, given: Json) -> None:
-    """A prompt with contents that were brought before."""
-    attach, text, when = given["attach"], given.get("text"), given.get("when", "queue")
+async def _sent(run: AsyncRun, given: Json, key: str | None) -> None:
+    """A prompt, with contents that were brought before; under a key it counts once, also where the
+    server was restarted meanwhile."""
+    attach, text, when = given.get("attach"), given.get("text"), given.get("when", "queue")
     if not isinstance(text, str) or not isinstance(when, str):
         raise UsageProblem("a prompt has a text, and `when` is a word")
-    if not isinstance(attach, list) or len(cast(list[Any], attach)) > MOST_ATTACHED:
+    if not isinstance(attach, list | None) or len(cast(list[Any], attach or [])) > MOST_ATTACHED:
         raise UsageProblem(f"attach is a list of {MOST_ATTACHED} blocks at most")
-    blocks = Blocks(as_dict(one) for one in cast(list[Any], attach))
-    await run.send(text, when=cast(When, when), attach=blocks)
+    blocks = Blocks(as_dict(one) for one in cast(list[Any], attach or []))
+    ident = hashlib.sha256(key.encode()).hexdigest()[:32] if key else uuid.uuid4().hex
+    await run.send_once(ident, text, when=cast(When, when), attach=blocks)

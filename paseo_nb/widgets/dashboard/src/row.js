@@ -33,7 +33,7 @@ export class Row {
     this.said = h("span.said.err", { role: "status" });
     this.el = h(
       "li.dr",
-      { tabindex: -1, "data-run": "", onclick: () => view.focus(id), ondblclick: () => view.open(id) },
+      { tabindex: -1, "data-run": "", onclick: () => (view.store.model.open ? view.open(id) : view.focus(id)), ondblclick: () => view.open(id) },
       this.state, this.title, this.note, this.agent, this.br,
       h("span.pmc", null, h("span.pm", null, this.added, this.removed)),
       this.time, this.cost, h("span.acs", null, this.dismiss, this.button), this.preview,

@@ -14,7 +14,7 @@ const GLANCE_MS = 30_000; // so often the kernel is asked though nobody looks, f
 /** @typedef {Record<string, any>} Line */
 
 export class Store {
-  /** @param {any} model */
+  /** @param {any} model a widget's; or a page's, which is `served` by no kernel and may have its own way to `open` a run */
   constructor(model) {
     this.model = model;
     /** @type {Map<string, Line>} */
@@ -87,7 +87,7 @@ export class Store {
     const id = `${this.name}-${++this.serial}`;
     this.send({ k: "do", id, run, verb, ...fields });
     return new Promise((resolve) => {
-      const timer = setTimeout(() => slow?.(), 3000);
+      const timer = setTimeout(() => this.model.served || slow?.(), 3000);
       this.waiting.set(id, (answer) => {
         clearTimeout(timer);
         resolve(answer);

@@ -250,6 +250,7 @@ export class View {
 
   /** A run's own view, below its row. @param {string} id */
   async open(id) {
+    if (this.store.model.open) return this.store.model.open(id);
     if (this.opened === id) return this.shut();
     this.shut();
     this.opened = id;

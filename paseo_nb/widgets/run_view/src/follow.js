@@ -30,6 +30,7 @@ export class FollowUp {
       "form.box",
       { "aria-label": "Follow-up", onsubmit: (/** @type {Event} */ e) => { e.preventDefault(); this.submit(); } },
       this.text,
+      store.model.beside,
       h("div.bar", null, this.ways, this.hint, h("span.grow"), this.send),
     );
     this.el = h("div.rv-follow", null, this.queue, this.box);

@@ -9,7 +9,8 @@ import { list, num, str } from "./text.js";
 
 /**
  * @typedef {Record<string, any>} Row
- * @typedef {{on: Function, off?: Function, send: Function}} Model
+ * @typedef {{on: Function, off?: Function, send: Function, served?: boolean, beside?: HTMLElement}} Model
+ *   `served`: a server is behind it, no kernel; `beside`: what goes into the follow-up box
  * @typedef {{onReset(): void, onRow(i: number): void, onHead(): void, onAsks(gone: Record<string, any>): void, onLink(): void, onDiff(files: any[], said: string): void}} Watcher
  */
 
@@ -144,7 +145,7 @@ export class Store {
     const id = `${this.name}-${++this.serial}`;
     this.send({ k: "do", id, verb, ...fields });
     return new Promise((resolve) => {
-      const timer = setTimeout(() => slow?.(), 3000);
+      const timer = setTimeout(() => this.model.served || slow?.(), 3000);
       this.waiting.set(id, (answer) => {
         clearTimeout(timer);
         resolve(answer);

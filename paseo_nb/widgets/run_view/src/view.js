@@ -179,7 +179,8 @@ export class View {
     const { ending } = this;
     const what = list(store.head.notices).slice(0, 5);
     if (ending) what.push(ending);
-    if (store.silent)
+    if (store.silent && store.model.served) what.unshift({ tone: "warn", text: "The server does not answer.", hint: "What is shown here may be old. It is tried again." });
+    else if (store.silent)
       what.unshift({ tone: "warn", text: store.everSynced ? "The kernel does not answer." : "The kernel has not answered yet.", hint: `What is shown here may be old. ${attachLine(store.head.attach)}` });
     const shape = store.head.shape === "interrupted" && !store.silent ? "interrupted" : "warn";
     const told = JSON.stringify([what, shape]);

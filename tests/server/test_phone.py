@@ -1,10 +1,12 @@
-"""What paired devices are shown and may do by the routes of a page: of their runs, by their rights."""
+"""What a phone gets: the page, the addresses and the code by which it comes there, and what the routes
+show a paired device and let it do: of its runs, by its rights."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import segno
 from kit import Project
 from serving import Serving, serving
 from tornado import httpclient, websocket
 
-from paseo_nb import pairing
+from paseo_nb import pairing, reaching
+from paseo_nb.errors import UsageProblem
 from paseo_nb.host.local import LocalHost
 from paseo_nb.programs.demo import copy_sample
+from paseo_nb.server.pages import files
+from paseo_nb.widgets import qr
 
+ADDRESS = "https://lab.example/user/me/paseo/"
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360"
     "6060f80f0001040100a5f2d8e30000000049454e44ae426082"
@@ -28,8 +35,8 @@ PNG = bytes.fromhex(
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    root = Path(copy_sample(tmp_path_factory.mktemp("scopes") / "tidelog"))
-    with serving(root, "/hub/me/") as made:
+    root = Path(copy_sample(tmp_path_factory.mktemp("phone") / "tidelog"))
+    with serving(root, "/user/me/") as made:
         yield made
         project = Project(root)
         project.runs = [run for run in project.host.list() if project.alive(run)]
@@ -180,3 +187,105 @@ def test_a_live_view_tells_what_the_device_may_and_ends_with_its_token(
     assert heard
     assert heard[-1] is None
     assert served.ask("GET", "/board", token=whole).json["error"]["code"] == "NotPaired"
+
+
+def test_the_shell_comes_without_a_token_and_can_do_nothing_but_talk_to_its_server(
+    served: Serving,
+) -> None:
+    for name, path in {"": files()["index.html"], **files()}.items():
+        answer = served.ask("GET", name, at="paseo/", token=None)
+        assert (answer.status, answer.body) == (200, path.read_bytes()), name
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert b"tidelog" not in answer.body
+        if path.suffix in (".html", ".css", ".js") and path.parent.name == "page":
+            found = re.findall(rb"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", answer.body)
+            assert found == [], name  # nobody else is asked for anything
+            assert b"innerHTML" not in answer.body
+    assert served.ask("GET", "", at="paseo", token=None).headers["Location"] == "/user/me/paseo/"
+    for name in ("..%2fpages.py", "pages.py", "%00", "x/y"):
+        assert served.ask("GET", name, at="paseo/", token=None).status == 404, name
+    foreign = {"Host": "evil.example"}
+    assert served.ask("GET", "", at="paseo/", token=None, headers=foreign).status == 403
+    told = served.ask("GET", "manifest.webmanifest", at="paseo/", token=None)
+    assert told.headers["Content-Type"] == "application/manifest+json"
+    kept = re.search(r"SHELL = (\[.*?\]);", files()["sw.js"].read_text())
+    assert kept
+    left_out = {"index.html", "sw.js", "icon-512.png"}
+    assert {*json.loads(kept[1]), *left_out} - {"./"} == set(files())
+
+
+def test_the_running_server_of_a_project_is_found_and_what_is_none_is_not(
+    served: Serving, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime = served.root.parent / "server-home/.local/share/jupyter/runtime"
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
+    home = served.root / ".paseo_nb"
+    [door] = reaching.doors(home)
+    assert door.url == f"{served.url}paseo/"
+    assert "no phone gets there" in door.notes[0]
+    assert reaching.doors(tmp_path / ".paseo_nb") == []
+    [told] = [json.loads(one.read_text()) for one in runtime.glob("jpserver-*.json")]
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+
+    def running(**other: object) -> list[str]:
+        (tmp_path / "jpserver-1.json").write_text(json.dumps({**told, **other}))
+        return [one.url for one in reaching.doors(home)]
+
+    assert running() == [door.url]
+    assert running(pid=2**22 + 1) == running(port=1) == running(base_url="/other/") == []
+    everywhere = running(hostname="0.0.0.0")
+    assert everywhere[-1] == door.url
+    assert all("://127." not in url for url in everywhere[:-1])
+    monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example/user/me/")
+    assert running() == ["https://hub.example/user/me/paseo/"]
+    for broken in ("{", "[]", '{"pid": "x"}', "{}"):
+        (tmp_path / "jpserver-1.json").write_text(broken)
+        assert reaching.doors(home) == []
+
+
+def test_an_address_that_is_named_is_taken_and_judged() -> None:
+    for given in ("https://lab.example/user/me", ADDRESS, " https://lab.example/user/me/ "):
+        assert reaching.named(given) == reaching.Door(ADDRESS, 2, [])
+    [note] = reaching.named("http://192.168.1.5:8888").notes
+    assert note.startswith("Plain http")
+    for local in ("http://localhost:8888", "https://127.0.0.9/", "http://[::1]:8888/"):
+        [note] = reaching.named(local).notes
+        assert "no phone gets there" in note
+    for wrong in (
+        "lab.example",
+        "ftp://lab.example",
+        "https://",
+        "https://a:b@lab.example",
+        "http://x:y",
+    ):
+        with pytest.raises(UsageProblem, match="no address"):
+            reaching.named(wrong)
+
+
+def test_what_pair_shows_has_the_code_of_the_address_and_nothing_that_a_name_puts_in() -> None:
+    token = pairing.PREFIX + "a" * 43
+    name = "<script>x</script>\x1b[31m"
+    made = pairing.Pairing(name, token, ["read"], None, 2e9, ADDRESS, ["Plain <http>"])
+    assert made.address == f"{ADDRESS}#{token}"
+    wanted = [list(map(bool, row)) for row in segno.make(made.address, error="m").matrix]
+    drawn = qr.code_text(made.address, in_window=False).splitlines()
+    halves = {"█": (0, 0), "▄": (1, 0), "▀": (0, 1), " ": (1, 1)}
+    rows = [[bool(halves[char][at]) for char in line] for line in drawn for at in (0, 1)]
+    size = len(wanted)
+    assert [row[2 : 2 + size] for row in rows[2 : 2 + size]] == wanted
+    assert not any(any(row) for row in [*rows[:2], *rows[2 + size :]])
+    assert "\x1b[97;40m" in qr.code_text(made.address, in_window=True)
+    text = str(made)
+    assert text.split()[0] == token
+    assert "\x1b" not in text
+    html = made._repr_mimebundle_()["text/html"]
+    assert "<svg" in html
+    assert "<script" not in html
+    assert "Plain &lt;http&gt;" in html
+    assert token not in made._repr_mimebundle_()["text/plain"]
+    without = pairing.Pairing("phone", token, ["read"], None, 2e9, None, [reaching.NOBODY])
+    assert "█" not in str(without)
+    assert "paseo-nb serve" in str(without)
