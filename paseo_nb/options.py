@@ -121,7 +121,7 @@ class _Listed(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         before = getattr(namespace, self.dest)
-        kept = [] if before is None or before is self.default else before
+        kept: list[str] = [] if before is None or before is self.default else before
         setattr(namespace, self.dest, [*kept, values])
 
 

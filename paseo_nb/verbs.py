@@ -455,7 +455,7 @@ async def attach(run: str, *, project: str | None = None) -> AsyncRun:
     project: a folder of the project that the run is of; by default the one that you are in, else
         the notebook's
     """
-    if not isinstance(run, str):
+    if not isinstance(cast(Any, run), str):
         return run_of(run)
     if project is not None:
         host = LocalHost(config.home(config.here() / Path(project).expanduser()))

@@ -38,7 +38,7 @@ def let_in(handler: Any) -> pairing.Grant | None:
     where it brings none of ours, or one that is good for nothing (so it is nobody)."""
     token = token_of(handler)
     elsewhere = ("project", "also")  # other projects than the one whose token it is
-    if token is None or any(handler.get_query_argument(name, "") for name in elsewhere):
+    if token is None or any(any(handler.get_query_arguments(name)) for name in elsewhere):
         return None
     grant = pairing.grant_of(config.home(handler.shared.root), token)
     if grant is not None:

@@ -319,7 +319,8 @@ def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served:
             body = None if method == "get" else b"{}"
             answer = served.ask(method.upper(), target.replace("{run}", other), body, token=token)
             assert answer.status == 403, (method, target)
-    assert served.ask("GET", "/about?project=.", token=token).status == 403
+    for elsewhere in ("/about?project=.", "/board?also=.", "/board?also=.&also="):
+        assert served.ask("GET", elsewhere, token=token).status == 403
     assert served.ask("GET", "", token=token, at="api/contents").status == 403  # Jupyter's own
 
     def command(verb: str, **more: Any) -> int:
