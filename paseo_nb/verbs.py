@@ -455,19 +455,17 @@ async def attach(run: str, *, project: str | None = None) -> AsyncRun:
     project: a folder of the project that the run is of; by default the one that you are in, else
         the notebook's
     """
-    if not isinstance(cast(Any, run), str):
-        return run_of(run)
     if project is not None:
         host = LocalHost(config.home(config.here() / Path(project).expanduser()))
-        return AsyncRun(host, find_run(host, run))
+        return AsyncRun(host, find_run(host, getattr(run, "id", run)))
     try:
         return run_of(run)
     except UsageProblem:
-        folder = cells.notebook_folder()
+        folder, named = cells.notebook_folder(), str(run).strip().upper()
         host = None if folder is None else LocalHost(config.home(folder))
-        if host is None or run.strip().upper() not in host.list():
+        if host is None or named not in host.list():
             raise
-        return AsyncRun(host, run.strip().upper())
+        return AsyncRun(host, named)
 
 
 @verb

@@ -192,6 +192,28 @@ def test_ids(repo: Path) -> None:
     assert two.inspect()["state"] == "idle"
 
 
+def test_a_run_of_another_project_is_attached(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paseo_nb.widgets.live import about_of
+
+    one = paseo.run("demo/echo", "here")
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    with pytest.raises(paseo.UsageProblem, match="no run"):
+        paseo.attach(one.id)
+    assert paseo.attach(one.id[:20], project=str(repo)).text == one.text
+    assert paseo.attach(one.id, project=os.path.relpath(repo)).id == one.id
+    with pytest.raises(paseo.UsageProblem, match="no run"):
+        paseo.attach(one.id, project="nowhere")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(repo / "job.ipynb"))  # a kernel that went away
+    assert paseo.attach(one.id).id == one.id
+    assert "project" not in about_of(one)["paseo_nb"]
+    monkeypatch.setenv("JPY_SESSION_NAME", str(other / "job.ipynb"))
+    assert about_of(one)["paseo_nb"]["project"] == os.path.relpath(repo, other)
+
+
 def test_worktree_outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
