@@ -28,6 +28,8 @@ UPGRADE = {
     "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }  # fmt: skip
+# The phone page's own files are everybody's (tests/server/test_phone.py): they tell of no run.
+OPEN = r"/paseo(?:/(?P<name>[\w.-]*))?$"
 FUZZ_S = 12
 # Verbs that install, or that start every agent there is to ask it.
 LARGE = "/verbs/(install|providers|doctor)$|/stream$|/view$"
@@ -65,7 +67,8 @@ def test_every_route_that_is_served_is_in_the_table_and_on_the_page(tmp_path: Pa
             for rule in getattr(host.target, "rules", ())
         ]
 
-    assert set(asyncio.run(rules())) == {f"/base{AT}{pattern(route)}" for route, _ in ROUTES}
+    table = {f"/base{AT}{pattern(route)}" for route, _ in ROUTES}
+    assert set(asyncio.run(rules())) == table | {"/base" + OPEN}
     told = page()["paths"]
     for route, handler in ROUTES:
         written = {name for name in vars(handler) if name.upper() in METHODS}
@@ -84,6 +87,11 @@ def test_no_method_of_any_route_answers_to_strangers(served: Serving, run: str) 
         (None, {**own, "Origin": "null"}),
         (TOKEN, {"Host": "evil.example"}),
     ]
+    for method in METHODS:
+        for name in ("", "/", "/..%2f..%2fetc%2fpasswd", "/%00", "/tokens.json"):
+            answer = served.ask(method, name, None, token=None, at="paseo")
+            assert b"tidelog" not in answer.body
+            assert answer.status in (200, 301, 302, 403, 404, 405), (method, name, answer.status)
     for route, handler in ROUTES:
         target = route.format(run=run, digest="0" * 64, verb="ls")
         opened = UPGRADE if issubclass(handler, WebSocketHandler) else {}
