@@ -30,6 +30,7 @@ Json = dict[str, Any]
 NO_RUN = 4404  # a code of ours: the page need not try again
 MOST_MESSAGE = 4 << 10
 MOST_WAITING = 2 << 20  # bytes of changes that wait for a slow page
+MOST_TOLD = 128 << 20  # of what it asked for: more than the longest story
 BEAT_S = 5.0  # between two looks whether the page may still see it
 
 
@@ -38,7 +39,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._messages: deque[tuple[bool, bytes]] = deque()
-        self._size = 0
+        self._size = self._told = 0  # of changes; of what else was asked for
         self._some = asyncio.Event()
 
     def put(self, kind: str, first: bool, data: bytes) -> None:
@@ -46,12 +47,23 @@ class Waiting:
         change is left out where too much waits."""
         if kind == "full" and first:
             self._messages.clear()
-            self._size = 0
+            self._size = self._told = 0
         elif kind == "delta" and self._size + len(data) > MOST_WAITING:
             return
         self._messages.append((kind == "delta", data))
-        self._size += len(data) if kind == "delta" else 0
+        self._count(kind == "delta", len(data))
         self._some.set()
+
+    def _count(self, is_change: bool, size: int) -> None:
+        if is_change:
+            self._size += size
+        else:
+            self._told += size
+
+    @property
+    def too_much(self) -> bool:
+        """Whether a page asks and asks, and does not read."""
+        return self._told > MOST_TOLD
 
     async def get(self) -> bytes:
         """The next one."""
@@ -59,7 +71,7 @@ class Waiting:
             self._some.clear()
             await self._some.wait()
         is_change, data = self._messages.popleft()
-        self._size -= len(data) if is_change else 0
+        self._count(is_change, -len(data))
         return data
 
 
@@ -141,6 +153,8 @@ class LiveView(Socket):
             said = None
         if not isinstance(said, dict):
             self.close(1003, "this is no message of a view")
+        elif told is not None and told.waiting.too_much:
+            self.close(1013, "read what was asked for before")
         elif told is not None:
             hearing = _portal.start_soon(told.hear, cast(Json, said))
             await asyncio.wait([asyncio.wrap_future(hearing)])  # one after the other
