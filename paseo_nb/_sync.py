@@ -1538,9 +1538,8 @@ def tournament(
     budget: US dollars that all of it may cost
     test_timeout: seconds that a task's `tests` may take
     refresh: begin anew, with nothing taken from before
-
-    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
-        `all`, this machine and every host
+    host: a Dask cluster, by its name or what `connect` gave: its trials run there, and are judged
+        here; another machine: all of it is done there (docs/hosts.md)
     """
     return _portal.call(
         verbs.tournament,

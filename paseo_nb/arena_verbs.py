@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from . import config
 from .contests.match import Match
 from .engine import words
 from .errors import UsageProblem
-from .verb_table import current_host, run_of, verb
+from .verb_table import Where, current_host, run_of, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,6 +142,7 @@ async def tournament(
     budget: float | None = None,
     test_timeout: float = 600.0,
     refresh: bool = False,
+    host: Where = None,
 ) -> Tournament:
     """Each task given to each agent, so many times; the tournament, at once.
 
@@ -158,7 +160,17 @@ async def tournament(
     budget: US dollars that all of it may cost
     test_timeout: seconds that a task's `tests` may take
     refresh: begin anew, with nothing taken from before
+    host: a Dask cluster, by its name or what `connect` gave: its trials run there, and are judged
+        here; another machine: all of it is done there (docs/hosts.md)
     """
+    if host is not None:
+        from . import connecting, distant
+        from .host.cluster import DaskHost
+
+        on = await anyio.to_thread.run_sync(connecting.host_of, host)
+        if not isinstance(on, DaskHost):
+            given = {name: value for name, value in locals().items() if name in _TOURNAMENT}
+            return await distant.done_there(on, "tournament", given)
     from .contests import rubric, tournaments
     from .contests.tasks import tasks_of
     from .preparing import project_of
@@ -168,20 +180,24 @@ async def tournament(
         raise UsageProblem("agents= names each agent of a tournament once")
     if trials < 1:
         raise UsageProblem(f"trials={trials}: at least 1")
-    host = current_host()
+    project = current_host()
     here = Path(repo).expanduser().resolve() if repo is not None else config.git_top(config.here())
 
     def begin() -> Tournament:
         for name in names:
-            rubric.family_of(name, project_of(host))  # that it is known
+            rubric.family_of(name, project_of(project))  # that it is known
         contest = tournaments.Contest(
             tasks_of(tasks, here), names, trials, mode, effort, test_timeout
         )
         return tournaments.begun(
-            host.home, contest, concurrency=concurrency, budget=budget, refresh=refresh
-        )
+            project.home, contest, concurrency=concurrency, budget=budget, refresh=refresh,
+            host=host,
+        )  # fmt: skip
 
     return await anyio.to_thread.run_sync(begin)
+
+
+_TOURNAMENT = frozenset(inspect.signature(tournament).parameters) - {"host"}
 
 
 @verb

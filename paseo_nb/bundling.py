@@ -244,16 +244,21 @@ def _take_blob(file: zipfile.ZipFile, name: str, host: LocalHost) -> None:
 
 def _take_run(file: zipfile.ZipFile, run_id: str, host: LocalHost, path: Path) -> None:
     """The journal is written before the spec, so that nobody meets half of it."""
-    spec = harmless(msgspec.json.decode(file.read(f"runs/{run_id}/spec.json"), type=RunSpec))
+    spec = msgspec.json.decode(file.read(f"runs/{run_id}/spec.json"), type=RunSpec)
     if spec.run_id != run_id:
         raise UsageProblem(f"{path} is damaged: the spec of {run_id} is another run's")
-    folder = host.folder(run_id)
+    take(host, spec, file.read(f"runs/{run_id}/journal.jsonl"))
+
+
+def take(host: LocalHost, spec: RunSpec, journal_bytes: bytes) -> None:
+    """Have a run from elsewhere among those of a project, to be looked at only."""
+    folder = host.folder(spec.run_id)
     private_dir(folder.path)
-    write_file_once(folder.journal, file.read(f"runs/{run_id}/journal.jsonl"))
+    write_file_once(folder.journal, journal_bytes)
     if broke_off(folder):  # else somebody would look for its processes, and end the original's
         with contextlib.closing(Journal(folder)) as journal:
             journal.own("run_ended", reason="bundled", state=journal_state(folder))
-    host.make(spec)
+    host.make(harmless(spec))
 
 
 def _write_tournament(file: zipfile.ZipFile, folder: WorkflowFolder) -> None:

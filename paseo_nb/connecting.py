@@ -9,26 +9,33 @@ from typing import Any
 
 from . import config
 from .errors import UsageProblem
+from .host.cluster import DaskHost
 from .host.http import HttpHost
+from .host.mirror import Mirror
 from .host.requests import Server
 
 ALL = "all"
-_connected: dict[str, HttpHost] = {}
+_connected: dict[str, Mirror] = {}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def connect(
-    url: str, token: str | None = None, *, name: str | None = None, project: str = ""
-) -> HttpHost:
-    """The host behind another machine's Jupyter Server, for `host=` of every verb.
+    url: Any, token: str | None = None, *, name: str | None = None, project: str = ""
+) -> Mirror:
+    """The host behind another machine's Jupyter Server, for `host=` of every verb; or a Dask
+    cluster.
 
-    url: the server's address, with its base URL; `?token=…` in it is taken, too. token: its token.
-    name: what frames call it (default: the machine's name). project: a folder below the server's
-    own, whose runs are meant.
+    url: the server's address, with its base URL; `?token=…` in it is taken, too; or a
+    `dask.distributed.Client`. token: the server's token. name: what frames call it (default: the
+    machine's name; of a cluster `dask`). project: a folder below the server's own, whose runs are
+    meant.
 
-    Raises UsageProblem for what is no address, Unreachable where nothing answers there, where the
-    token is not accepted, and where the other side is of another version.
+    Raises UsageProblem for what is no address, and for a cluster whose workers cannot have agents;
+    Unreachable where nothing answers there, where the token is not accepted, and where the other
+    side is of another version.
     """
+    if not isinstance(url, str):
+        return _cluster(url, name or "dask")
     address, _, query = url.partition("?")
     found = re.search(r"(?:^|&)token=([^&#]+)", query)
     server = Server(address, token or (found[1] if found else None), project)
@@ -36,12 +43,37 @@ def connect(
     if name is None and made.about.get("host"):
         made.name = str(made.about["host"])
     before = _connected.get(made.name)
-    if before is not None and before.server.same(server):
+    if isinstance(before, HttpHost) and before.server.same(server):
         return before
+    return _named(made)
+
+
+def _named(made: Mirror) -> Any:
+    before = _connected.get(made.name)
     if before is not None:
         before.close()
     _connected[made.name] = made
     return made
+
+
+def _cluster(client: Any, name: str) -> DaskHost:
+    try:
+        from distributed import Client
+    except ImportError:
+        Client = None
+    if Client is None or not isinstance(client, Client):
+        more = "" if Client is not None else " (which takes pip install 'paseo_nb[dask]')"
+        raise UsageProblem(
+            "connect() takes a Jupyter Server's address, or a dask.distributed.Client"
+            f"{more}, not {type(client).__name__}"
+        )
+    before = _connected.get(name)
+    if isinstance(before, DaskHost) and before.client is client:
+        before.checked()
+        return before
+    from .distant import carried
+
+    return _named(DaskHost(name, client, _mirrors(), carried))
 
 
 def _mirrors() -> Path:
@@ -50,9 +82,9 @@ def _mirrors() -> Path:
     return data / "paseo_nb" / "hosts"
 
 
-def host_of(given: Any) -> HttpHost:
+def host_of(given: Any) -> Mirror:
     """The host that `host=` means: one that `connect` gave, or a name. UsageProblem."""
-    if isinstance(given, HttpHost):
+    if isinstance(given, Mirror):
         return given
     if not isinstance(given, str):
         raise UsageProblem(f"a host is its name, or what connect() gave, not {given!r}")

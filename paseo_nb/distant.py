@@ -24,12 +24,14 @@ import msgspec
 from . import config, connecting, preparing
 from .applying import WAIT_S, Applied, message_of
 from .attaching import Attachments, blocks_to_send
+from .carrying import fetch_result
 from .errors import GitProblem, PaseoError, UsageProblem
 from .finding import find_run
 from .git.applying import Merge, apply, work_out
 from .git.commands import Repository
 from .git.values import DiffSummary
 from .handle import AsyncRun
+from .host.cluster import DaskHost, Order
 from .host.local import LocalHost
 from .host.mirror import Mirror
 from .model import BUSY_STATES, When, short_id
@@ -91,7 +93,7 @@ class FarRun(AsyncRun):
         self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
-        more = await anyio.to_thread.run_sync(_brought_along, attach, self.host, self.id)
+        more = await anyio.to_thread.run_sync(brought_along, attach, self.host, self.id)
         blocks = [{"type": "text", "text": prompt}, *more]
         args: Json = {"prompt": blocks, "when": when, **({"most": dict(most)} if most else {})}
         await self.host.command(self.id, "send", args, command_id=ident, environment={})
@@ -189,23 +191,13 @@ def bring(run: FarRun, here: Path) -> Json:
     `branch` (its name here)."""
     repository = Repository(here)
     name = f"paseo/{run.host.name}/{short_id(run.id)}"
-    ends = repository.run("for-each-ref", "--format=%(objectname)", "--count=400", "refs/heads")
-    have = list(dict.fromkeys([*ends.decode().split(), *([run.base] if run.base else [])]))
-    told = run.host.ask("POST", f"/runs/{run.id}/result", {"have": have}).json
+    told = fetch_result(run, repository)
     after = str(told["after"])
-    if told["bundle"] is not None:
-        with tempfile.TemporaryDirectory(prefix="paseo-bundle-") as folder:
-            bundle = Path(folder) / "result.bundle"
-            bundle.write_bytes(run.host.content(str(told["bundle"]), run.id))
-            repository.run("fetch", "-q", "--no-tags", "--no-write-fetch-head", str(bundle),
-                           f"+refs/paseo/{run.id}/result:refs/paseo/{run.id}/result")  # fmt: skip
-    if repository.commit(after) != after:
-        raise GitProblem(f"what run {short_id(run.id)} did could not be brought here")
     repository.run("update-ref", "-m", "paseo_nb: brought", f"refs/heads/{name}", after)
     return {"after": after, "base": str(told["base"]), "branch": name}
 
 
-def _brought_along(attach: Attachments, host: Mirror, run: str | None = None) -> list[Json]:
+def brought_along(attach: Attachments, host: Mirror, run: str | None = None) -> list[Json]:
     blocks, files = blocks_to_send(attach, host)
     for file in files:
         host.send_content(file, run)
@@ -215,12 +207,14 @@ def _brought_along(attach: Attachments, host: Mirror, run: str | None = None) ->
 # ---------------------------------------------------------------- calling
 
 
-async def call(host: Mirror, verb: str, options: Json) -> Any:
-    """Do a verb there, once; what it gave, as it would be here."""
+async def call(host: Mirror, verb: str, options: Json, part: str | None = None) -> Any:
+    """Do a verb there, once; what it gave, as it would be here. part: one of the host's `parts`,
+    where no run is meant."""
     headers = {"Paseo-Key": uuid.uuid4().hex, "Accept": f"{ARROW}, application/json"}
     body = msgspec.json.encode(options, enc_hook=_plain)
-    answer = await host.until_done(f"/verbs/{verb}", body, headers)
     run = options.get("run")
+    whose = run if isinstance(run, str) else part
+    answer = await host.until_done(f"/verbs/{verb}", body, headers, whose)
     if isinstance(run, str):
         host.touched(run)
     return await anyio.to_thread.run_sync(_here, host, verb, answer)
@@ -244,7 +238,7 @@ def _here(host: Mirror, verb: str, answer: Json) -> Any:
         import pyarrow
 
         pa: Any = pyarrow
-        return _from(host, verb, pa.ipc.open_stream(answer["body"]).read_pandas())
+        return from_there(host, verb, pa.ipc.open_stream(answer["body"]).read_pandas())
     if kind == "run":
         return FarRun(host, answer["run"]["run_id"])
     if kind == "runs":
@@ -259,11 +253,11 @@ def _here(host: Mirror, verb: str, answer: Json) -> Any:
     if kind == "frame":
         import pandas as pd
 
-        return _from(host, verb, pd.DataFrame(value))
+        return from_there(host, verb, pd.DataFrame(value))
     return Shown(answer["shown"], value) if kind == "shown" else value
 
 
-def _from(host: Mirror, verb: str, frame: Any) -> pd.DataFrame:
+def from_there(host: Mirror, verb: str, frame: Any) -> pd.DataFrame:
     """A frame that says which host it is of."""
     if "host" in frame.columns:
         frame["host"] = host.name
@@ -291,12 +285,22 @@ async def over(
     if verb in ("dashboard", "trust", "pair", "unpair"):
         raise UsageProblem(f"{verb} is of the machine that you are at: call it there")
     wait = options.pop("wait", False)
-    if "attach" in options and options["attach"] is not None:
-        options["attach"] = await anyio.to_thread.run_sync(_brought_along, options["attach"], host)
+    if isinstance(host, DaskHost):
+        from . import placing
+
+        done = await placing.over(host, verb, options)
+        return await done.wait() if wait and isinstance(done, AsyncRun) else done
+    done = await done_there(host, verb, options)
+    return await done.wait() if wait and isinstance(done, AsyncRun) else done
+
+
+async def done_there(host: Mirror, verb: str, options: Json) -> Any:
+    """A verb with the options of a call here."""
+    if options.get("attach") is not None:
+        options["attach"] = await anyio.to_thread.run_sync(brought_along, options["attach"], host)
     if options.get("schema") is not None:
         options["schema"] = json_schema(options["schema"])
-    done = await call(host, verb, options)
-    return await done.wait() if wait and isinstance(done, AsyncRun) else done
+    return await call(host, verb, options)
 
 
 async def _meant(host: Mirror, run: Any) -> str:
@@ -308,13 +312,15 @@ async def _meant(host: Mirror, run: Any) -> str:
 async def start(where: Any, options: Json) -> AsyncRun:
     """Start a run on another machine, in the repository that is worked in here."""
     host = await anyio.to_thread.run_sync(connecting.host_of, where)
+    if isinstance(host, DaskHost):
+        from . import placing
+
+        return await placing.start(host, options)
     wanted, wanted_type = dict(options), options.get("schema")
     wanted.pop("cell", None)
     wanted["schema"] = json_schema(wanted_type)
     preparing.checked_prompt(wanted["prompt"])
-    wanted["attach"] = (
-        await anyio.to_thread.run_sync(_brought_along, wanted["attach"], host) or None
-    )
+    wanted["attach"] = await anyio.to_thread.run_sync(brought_along, wanted["attach"], host) or None
     named = wanted["repo"]
     folder = Path(named).expanduser() if named is not None else config.here()
     if named is None or folder.is_dir():
@@ -332,16 +338,28 @@ async def start(where: Any, options: Json) -> AsyncRun:
 def _carry(host: Mirror, folder: Path, base: str | None) -> tuple[str, str] | None:
     """Where the repository of a folder here is there, and the commit to begin from; brought along
     where it is not. None outside a repository."""
+    begun = commit_of(folder, base)
+    return None if begun is None else (carry(host, *begun), begun[1])
+
+
+def commit_of(folder: Path, base: str | None) -> tuple[Path, str] | None:
+    """The repository of a folder here, and the commit to begin from. None outside a repository."""
     top = config.git_top(folder.resolve())
     if not (top / ".git").exists():
         return None
-    repository = Repository(top)
-    commit = repository.commit(base or "HEAD")
+    commit = Repository(top).commit(base or "HEAD")
     if commit is None:
         raise GitProblem(f"{top} has no commit {base or 'yet'}: make one first")
+    return top, commit
+
+
+def carry(host: Mirror, top: Path, commit: str, run: str | None = None) -> str:
+    """Bring a commit of a repository here to where a run is, as far as it is not there yet; where
+    it lies there."""
+    repository = Repository(top)
     roots = repository.run("rev-list", "--max-parents=0", commit).decode().split()[:50]
     wanted: Json = {"commit": commit, "roots": roots, "name": top.name[:200] or "repository"}
-    found = host.ask("POST", "/repositories", wanted).json
+    found = host.ask("POST", "/repositories", wanted, run=run).json
     if found["path"] is None:
         have = [one for one in found["have"] if repository.commit(one) == one]
         with tempfile.TemporaryDirectory(prefix="paseo-bundle-") as made:
@@ -352,9 +370,19 @@ def _carry(host: Mirror, folder: Path, base: str | None) -> tuple[str, str] | No
                 repository.run("bundle", "create", "-q", str(bundle), ref, *(f"^{x}" for x in have))
             finally:
                 repository.run("update-ref", "-d", ref)
-            wanted["bundle"] = host.send_content(bundle)
-        found = host.ask("POST", "/repositories", wanted).json
-    return str(found["path"]), commit
+            wanted["bundle"] = host.send_content(bundle, run)
+        found = host.ask("POST", "/repositories", wanted, run=run).json
+    return str(found["path"])
+
+
+def carried(host: DaskHost, order: Order, run: str) -> str | None:
+    """Bring along what an order needs to where its run is; where its repository lies there."""
+    for block in order.wish.get("attach") or ():
+        if "blob" in block:
+            host.send_content(host.home / "blobs" / block["blob"], run)
+    if order.folder is None or order.commit is None:
+        return None
+    return carry(host, Path(order.folder), order.commit, run)
 
 
 async def _everywhere(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from . import _sync, config  # pyright: ignore[reportPrivateUsage]
+from . import _sync, config, connecting  # pyright: ignore[reportPrivateUsage]
 from .engine import detached, discovery
 from .engine.flows import Flow
 from .engine.handles import WorkflowHandle, workflow_run
@@ -153,6 +153,9 @@ def resume(
             " resume it, or call it there again"
         )
     bound = detached.bound(workflow, header["args"])
+    where = Story(handle.folder).engine.get("where")
+    if where is not None:  # the cluster that its steps were on
+        changes["host"] = _cluster(handle, where)
     return workflow.options(bg=bg, **changes)(*bound.args, **bound.kwargs)
 
 
@@ -175,6 +178,15 @@ def _known(name: str) -> Workflow | None:
     if any(one.name == name for one in discovery.found()):
         return _named(name)
     return None
+
+
+def _cluster(handle: WorkflowHandle, where: str) -> str:
+    if where not in connecting.names():
+        raise UsageProblem(
+            f"the steps of workflow run {short_id(handle.id)} run on the Dask cluster {where!r},"
+            f" which this process has no client of: paseo.connect(client, name={where!r}) first"
+        )
+    return where
 
 
 def _handle(known_as: str) -> WorkflowHandle:

@@ -172,6 +172,7 @@ def begun(
     budget: float | None = None,
     refresh: bool = False,
     place: Callable[[], Place] | None = None,
+    host: Any = None,
 ) -> Tournament:
     """The tournament of what is asked for: gone on with, or begun; one that is done is given back,
     unless `refresh`."""
@@ -188,6 +189,7 @@ def begun(
     workflow = Workflow(_tournament, NAME).options(
         concurrency=concurrency, budget=budget, refresh=refresh, max_steps=len(contest.rows) + 1
     )
+    workflow = workflow if host is None else workflow.options(host=host)
     run = (workflow if place is None else workflow.at(place)).start(asked)
     return Tournament(run.folder, run)
 

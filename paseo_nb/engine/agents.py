@@ -32,6 +32,8 @@ class AgentPlace:
     """Runs of agents, in a repository (default: the current folder's)."""
 
     lasting = True
+    where: str | None = None
+    places: int | None = None
 
     def __init__(self, host: LocalHost, notebook: str | None = None) -> None:
         self.host = host
@@ -185,7 +187,7 @@ class AgentPlace:
         if ours:
             outcome.branch, outcome.path = spec.branch, spec.cwd
         if turn is None or turn.outcome != "end_turn":
-            outcome.cause, outcome.message = _why(turn)
+            outcome.cause, outcome.message = why(turn)
             return outcome
         told = [one.value for one in history.turns if one.value is not None]
         outcome.text = history.text
@@ -238,7 +240,7 @@ class AgentPlace:
                 repository.run("branch", "--no-track", branch, commit)
 
 
-def _why(turn: Turn | None) -> tuple[str, str]:
+def why(turn: Turn | None) -> tuple[str, str]:
     """What a turn that did not end well is told as: cause, message."""
     if turn is None or turn.outcome in (None, "interrupted"):
         return "interrupted", "its processes died in mid-turn"

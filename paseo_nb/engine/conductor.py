@@ -97,7 +97,8 @@ class Conductor:
         base = story.header.get("base")
         self.base = None if base is None else msgspec.convert(base, Base)
         self.tip = self.base
-        self.gate = asyncio.Semaphore(options.concurrency or max(4, os.cpu_count() or 1))
+        at_once = options.concurrency or place.places or max(4, os.cpu_count() or 1)
+        self.gate = asyncio.Semaphore(at_once)
         self.fatal: WorkflowError | None = None
         self.calls = 0
         self.hits = 0
@@ -125,7 +126,7 @@ class Conductor:
         options = self.options
         await self.journal.keep(
             "engine", **facts, source=source, budget=options.budget,
-            token_budget=options.token_budget,
+            token_budget=options.token_budget, where=self.place.where,
         )  # fmt: skip
         await self._charge_orphans()
         self._body = asyncio.ensure_future(body)

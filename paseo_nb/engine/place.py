@@ -15,6 +15,8 @@ class Place(Protocol):
 
     repository: str | None
     lasting: bool  # whether its runs outlive this process, so that they are written down first
+    where: str | None  # the name of the cluster that they are on; None: this machine
+    places: int | None  # how many may be at work at once, where that is known
 
     async def base(self, workflow_run: str | None) -> Base | None:
         """The files as they are now; None outside git. workflow_run: for which they are kept."""

@@ -25,6 +25,8 @@ class SimulatedPlace:
     or raises. `started` are the calls that were run, in order."""
 
     repository: str | None = None
+    where: str | None = None
+    places: int | None = None
 
     def __init__(
         self,

@@ -66,6 +66,7 @@ class Workflow:
             )
         self.function, self.name, self._options, self.place = function, name, options, place
         self._text, self._origin = text, cast(Origin | None, None)
+        self._host: Any = None
         self._waits = True
         functools.update_wrapper(self, function)
 
@@ -80,8 +81,23 @@ class Workflow:
         (US dollars in all), token_budget, concurrency, max_steps, orphans ("cancel" or "keep"),
         changed_tree ("error", "accept" or "restore"), worktrees (of finished steps, when it is
         done: "archive" or "keep"), bg (True: in a process of its own, which goes
-        on without this one; a call then gives the workflow run at once)."""
+        on without this one; a call then gives the workflow run at once), host (a Dask cluster, by
+        its name or what `connect` gave: its steps run there)."""
+        if "host" in changes:
+            return self._on(changes.pop("host")).options(**changes)
         return self._changed(_options=changed(self._options, changes))
+
+    def _on(self, host: Any) -> Workflow:
+        from .. import connecting
+        from ..host.cluster import DaskHost
+
+        on = None if host is None else connecting.host_of(host)
+        if on is not None and not isinstance(on, DaskHost):
+            raise UsageProblem(
+                f"the steps of a workflow run here or on a Dask cluster; {on.name} is a machine:"
+                " call the workflow there"
+            )
+        return self._changed(_host=on)
 
     def at(self, place: Callable[[], Place]) -> Workflow:
         """The same workflow, its steps in another place (a simulation)."""
@@ -123,6 +139,12 @@ class Workflow:
         host = LocalHost(config.home())
         if not self._options.bg:
             return self.begin(bound, host)
+        if self._host is not None:
+            raise UsageProblem(
+                "bg=True with host=: a process of its own has no client of the cluster. Leave bg"
+                " out: the runs on the cluster go on without this process, and the same call goes"
+                " on with the workflow"
+            )
         from . import detached
 
         return detached.start(self, bound.arguments, host, self._options)
@@ -130,7 +152,7 @@ class Workflow:
     def begin(self, bound: inspect.BoundArguments, host: LocalHost) -> WorkflowRun:
         """Call it in this process, with arguments that are bound."""
         run = WorkflowRun(self, bound, host, self._options)
-        run._begin(self.place or _agents(host))  # pyright: ignore[reportPrivateUsage]
+        run._begin(self.place or _agents(host, self._host))  # pyright: ignore[reportPrivateUsage]
         return run
 
     def source(self) -> str:
@@ -156,11 +178,27 @@ class Workflow:
         return f"<Workflow {self.name}>"
 
 
-def _agents(host: LocalHost) -> Callable[[], Place]:
+def _agents(host: LocalHost, on: Any = None) -> Callable[[], Place]:
     from .agents import AgentPlace
 
     notebook = cells.current().notebook
+    if on is not None:
+        from .far import FarPlace
+
+        return lambda: FarPlace(host, on, notebook)
     return lambda: AgentPlace(host, notebook)
+
+
+def _check_where(story: Story, place: Place) -> None:
+    """UsageProblem where steps are at work on a cluster, and would be run here besides."""
+    where = story.engine.get("where")
+    going = any(step.state == "running" for step in story.steps.values())
+    if going and where is not None and where != place.where:
+        raise UsageProblem(
+            f"steps of workflow run {short_id(story.folder.id)} were placed on the cluster"
+            f" {where!r}: connect(client, name={where!r}), then call it with"
+            f" options(host={where!r}); or begin anew here by options(refresh=True)"
+        )
 
 
 def workflow(
@@ -374,6 +412,7 @@ class WorkflowRun(WorkflowHandle):
 
     async def _conduct(self, folder: WorkflowFolder, lock: HeldLock, place: Place) -> Any:
         story = Story(folder)
+        _check_where(story, place)
         journal = WorkflowJournal(folder, lock, self._options.durable)
         options = self._options
         if story.header.get("refresh") and not options.refresh:

@@ -15,7 +15,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Mirror(LocalHost):
         raise NotImplementedError
 
     @property
-    def parts(self) -> list[str | None]:
+    def parts(self) -> Sequence[str | None]:
         """What has to be asked, one by one, for a list of all."""
         return [None]
 
@@ -148,7 +148,7 @@ class Mirror(LocalHost):
         self.spec(run_id)
         if not self._may_try(time.monotonic()):
             return
-        path = self.folder(run_id).journal
+        path, source = self.folder(run_id).journal, self._source(run_id)
         self._stale.discard(run_id)
         try:
             while True:
@@ -159,7 +159,7 @@ class Mirror(LocalHost):
                 if not got.body:
                     break
                 self._blobs(got.body, run_id)
-                self.append(run_id, size, got.body)
+                self.append(run_id, size, got.body, source)
         except LineBroken:
             self._stale.add(run_id)
             self._tried = time.monotonic()
@@ -171,19 +171,34 @@ class Mirror(LocalHost):
             self._wanted[run_id] = False
             self._watch_for(run_id)
 
-    def append(self, run_id: str, offset: int, data: bytes) -> None:
-        """Put bytes of a journal where they belong in its copy; what it has is not put twice."""
+    def append(self, run_id: str, offset: int, data: bytes, source: Any = None) -> None:
+        """Put bytes of a journal where they belong in its copy; what it has is not put twice, and
+        what comes from a source that no longer counts is not put at all."""
+        with self._copying(run_id) as fd:
+            size = os.fstat(fd).st_size
+            if offset <= size < offset + len(data) and self._counts(run_id, source):
+                os.lseek(fd, size, os.SEEK_SET)
+                write_all(fd, data[size - offset :])
+
+    @contextlib.contextmanager
+    def _copying(self, run_id: str) -> Generator[int]:
+        """The copy of a journal, as nobody else's; another process may keep the same one."""
         path = self.folder(run_id).journal
         with self._lock:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX)  # another process may keep the same copy
-                size = os.fstat(fd).st_size
-                if offset <= size < offset + len(data):
-                    os.lseek(fd, size, os.SEEK_SET)
-                    write_all(fd, data[size - offset :])
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                yield fd
             finally:
                 os.close(fd)
+
+    def _counts(self, run_id: str, source: Any) -> bool:
+        """Whether what comes from there is still the run's."""
+        return True
+
+    def _source(self, run_id: str) -> Any:
+        """Where a run is, at this moment."""
+        return None
 
     def _blobs(self, data: bytes, run_id: str) -> None:
         """Fetch what lines point to, before they are there to be read."""

@@ -147,18 +147,28 @@ class Server:
         return kept
 
     def _problem(self, answer: Answer) -> PaseoError:
-        try:
-            told: Any = answer.json["error"]
-            code, message = str(told["code"]), str(told["message"])
-        except (msgspec.MsgspecError, KeyError, TypeError):
-            code, message = "", f"it answered {answer.status}"
+        code, message = told_in(answer)
         if answer.status in (401, 403):
             return Unreachable(
                 f"{self.named} does not let us in: the token is missing, wrong or has expired"
             )
         if answer.status == 404 and code != "UsageProblem":
             return Unreachable(f"{self.named} has no paseo_nb (or an older one) that it serves")
-        kind: Any = getattr(errors, code, None)
-        if not (isinstance(kind, type) and issubclass(kind, PaseoError)):
-            return PaseoError(message)
-        return PaseoError(message) if issubclass(kind, errors.RunError) else kind(message)
+        return error_of(code, message)
+
+
+def told_in(answer: Answer) -> tuple[str, str]:
+    """The code and the message of an answer that is an error."""
+    try:
+        told: Any = answer.json["error"]
+        return str(told["code"]), str(told["message"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return "", f"it answered {answer.status}"
+
+
+def error_of(code: str, message: str) -> PaseoError:
+    """An error as it was there."""
+    kind: Any = getattr(errors, code, None)
+    if not (isinstance(kind, type) and issubclass(kind, PaseoError)):
+        return PaseoError(message)
+    return PaseoError(message) if issubclass(kind, errors.RunError) else kind(message)

@@ -30,6 +30,7 @@ Json = dict[str, Any]
 Commit = Annotated[str, Meta(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
 FOLDER = "repositories"
 TOLD = 200
+WAIT_S = 300.0
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,7 +45,12 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 def find(host: LocalHost, project: Path, wanted: Wanted) -> Json:
     """`path`: where the commit is; None where it has to be brought, without what is here (`have`).
-    GitProblem for a bundle that does not bring it."""
+    GitProblem for a bundle that does not bring it. One at a time: two would make it at once."""
+    with host.holding("repositories.lock", WAIT_S):
+        return _found(host, project, wanted)
+
+
+def _found(host: LocalHost, project: Path, wanted: Wanted) -> Json:
     known = _known(host, project, wanted.roots)
     if known is not None and known.commit(wanted.commit) == wanted.commit:
         return {"path": str(known.top or known.folder), "have": []}
