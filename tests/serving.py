@@ -117,12 +117,12 @@ class Serving:
         assert answer.status == 200, answer.body
         return answer.json
 
-    def settled(self, run: str) -> dict[str, Any]:
-        """A run's facts once it is not at work."""
+    def settled(self, run: str, over: bool = False) -> dict[str, Any]:
+        """A run's facts once it is not at work; over: once its turn has ended."""
         deadline = time.monotonic() + 12 * SLACK
         while time.monotonic() < deadline:
             facts = self.ask("GET", f"/runs/{run}").json["run"]
-            if facts["state"] not in ("starting", "running"):
+            if facts["state"] not in ("starting", "running") and (facts["outcome"] or not over):
                 return facts
             time.sleep(0.05)
         raise AssertionError(facts)

@@ -69,9 +69,9 @@ def _asking(looking: str) -> dict[str, str]:
 ASKING, ASKING_ALL = _asking("allow"), _asking("ask")
 
 # Differences from plain ACP: a denied permission ends the turn. `fs/write` is used only after an
-# approved edit. A cancelled turn's usage is zeros; on a busy machine it was seen to end as
-# `end_turn`, so what it was is read from its messages. The usage of every model call stands in its
-# database, `$XDG_DATA_HOME/opencode/opencode.db`.
+# approved edit. A cancelled turn's usage is zeros; where one that we
+# cancelled ends as `end_turn`, what it was is read from its messages. The usage of every model call
+# stands in its database, `$XDG_DATA_HOME/opencode/opencode.db`.
 _CALLS = """
     with recursive mine(id) as (
         select ?1 union select session.id from session join mine on session.parent_id = mine.id

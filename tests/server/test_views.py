@@ -58,7 +58,7 @@ def test_a_board_tells_what_is_new_and_a_question_is_answered(served: Serving) -
     yes = {"verb": "allow", "permission": permission, "option": "allow_once"}
     told = served.ask("POST", f"/runs/{run}/act", yes).json
     assert told["ok"], told
-    assert served.settled(run)["outcome"] == "end_turn"
+    assert served.settled(run, over=True)["outcome"] == "end_turn"
     assert served.ask("POST", f"/runs/{run}/act", {"verb": "archive"}).json["ok"]
     told = board(served)
     for _ in range(20):
