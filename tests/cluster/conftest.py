@@ -83,7 +83,7 @@ class Cluster:
         self.cluster.close()
         from paseo_nb.server.worker import _clear
 
-        for folder in (self.room / "dask-scratch-space" / "paseo_nb").iterdir():
+        for folder in self.room.glob("dask-scratch-space/paseo_nb/*"):
             if folder.is_dir():
                 _clear(folder)
 

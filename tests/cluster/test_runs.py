@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client
-from kit import git
+from distributed import Client, LocalCluster
+from kit import SLACK, git
 
 import paseo_nb as paseo
 from paseo_nb.errors import RunInterrupted, Unreachable, UsageProblem
@@ -123,3 +123,39 @@ def test_what_a_cluster_cannot_do_is_refused(cluster: Cluster, here: Path) -> No
         paseo.start("demo/echo", "no", host=host)
     with pytest.raises(Unreachable):
         paseo.connect(gone, name="again")
+
+
+@pytest.mark.parametrize(
+    ("resources", "why"),
+    [({}, "has the resource `agents`"), ({"agents": 1}, "threads of this process")],
+)
+def test_workers_that_cannot_have_agents_are_told_so(
+    resources: dict[str, int], why: str, here: Path
+) -> None:
+    with (
+        LocalCluster(
+            n_workers=1, processes=False, resources=resources, dashboard_address=None,
+            silence_logs=50,
+        ) as threads,
+        Client(threads) as client,
+        pytest.raises(UsageProblem, match=why),
+    ):  # fmt: skip
+        paseo.connect(client)
+
+
+def test_a_worker_with_another_version_is_named(
+    cluster: Cluster, here: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "paseo_nb"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
+    before = cluster.env
+    cluster.env = {**before, "PYTHONPATH": str(other.parent)}
+    try:
+        cluster.start("other")
+        cluster.client.wait_for_workers(4, timeout=20 * SLACK)
+        with pytest.raises(UsageProblem, match=r"has paseo_nb 0\.0\.1"):
+            cluster.connect()
+    finally:
+        cluster.env = before
+        cluster.workers["other"].kill()
