@@ -138,6 +138,7 @@ class FarPlace(AgentPlace):
         return outcome
 
     async def _cancel(self, run_id: str) -> None:
+        await self.on.begun(run_id)
         known = await asyncio.to_thread(self.on.known, run_id)
         if known is not None and not known.lost and not self._is_home(run_id):
             with contextlib.suppress(PaseoError):

@@ -97,6 +97,7 @@ class DaskHost(Mirror):
         self._states_at: dict[str, tuple[float, Json]] = {}
         self._values: dict[str, dict[str, str]] = {}  # of `env=`, by run
         self._bringing: dict[str, threading.Lock] = {}
+        self._beginning: dict[str, asyncio.Future[None]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -470,6 +471,8 @@ class DaskHost(Mirror):
         beginning = asyncio.ensure_future(
             asyncio.to_thread(self._started, run_id, placed, told["lease"], more)
         )
+        self._beginning[run_id] = beginning
+        beginning.add_done_callback(lambda _: self._beginning.pop(run_id, None))
         try:
             await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -480,6 +483,12 @@ class DaskHost(Mirror):
             if attempt == 1 and not isinstance(error, WorkerLost):  # it never was one
                 self._placed(run_id).unlink(missing_ok=True)
             raise
+
+    async def begun(self, run_id: str) -> None:
+        """Wait until a run that is on its way to its place is there, or never will be."""
+        beginning = self._beginning.get(run_id)
+        if beginning is not None:
+            await asyncio.wait([beginning])
 
     async def _given(self) -> Json:
         """A place: where it is. While none is given and a worker has one free, it is asked for
