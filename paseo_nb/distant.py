@@ -3,6 +3,7 @@
 A verb is done there as it would be by somebody at it; what reads a run's course reads the copy of
 its journal here. The repository that is worked in goes along as a git bundle where it is not there
 yet, and what was done comes back as commits on a branch.
+Longer than other files, as it is the one list of what a handle and a verb do elsewhere.
 """
 
 from __future__ import annotations

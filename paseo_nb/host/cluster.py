@@ -5,6 +5,7 @@ is that worker's: its processes, files and journal, whose bytes come here by off
 and at which attempt, is written down here before it is told to begin. A worker that is gone makes
 its runs `interrupted`: the copy is closed here, and `resume` goes on with it on another worker as
 the next attempt. From then on nothing counts that still comes from the earlier one.
+Longer than other files, as where a run is decides what is asked, read, begun and believed.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ The desk answers requests as the Jupyter Server's routes do, by a handler of the
 pair of processes of a run and its journal live in that folder; they are no task of Dask's and
 outlive one. What a task does here is hold a place: see `held`. The folders of workers of this
 machine that are gone are cleared away by the next one, with what is still at work in them.
+Longer than other files, as its routes, places and clearing are one worker's.
 """
 
 from __future__ import annotations
