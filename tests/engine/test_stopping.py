@@ -198,8 +198,8 @@ def test_bg_refuses_what_another_process_would_not_have(home) -> None:
 
 
 def test_bg_gives_what_the_body_says_that_it_returns(home) -> None:
-    cell = "class Told(msgspec.Struct):\n    n: int\n\nasync def told(n: int) -> Told:\n"
-    made = define("told", f"import msgspec\n{cell}    return Told(n)\n")
+    cell = "class Told(msgspec.Struct):\n    n: int\n\nasync def counted(n: int) -> Told:\n"
+    made = define("counted", f"import msgspec\n{cell}    return Told(n)\n")
     run = made.options(bg=True)(3)  # pyright: ignore
 
     async def awaited() -> object:
