@@ -28,7 +28,7 @@ from .engine.words import (
 from .engine.workflows import workflow_of
 from .handle import AsyncRun as Run
 from .model import Allow, Deny, Permission
-from .runview import RunDiff
+from .rundiff import RunDiff
 from .verbs import (
     RunList,
     advisor,

@@ -11,7 +11,7 @@ from .git.applying import Merge, apply, conflict_text, work_out
 from .git.snapshots import snapshot
 from .locks import take_lock
 from .model import BUSY_STATES, short_id
-from .runview import RunDiff
+from .rundiff import RunDiff
 from .widgets.render.text import one_line, prose
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from .errors import PaseoError, UsageProblem
 from .model import BUSY_STATES, short_id
 from .options import HelpShown, call_arguments, known_verb, parser_for
 from .patterns.results import Result
-from .runview import RunDiff, RunView, raise_for
+from .rundiff import RunDiff
+from .runview import RunView, raise_for
 from .store import background
 from .store.columns import SHOWN
 from .verbs import VERBS

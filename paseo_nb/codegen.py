@@ -38,7 +38,8 @@ from .handle import AsyncRun
 from .model import Event, When
 from .patterns.results import Committee, Epic, Loop, Result
 from .preparing import Cell
-from .runview import RunDiff, RunView, Watch
+from .rundiff import RunDiff
+from .runview import RunView, Watch
 from .timelines import Timeline
 from .tracing.cache import CacheShape
 from .tracing.trace import Trace

@@ -22,7 +22,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from . import config, connecting, preparing
+from . import config, connecting, refusing
 from .applying import WAIT_S, Applied, message_of
 from .attaching import Attachments, blocks_to_send
 from .carrying import fetch_result
@@ -36,7 +36,8 @@ from .host.cluster import DaskHost, Order
 from .host.local import LocalHost
 from .host.mirror import Mirror
 from .model import BUSY_STATES, When, short_id
-from .runview import RunDiff, RunView
+from .rundiff import RunDiff
+from .runview import RunView
 from .store.columns import NOTE
 from .typed import json_schema
 
@@ -90,7 +91,7 @@ class FarRun(AsyncRun):
         attach: Attachments | None = None,
         most: Mapping[str, float] | None = None,
     ) -> AsyncRun:
-        prompt = preparing.checked_prompt(prompt)
+        prompt = refusing.checked_prompt(prompt)
         self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
@@ -320,7 +321,7 @@ async def start(where: Any, options: Json) -> AsyncRun:
     wanted, wanted_type = dict(options), options.get("schema")
     wanted.pop("cell", None)
     wanted["schema"] = json_schema(wanted_type)
-    preparing.checked_prompt(wanted["prompt"])
+    refusing.checked_prompt(wanted["prompt"])
     wanted["attach"] = await anyio.to_thread.run_sync(brought_along, wanted["attach"], host) or None
     named = wanted["repo"]
     folder = Path(named).expanduser() if named is not None else config.here()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import msgspec
 
-from . import preparing
+from . import preparing, refusing
 from .digest import conversation
 from .drivers.acp_fitting import mcp_kind
 from .drivers.filling import variables
@@ -52,7 +52,7 @@ async def fork(
     """See `AsyncRun.fork`; the new run's id."""
     turn = _turn(run, turn)
     if prompt is not None:
-        prompt = preparing.checked_prompt(prompt)
+        prompt = refusing.checked_prompt(prompt)
     return await anyio.to_thread.run_sync(_forked, run, turn, prompt, agent, worktree)
 
 

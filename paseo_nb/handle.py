@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from . import config, forking, preparing, undoing
+from . import config, forking, preparing, refusing, undoing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .applying import Applied, apply_run
 from .attaching import Attachments, blocks_of
@@ -28,7 +28,8 @@ from .host.local import LocalHost
 from .journal import lock_held
 from .model import BUSY_STATES, Allow, Deny, Event, Permission, When, new_run_id, short_id
 from .putting_away import bring_back, put_away
-from .runview import RunDiff, RunView, Watch, permission_needed, raise_for
+from .rundiff import RunDiff
+from .runview import RunView, Watch, permission_needed, raise_for
 from .unfinished import making
 
 POLL_S = 0.03
@@ -90,7 +91,7 @@ class AsyncRun(RunView):
     ) -> AsyncRun:
         """The same under an id of the caller's: sent again with it, it counts once. most: limits of
         its turn in place of the run's: timeout_s, cost_usd."""
-        prompt = preparing.checked_prompt(prompt)
+        prompt = refusing.checked_prompt(prompt)
         self._check_awake()
         if when not in ("queue", "steer", "interrupt"):
             raise UsageProblem(f"when={when!r}: use queue, steer or interrupt")
@@ -99,7 +100,7 @@ class AsyncRun(RunView):
         if any(block["type"] == "image" for block in blocks):
             known = registry.providers(preparing.project_of(self.host))
             if self.spec.provider in known:
-                preparing.check_images(known[self.spec.provider], blocks)
+                refusing.check_images(known[self.spec.provider], blocks)
         await self.host.command(
             self.id,
             "send",
@@ -216,7 +217,7 @@ class AsyncRun(RunView):
         """Bring the run back in the agent's own session. An interrupted turn is gone on with (a
         prompt tells the agent so, or yours does); otherwise it just stands ready. most: limits of
         its turn in place of the run's: timeout_s, cost_usd."""
-        blocks = [{"type": "text", "text": preparing.checked_prompt(prompt)}] if prompt else []
+        blocks = [{"type": "text", "text": refusing.checked_prompt(prompt)}] if prompt else []
         self._check_awake()
         ident, args = uuid.uuid4().hex, {"prompt": blocks, **({"most": dict(most)} if most else {})}
         await self.host.command(

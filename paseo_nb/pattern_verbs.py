@@ -28,7 +28,7 @@ from .patterns import (
 from .patterns.prompts_of import filled
 from .patterns.results import Committee, Epic, Loop, names_of, sequence_of
 from .patterns.working import Limits, Work, working
-from .preparing import checked_prompt
+from .refusing import checked_prompt
 from .verb_table import current_host, run_of, verb
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 import msgspec
 
-from . import config, preparing
+from . import config, refusing
 from .attaching import blocks_to_send
 from .distant import LISTS, FarRun, call, commit_of, from_there
 from .drivers import registry
@@ -72,7 +72,7 @@ async def start(host: DaskHost, options: Json) -> FarRun:
         if options.get(name):
             raise UsageProblem(f"{name}= is of runs at one place: on a cluster it has no meaning")
     wished = {name: value for name, value in options.items() if name in _LAUNCH - {"cell"}}
-    wished["prompt"] = preparing.checked_prompt(options["prompt"])
+    wished["prompt"] = refusing.checked_prompt(options["prompt"])
     recorded = "calls" if options.get("record") else None
     wished["record"] = "content" if options.get("record_content") else recorded
     run_id = new_run_id()

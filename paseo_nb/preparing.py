@@ -15,14 +15,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import attaching, config, setting_up, unfinished
+from . import attaching, config, refusing, setting_up, unfinished
 from .conducting import offering
 from .drivers import registry
-from .drivers.acp_fitting import mcp_kind
 from .drivers.differing import differences_of
 from .drivers.filling import variables
 from .drivers.holding import doubt, not_held, unreached
-from .drivers.provider import Provider
 from .environments import environment, put_over, remember
 from .errors import GitProblem, UsageProblem
 from .finding import live_in
@@ -33,7 +31,7 @@ from .host.base import Launch
 from .host.local import LocalHost
 from .mcp_secrets import lifted
 from .mcp_sets import servers_of
-from .model import MODES, TOOL_KINDS, Common, Limits, Mode, Rule, RunSpec, now_us
+from .model import MODES, Common, Limits, Mode, Rule, RunSpec, now_us
 from .orphans import note_home
 from .recorder.pointing import NotRecorded, Pointed, point
 from .typed import json_schema
@@ -109,8 +107,8 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     for name in ("allow", "deny", "steps"):
         if isinstance(getattr(wish, name), str):
             setattr(wish, name, [getattr(wish, name)])
-    check_types(wish)
-    prompt = checked_prompt(wish.prompt)
+    refusing.check_types(wish)
+    prompt = refusing.checked_prompt(wish.prompt)
     root = project_of(host)
     settings = config.settings(root)
     agent = wish.agent or settings.agent
@@ -126,7 +124,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
         raise UsageProblem(f"no mode {mode!r}; there are {', '.join(MODES)}")
     wanted = {**resolved.mcp_set, **(wish.mcp or {})}
     mcp, secrets = lifted(servers_of(wanted))
-    check_mcp(resolved, mcp)
+    refusing.check_mcp(resolved, mcp)
     conduct = offering.how(resolved.provider, resolved.mcp, mode, wanted) if wish.conduct else None
     if wish.steps and conduct is None:
         raise UsageProblem("steps= are done by an agent that has our tools: add conduct=True")
@@ -138,7 +136,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
         if name not in os.environ and name not in {**(wish.env or {}), **secrets}:
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
     schema = json_schema(wish.schema)
-    rules = [*rules_of("deny", wish.deny), *rules_of("allow", wish.allow)]
+    rules = [*refusing.rules_of("deny", wish.deny), *refusing.rules_of("allow", wish.allow)]
     asking = put_over(
         resolved.made_to_ask(mode, rules), {**os.environ, **resolved.env, **(wish.env or {})}
     )
@@ -157,7 +155,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     if wish.base is not None and wish.worktree is None:
         raise UsageProblem("base= says what a worktree's branch starts from: name one by worktree=")
     blocks = [{"type": "text", "text": prompt}, *attaching.blocks_of(wish.attach, host)]
-    check_images(registry.providers(root)[resolved.provider], blocks)
+    refusing.check_images(registry.providers(root)[resolved.provider], blocks)
     named = f"{resolved.provider}/{resolved.model}" if agent.strip()[:1] == "@" else agent
     key = content_key(
         wish, named, mode, blocks, os.path.relpath(repo, root), schema=schema,
@@ -186,86 +184,9 @@ def provider_of(agent: str, project: Path) -> str:
     return registry.resolve(agent, project, os.environ).provider
 
 
-def rules_of(verdict: Literal["allow", "deny"], given: Sequence[str] | None) -> list[Rule]:
-    """Rules from `KIND` or `KIND:PATTERN`, as `execute:pytest *` or `edit:docs/**`."""
-    rules: list[Rule] = []
-    for text in given or ():
-        kind, found, pattern = text.partition(":")
-        kind, pattern = kind.strip(), pattern.strip()
-        if kind not in (*TOOL_KINDS, "*") or (found and not pattern):
-            raise UsageProblem(
-                f"{verdict}={text!r}: write KIND or KIND:PATTERN, as in 'execute:pytest *' or"
-                f" 'edit:docs/**'; kinds are {', '.join(TOOL_KINDS)} and *"
-            )
-        rules.append(Rule(verdict, kind, pattern or None))
-    return rules
-
-
 def project_of(host: LocalHost) -> Path:
     """The project whose settings hold for a host's runs."""
     return host.home.parent if host.home.name == ".paseo_nb" else config.project_root()
-
-
-def checked_prompt(prompt: Any) -> str:
-    """The prompt without the space around it; UsageProblem for one that cannot be sent."""
-    if not isinstance(prompt, str | None):
-        raise UsageProblem(f"the prompt must be text, not {type(prompt).__name__}")
-    if not (prompt and prompt.strip()):
-        raise UsageProblem("the prompt is empty: write what the agent should do")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError:
-        raise UsageProblem("the prompt is no valid UTF-8 text: check its encoding") from None
-    return prompt.strip()
-
-
-def check_types(wish: Wish) -> None:
-    """UsageProblem that names an option of a wrong type or value, before anything is made."""
-    given = {name: getattr(wish, name) for name in Wish.__struct_fields__ if name != "prompt"}
-    if not isinstance(given["mcp"], Mapping | None):
-        raise UsageProblem(
-            f'mcp is {{"NAME": {{"command": …}} or {{"url": …}}}}, not {given["mcp"]!r}. Servers'
-            " of the settings go by their names in a profile (docs/settings.md): agent @PROFILE"
-        )
-    try:
-        msgspec.convert(
-            {**given, "prompt": str(wish.prompt), "cell": None, "schema": None, "most": None}, Wish
-        )
-    except msgspec.ValidationError as error:
-        raise UsageProblem(f"an option is of the wrong type: {error}") from None
-    for name in ("budget", "token_budget", "timeout", "permission_timeout"):
-        value = getattr(wish, name)
-        if name != "permission_timeout" or value != 0:
-            check_limit(name, value)
-    for name, value in (wish.env or {}).items():
-        if not name or "=" in name or "\0" in name + value:
-            raise UsageProblem(f"env={{{name!r}: …}} is no environment variable")
-
-
-def check_limit(name: str, value: float | None) -> None:
-    """UsageProblem for a limit that nothing could keep."""
-    if value is not None and not value > 0:
-        raise UsageProblem(f"{name}={value!r} must be more than 0")
-
-
-def check_images(provider: Provider, blocks: Sequence[Mapping[str, Any]]) -> None:
-    """UsageProblem for an image that is known not to reach the agent's model."""
-    images = provider.capabilities.images
-    if images is False and any(block["type"] == "image" for block in blocks):
-        raise UsageProblem(f"{provider.name} takes no images: leave them out of attach=")
-
-
-def check_mcp(resolved: registry.Resolved, servers: Sequence[Mapping[str, Any]]) -> None:
-    """UsageProblem for an MCP server of a kind that the agent would leave out without a word."""
-    for server in servers:
-        kind = mcp_kind(server)
-        if resolved.mcp is not None and kind not in resolved.mcp:
-            takes = f"MCP servers over {' and '.join(resolved.mcp)} only"
-            raise UsageProblem(
-                f"{resolved.provider} takes {takes if resolved.mcp else 'no MCP servers'}; it would"
-                f" leave out {server.get('name')!r} ({kind}) without a word. Take it out of mcp="
-                + (f", or offer it over {resolved.mcp[0]}." if resolved.mcp else ".")
-            )
 
 
 def content_key(

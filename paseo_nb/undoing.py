@@ -13,7 +13,7 @@ from .git.snapshots import snapshot
 from .git.undoing import Change, Undone, begun_undo, put_back
 from .git.values import DiffSummary
 from .model import BUSY_STATES, FilesAt, short_id
-from .runview import RunDiff
+from .rundiff import RunDiff
 
 if TYPE_CHECKING:
     from .handle import AsyncRun

@@ -34,7 +34,7 @@ from .hints import command, ipython
 from .host.local import LocalHost
 from .model import BUSY_STATES, When, new_run_id
 from .preparing import Cell, Wish
-from .runview import RunDiff
+from .rundiff import RunDiff
 from .store.columns import NOTE
 from .timelines import Timeline
 from .verb_table import VERBS as VERBS

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from .. import config, preparing
+from .. import config, preparing, refusing
 from ..engine import words
 from ..engine.handles import WorkflowHandle
 from ..engine.values import Base, Origin, Result, StepFailed
@@ -39,9 +39,9 @@ POLL_S = 0.2
 
 def checked(asked: Asked) -> Asked:
     """What is asked for, as far as it can be had. UsageProblem."""
-    preparing.checked_prompt(asked.prompt)
-    preparing.check_limit("budget", asked.budget)
-    preparing.check_limit("timeout", asked.timeout)
+    refusing.checked_prompt(asked.prompt)
+    refusing.check_limit("budget", asked.budget)
+    refusing.check_limit("timeout", asked.timeout)
     try:
         Repository(Path(asked.repo))
     except GitProblem as problem:

@@ -1,7 +1,8 @@
 """The routes' handlers: each is a few lines between a request and the project's `LocalHost`.
 
 What holds for all is `Base`'s: Jupyter's authentication, authorisation, XSRF and Origin checks, the
-protocol's version, a body's bound, and errors that tell what they may.
+protocol's version, a body's bound, and errors that tell what they may. Longer than other files, as
+it is one short handler after the other.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ import msgspec
 from .. import errors
 from ..applying import Applied
 from ..cli import run_facts, to_json
-from ..runview import RunDiff, RunView
+from ..rundiff import RunDiff
+from ..runview import RunView
 from ..store.columns import NOTE
 
 Json = dict[str, Any]
