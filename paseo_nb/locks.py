@@ -12,7 +12,10 @@ import fcntl
 import os
 import time
 import weakref
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path  # 0.6 MB that a warden has no use for
 
 _held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
 

@@ -4,8 +4,8 @@ reads `opencode/anthropic/claude-sonnet-4-5`."""
 from __future__ import annotations
 
 import json
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,7 @@ def provider() -> Provider:
         command=COMMAND,
         asking=ASKING,
         asking_all=ASKING_ALL,
-        switches={**SWITCHES, PASSWORD: secrets.token_urlsafe(24)},
+        switches={**SWITCHES, PASSWORD: os.urandom(24).hex()},
         model_by="session",
         install=INSTALL,
         needs=NEEDS,
