@@ -66,7 +66,7 @@ async def command(calls: Calls, project: Path, run: AsyncRun, given: Json) -> tu
         environment = run.environment() if given.get("wake") is True else None
         return await run.host.command(run.id, verb, args, command_id=ident, environment=environment)
 
-    return await calls.result(f"command-{ident}", project, do)
+    return await calls.result(f"command {run.id} {ident}", project, do)
 
 
 async def wake(calls: Calls, project: Path, run: AsyncRun) -> None:
@@ -96,6 +96,8 @@ async def verb_done(
     if verb not in asked.served():
         raise Refused(404, f"no verb {verb[:40]!r} is served")
     positional, keywords = asked.call_of(verb, body)
+    if key is not None:  # of this verb and project: what else has the same key is another call
+        key = f"verb {verb} {project} {key}"
     if key is not None and born not in (None, calls.born) and not calls.knows(key):
         raise Refused(
             409, f"the server was restarted while {verb} was at work: whether it was done is"

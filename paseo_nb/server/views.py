@@ -171,8 +171,9 @@ class Act(Base):
         if not scoping.may(self.grant, verb, run):
             raise Refused(403, NOT_FOR_THIS, "Refused")
         key = self.request.headers.get("Paseo-Key")
+        call = None if key is None else f"act {self.host.home} {run} {verb} {key}"
         done, answer = await self.shared.calls.result(
-            key, self.project, lambda: _acted(found, given, key)
+            call, self.project, lambda: _acted(found, given, key)
         )
         self.tell(answer if done else {"pending": True}, 200 if done else 202)
 

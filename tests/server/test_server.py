@@ -126,6 +126,25 @@ def test_a_command_and_a_call_that_come_twice_count_once(served: Serving) -> Non
     assert (gone.status, gone.json["error"]["code"]) == (409, "Unreachable")
 
 
+def test_a_key_is_of_one_call_and_not_of_another_that_has_it_too(served: Serving) -> None:
+    one, two = started(served), started(served)
+    key = {"Paseo-Key": "1"}
+    for run in (one, two):
+        served.settled(run)
+        body = {"verb": "send", "text": f"to {run}"}
+        assert served.ask("POST", f"/runs/{run}/act", body, headers=key).json["ok"]
+        command = {
+            "id": "12345678", "verb": "send", "wake": True,
+            "args": {"prompt": [{"type": "text", "text": "by command"}]},
+        }  # fmt: skip
+        assert served.ask("POST", f"/runs/{run}/command", command).status == 200
+    for run in (one, two):
+        deadline = time.monotonic() + 60
+        while served.settled(run)["turns"] < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert served.settled(run)["turns"] == 3
+
+
 def test_a_question_is_answered_over_the_wire(served: Serving) -> None:
     run = started(served, "demo/asker", mode="ask")
     facts = served.settled(run)
