@@ -81,6 +81,9 @@ def make(
     ]
     if not wanted or set(rights) - set(RIGHTS):
         raise UsageProblem(f"rights={list(rights)!r}: there are {', '.join(RIGHTS)}")
+    given: tuple[Any, Any] = (name, for_s)  # of whoever calls from Python
+    if not (isinstance(given[0], str) and isinstance(given[1], (int, float))):
+        raise UsageProblem("a pairing has a name that is text, and seconds that are a number")
     if not (name.strip() and name.isprintable() and len(name) <= 80):
         raise UsageProblem("a pairing has a name of up to 80 characters")
     if not 0 < for_s <= LONGEST_S:

@@ -53,11 +53,11 @@ def doors(home: Path) -> list[Door]:
 
 def named(url: str) -> Door:
     """The page at an address that a person names. UsageProblem."""
-    parts = urlsplit(url.strip())
     try:
+        parts = urlsplit(url.strip())
         known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
     except ValueError:
-        known = False
+        parts, known = urlsplit(""), False
     if not known or parts.username is not None:
         raise UsageProblem(f"url={url!r} is no address of a Jupyter server, as https://host:8888/")
     path = parts.path.removesuffix(PAGE).rstrip("/") + "/" + PAGE

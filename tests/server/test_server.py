@@ -18,6 +18,7 @@ from kit import Project, project_in
 from serving import TOKEN, Serving, serving
 from tornado import httpclient, websocket
 
+import paseo_nb as paseo
 from paseo_nb.packing import opened
 from paseo_nb.programs.demo import copy_sample
 
@@ -367,6 +368,23 @@ def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served:
         answer = served.ask("GET", f"/runs/{mine}", token=gone)
         assert (answer.status, answer.json["error"]["code"]) == (403, "NotPaired")
         assert "paseo.pair()" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": 5}, {"name": "a\nb"}, {"name": " "}, {"expires": "1d"}, {"expires": float("nan")},
+        {"expires": 0}, {"rights": "admin"}, {"rights": []}, {"url": "http://[::1/"},
+        {"url": "http://h:99999/"}, {"url": "javascript:alert(1)"}, {"runs": ["../../x"]},
+    ],
+)  # fmt: skip
+def test_what_no_pairing_can_be_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(paseo.UsageProblem):
+        paseo.pair(**odd)
+    assert not (tmp_path / ".paseo_nb" / "tokens.json").exists()
 
 
 def test_the_openapi_page_is_made_from_the_routes() -> None:
