@@ -16,6 +16,7 @@ from .host.requests import Server
 
 ALL = "all"
 _connected: dict[str, Mirror] = {}
+_NAME = re.compile(r"\w[\w.-]{0,199}")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -34,18 +35,30 @@ def connect(
     Unreachable where nothing answers there, where the token is not accepted, and where the other
     side is of another version.
     """
+    if name is not None and not (isinstance(name, str) and _fits(name)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageProblem(
+            f"name={name!r} is no name for a host: letters, digits, - _ and single dots, and not"
+            f" {ALL!r}, as it is a branch's, too (paseo/NAME/RUN)"
+        )
     if not isinstance(url, str):
         return _cluster(url, name or "dask")
     address, _, query = url.partition("?")
     found = re.search(r"(?:^|&)token=([^&#]+)", query)
     server = Server(address, token or (found[1] if found else None), project)
     made = HttpHost(name or server.parts.hostname or "host", server, _mirrors())
-    if name is None and made.about.get("host"):
-        made.name = str(made.about["host"])
+    if name is None:
+        own = (str(made.about.get("host")), re.sub("[^A-Za-z0-9]+", "-", server.parts.netloc))
+        made.name = next(filter(_fits, own), "host")
     before = _connected.get(made.name)
     if isinstance(before, HttpHost) and before.server.same(server):
         return before
     return _named(made)
+
+
+def _fits(name: str) -> bool:
+    """Whether a host may have this name: it is a part of a branch's, and `all` means all."""
+    ends = name.endswith((".", ".lock"))
+    return bool(_NAME.fullmatch(name)) and ".." not in name and not ends and name != ALL
 
 
 def _named(made: Mirror) -> Any:

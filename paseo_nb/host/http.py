@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -32,7 +32,7 @@ class HttpHost(Mirror):
 
     def __init__(self, name: str, server: Server, mirrors: Path) -> None:
         self.server = server
-        told = server.ask("GET", "/about", patience_s=0).json
+        told = _about(server)
         if told.get("protocol") != PROTOCOL:
             raise Unreachable(
                 f"{name} has paseo_nb {told.get('version')}, which speaks protocol"
@@ -130,6 +130,18 @@ class HttpHost(Mirror):
         if run_id in self._wanted:
             self.append(run_id, told["offset"], data)
             self._heard = time.monotonic()
+
+
+def _about(server: Server) -> Json:
+    """What a server says it is. Unreachable where it is none of ours."""
+    answer = server.ask("GET", "/about", patience_s=0)
+    try:
+        told: Any = answer.json
+    except msgspec.MsgspecError:
+        told = None
+    if not (isinstance(told, dict) and cast(Json, told).get("name") == "paseo_nb"):
+        raise Unreachable(f"{server.named} is not paseo_nb: something else answers there")
+    return cast(Json, told)
 
 
 async def _closed(line: websocket.WebSocketClientConnection) -> None:

@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -22,7 +22,17 @@ from ..errors import PaseoError, Unreachable, UsageProblem
 Json = dict[str, Any]
 PROTOCOL = 1
 PATIENCE_S = 60.0
+CONNECT_S = 10.0  # to be connected, TLS included
 ANSWER_S = 60.0  # longer than the server lets a call wait
+
+
+# Why a server lets nobody in, where that is not the token; it says so in these words.
+NOT_FOR_THIS = "this token is not for that"
+OTHER_NAME = (
+    "the server does not go by the name that it was asked under. Behind a tunnel or a proxy it is"
+    " started with --ServerApp.allow_remote_access=True"
+)
+TOLD = (NOT_FOR_THIS, OTHER_NAME)
 
 
 class Answer(msgspec.Struct):
@@ -46,10 +56,10 @@ class Server:
     """The address of one server, and how to ask it. Any thread may."""
 
     def __init__(self, url: str, token: str | None, project: str = "") -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = _parts_of(url)
+        if parts is None:
             raise UsageProblem(f"{url!r} is no address: write http://MACHINE:PORT, or https://…")
-        if token is not None and not (token.isascii() and token.isprintable()):
+        if token is not None and not _is_token(token):
             raise UsageProblem("the token has characters that no token has")
         self.parts, self.token, self.project = parts, token, project
         self.base = parts.path.rstrip("/") + "/paseo/api"
@@ -116,6 +126,9 @@ class Server:
             raise LineBroken(f"{self.named} does not answer: {answer.status} from a proxy")
         if answer.status >= 400:
             raise self._problem(answer)
+        if answer.status >= 300:
+            to = answer.headers.get("Location", "nowhere")[:200]
+            raise Unreachable(f"{self.named} sends us elsewhere ({to!r}): connect to where it is")
         return answer
 
     def _once(
@@ -125,6 +138,10 @@ class Server:
             connection = self._connection()
             known = connection.sock is not None
             try:
+                if connection.sock is None:
+                    connection.connect()
+                    made: Any = connection.sock
+                    made.settimeout(ANSWER_S)
                 connection.request(method, target, data, {**self.headers, **headers})
                 got = connection.getresponse()
                 return Answer(got.status, dict(got.getheaders()), got.read())
@@ -142,12 +159,14 @@ class Server:
                 if self.parts.scheme == "https"
                 else http.client.HTTPConnection
             )
-            kept = make(self.parts.hostname or "", self.parts.port, timeout=ANSWER_S)
+            kept = make(self.parts.hostname or "", self.parts.port, timeout=CONNECT_S)
             self._own.connection = kept
         return kept
 
     def _problem(self, answer: Answer) -> PaseoError:
         code, message = told_in(answer)
+        if answer.status == 403 and message in TOLD:
+            return Unreachable(f"{self.named}: {message}")
         if answer.status in (401, 403):
             return Unreachable(
                 f"{self.named} does not let us in: the token is missing, wrong or has expired"
@@ -155,6 +174,21 @@ class Server:
         if answer.status == 404 and code != "UsageProblem":
             return Unreachable(f"{self.named} has no paseo_nb (or an older one) that it serves")
         return error_of(code, message)
+
+
+def _parts_of(url: str) -> SplitResult | None:
+    """An address in its parts; None for what is none."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:  # UnicodeError, too
+        return None
+    fits = url.isprintable() and " " not in url and parts.path.isascii()
+    return parts if fits and host and parts.scheme in ("http", "https") else None
+
+
+def _is_token(given: Any) -> bool:
+    return isinstance(given, str) and given.isascii() and given.isprintable()
 
 
 def told_in(answer: Answer) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from .. import __version__, config
 from ..errors import UsageProblem
 from ..handle import AsyncRun
 from ..host.local import LocalHost
+from ..host.requests import NOT_FOR_THIS, OTHER_NAME
 from ..journal import read_lines
 from ..pairing import Grant
 from . import desk, told
@@ -36,7 +37,6 @@ from .tails import Tails
 Json = dict[str, Any]
 T = TypeVar("T")
 MOST_BODY = 16 << 20
-NOT_FOR_THIS = "this token is not for that"
 # The commands of a supervisor that a paired device may give, and what right that takes.
 PAIRED = {"answer": "answer", "cancel": "answer", "send": "send", "resume": "send"}
 RESOURCE = "paseo"
@@ -84,6 +84,8 @@ class Base(APIHandler):
     async def prepare(self) -> None:
         """Refuse before the body is read."""
         self.set_header("Paseo-Born", self.shared.calls.born)
+        if not self.check_host():
+            raise Refused(403, OTHER_NAME, "Refused")
         self.grant = let_in(self)
         await super().prepare()
         if not self.current_user and self.request.method != "OPTIONS":

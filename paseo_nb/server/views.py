@@ -22,6 +22,7 @@ from ..drivers.acp_reading import as_dict
 from ..errors import PaseoError, UsageProblem
 from ..handle import AsyncRun
 from ..host.local import LocalHost
+from ..host.requests import NOT_FOR_THIS
 from ..model import BUSY_STATES, When, now_us
 from ..pairing import Grant
 from ..tracing.seen import seen_of
@@ -31,7 +32,7 @@ from ..widgets.dashboard.board import Board
 from ..widgets.run_view import acting
 from ..widgets.trace import rows
 from . import scoping
-from .handlers import NOT_FOR_THIS, Base
+from .handlers import Base
 from .letting_in import refuse_who_is_out
 from .refused import Refused
 

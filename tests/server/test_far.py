@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +20,8 @@ from serving import TOKEN, Serving
 
 import paseo_nb as paseo
 from paseo_nb import cli
+from paseo_nb.host import requests
+from paseo_nb.host.requests import Server
 from paseo_nb.packing import opened
 from paseo_nb.programs.demo import copy_sample
 
@@ -155,6 +162,82 @@ def test_what_cannot_be_reached_is_said(far: Far, here: Path) -> None:
             paseo.start(**{"agent": "demo/echo", **words}, host=host)
     with pytest.raises(paseo.UsageProblem, match="no run"):
         paseo.logs("01ZZZ", host=host)
+
+
+def test_what_is_no_address_no_name_and_no_server_of_ours_is_said(far: Far, here: Path) -> None:
+    for url in (
+        "http://h:99999/", "http://h:port/", "http://[::1/", "http://a b/", "http://h/a b/",
+        "http://h/\u00fc/", f"http://{'a' * 300}/", "http://h/\r\nX: y", "",
+    ):  # fmt: skip
+        with pytest.raises(paseo.UsageProblem, match="is no address"):
+            paseo.connect(url, "x")
+    wrong: Any = 5
+    with pytest.raises(paseo.UsageProblem, match="no token has"):
+        paseo.connect(far.url, wrong)
+    for name in ("all", "", "my shed", "../../heads/main", "a..b", "a.lock", "a\0b", wrong):
+        with pytest.raises(paseo.UsageProblem, match="no name for a host"):
+            paseo.connect(far.url, TOKEN, name=name)
+    for status, more, body in (
+        (200, {}, b"<html>hello"),
+        (200, {}, b"[1]"),
+        (200, {}, b'{"protocol": 1}'),
+        (302, {"Location": "https://elsewhere.example/"}, b""),
+    ):
+        said = pytest.raises(paseo.Unreachable, match=r"not paseo_nb|elsewhere\.example")
+        with another_server(status, more, body) as url, said:
+            paseo.connect(url, "x")
+
+
+def test_who_does_not_take_up_the_line_is_not_waited_for_as_for_an_answer(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "CONNECT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(paseo.Unreachable, match="does not answer"):
+            paseo.connect(f"https://127.0.0.1:{silent.getsockname()[1]}/", "x")
+        assert time.monotonic() - begun < 20
+
+
+@contextlib.contextmanager
+def another_server(status: int, headers: dict[str, str], body: bytes) -> Iterator[str]:
+    """A server that is none of ours."""
+
+    class Says(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Says) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_why_a_server_refuses_is_said_where_it_is_not_the_token(
+    far: Far, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "paseo_nb.cli", "pair", "laptop"],
+        cwd=far.root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    laptop = paseo.connect(far.url, shown.stdout.split()[0], name="laptop")
+    with pytest.raises(paseo.Unreachable, match="this token is not for that"):
+        paseo.start("demo/echo", "x", host=laptop)
+    named = {**laptop.server.headers, "Host": "workstation.example"}
+    monkeypatch.setattr(Server, "headers", named)
+    with pytest.raises(paseo.Unreachable, match="allow_remote_access"):
+        far.connect()
 
 
 def test_workflows_are_of_here_and_contests_are_held_there_as_a_whole(far: Far, here: Path) -> None:
