@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from http.client import responses
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,6 +54,13 @@ class Socket(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):  # pyr
             raise web.HTTPError(refused.status) from None
         self.home = self.shared.host(self.project).home
         await super().get(*args, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Without a page: Jupyter's tells the server's own token to whoever is let in, and so
+        would tell it to a paired device."""
+        self.set_header("Content-Type", "application/json")
+        told = {"code": "Refused", "message": responses.get(status_code, "")}
+        cast(Any, self).finish({"error": told})
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """The one beside which a token may stand; never the token."""

@@ -370,6 +370,21 @@ def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served:
         assert "paseo.pair()" in answer.json["error"]["message"]
 
 
+def test_no_error_tells_a_paired_device_the_servers_own_token(served: Serving) -> None:
+    mine, other = started(served), started(served)
+    token = paired(served, "guest", "--runs", mine, "--rights", "read")
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "A" * 22 + "==",
+    }  # fmt: skip
+    for target in (f"/runs/{other}/view", f"/runs/{mine}/view", "/stream", "/nowhere"):
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            for headers in ({}, upgrade if other in target else {}):
+                answer = served.ask(method, target, None, token=token, headers=headers)
+                assert answer.status >= 400, (method, target)
+                assert TOKEN.encode() not in answer.body, (method, target, answer.status)
+
+
 @pytest.mark.parametrize(
     "odd",
     [
