@@ -26,7 +26,7 @@ from ..host.local import LocalHost
 from ..host.requests import NOT_FOR_THIS, OTHER_NAME
 from ..journal import read_lines
 from ..pairing import Grant
-from . import desk, told
+from . import desk, scoping, told
 from .calls import Calls
 from .desk import PIECE, PROTOCOL
 from .keeping import Kept
@@ -325,6 +325,7 @@ class Command(Base):
         _, verb, args = desk.command_of(given)
         if self.grant is not None:
             more = given.get("wake") is True and "send" not in self.grant.rights
+            more = more or not scoping.may_say(self.grant, args)
             if more or not self.grant.allows(PAIRED.get(verb), run) or "most" in args:
                 raise Refused(403, NOT_FOR_THIS, "Refused")
         await self.apart(lambda: desk.with_blobs(args, found.host))

@@ -60,7 +60,9 @@ def page() -> Json:
     for route, handler in ROUTES:
         if route == "/verbs/{verb}":
             for name, schema in zip(names, schemas, strict=True):
-                paths[AT + f"/verbs/{name}"] = {"post": _verb(name, schema, handler)}
+                told: Json = components.get(schema.get("$ref", "").rpartition("/")[2], schema)
+                needs = bool(told.get("required"))  # no body at all is no options
+                paths[AT + f"/verbs/{name}"] = {"post": _verb(name, schema, handler, needs)}
             continue
         paths[AT + route] = {
             method: _operation(route, method, handler)
@@ -133,7 +135,7 @@ _PROJECT: Json = {
 }  # fmt: skip
 
 
-def _verb(name: str, schema: Json, handler: type) -> Json:
+def _verb(name: str, schema: Json, handler: type, needs: bool) -> Json:
     text, _meanings = told(VERBS[name].function)
     answers = {
         "200": {"description": "it is done", "content": _OBJECT},
@@ -153,7 +155,7 @@ def _verb(name: str, schema: Json, handler: type) -> Json:
                 for key, why in headers
             ),
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "requestBody": {"required": needs, "content": {"application/json": {"schema": schema}}},
         "responses": {**answers, **_refusals()},
     }
 

@@ -38,7 +38,7 @@ ACTS: dict[str, str | None] = {
 _NEEDS: dict[str, str] = {
     "steer": "send",
     "interrupt": "send",
-    "edit_input": "allow",
+    "edit_input": "send",
 }  # not verbs of their own
 _NOT_THIS = "This device may not do that."
 
@@ -48,6 +48,14 @@ def may(grant: Grant | None, verb: str, run: str | None) -> bool:
     if grant is None:
         return verb in ACTS
     return grant.allows(ACTS.get(verb), run)
+
+
+def may_say(grant: Grant | None, args: Json) -> bool:
+    """Whether it may come with what it brings: another input is as good as a prompt, and who it was
+    that answered is not for a device to say."""
+    if grant is None:
+        return True
+    return (not args.get("input") or "send" in grant.rights) and args.get("by") in (None, "user")
 
 
 def board_for(grant: Grant | None, told: Json) -> Json:

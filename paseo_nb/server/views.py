@@ -169,7 +169,7 @@ class Act(Base):
         verb = given.get("verb")
         if not isinstance(verb, str) or verb not in scoping.ACTS:
             raise Refused(400, "verb is one of " + ", ".join(sorted(scoping.ACTS)))
-        if not scoping.may(self.grant, verb, run):
+        if not (scoping.may(self.grant, verb, run) and scoping.may_say(self.grant, given)):
             raise Refused(403, NOT_FOR_THIS, "Refused")
         key = self.request.headers.get("Paseo-Key")
         call = None if key is None else f"act {self.host.home} {run} {verb} {key}"

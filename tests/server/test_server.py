@@ -350,6 +350,11 @@ def test_a_paired_device_sees_and_does_what_its_token_is_for_and_no_more(served:
     assert command("send", args={"prompt": []}) == 403
     assert command("set_mode", args={"mode": "auto"}) == 403
     assert command("cancel", wake=True) == 403
+    yes = {"permission": permission["id"], "allow": True}
+    for more in ({"input": {"command": "id"}}, {"by": "the owner"}):
+        assert command("answer", args={**yes, **more}) == 403
+        act = {**yes, "verb": "allow", **more}
+        assert served.ask("POST", f"/runs/{mine}/act", act, token=token).status == 403
     assert command("answer", args={"permission": permission["id"], "option": "allow"}) in (200, 400)
     assert command("cancel") == 200
 
