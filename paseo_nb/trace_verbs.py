@@ -172,6 +172,8 @@ async def open_bundle(path: str) -> Bundle:
 
     path: the file that `bundle` wrote
     """
+    if "\0" in str(path):
+        raise UsageProblem(f"{str(path)!r} is no path of a file")
     given = Path(path).expanduser().absolute()
     return await anyio.to_thread.run_sync(bundling.open_file, current_host(), given)
 

@@ -73,7 +73,7 @@ class Base(APIHandler):
     query: ClassVar[dict[str, tuple[type, str]]] = {}
     rights: ClassVar[dict[str, str]] = {}  # method -> what a token of `pair` must be good for
     most_body = MOST_BODY
-    takes_body = True  # of a POST
+    takes_body = needs_body = True  # of a POST
 
     def initialize(self, shared: Shared) -> None:
         """See tornado."""
@@ -427,6 +427,8 @@ class Repositories(Base):
 
 class Result(Base):
     """What a run did, as commits."""
+
+    needs_body = False
 
     @web.authenticated
     @authorized

@@ -118,7 +118,8 @@ def _operation(route: str, method: str, handler: type) -> Json:
         "responses": {"200": {"description": "so it is"}, **_refusals()},
     }
     if method == "post" and getattr(handler, "takes_body", True):
-        made["requestBody"] = {"required": True, "content": _OBJECT}
+        needs = getattr(handler, "needs_body", True)
+        made["requestBody"] = {"required": needs, "content": _OBJECT}
     if method == "put":
         made["requestBody"] = {
             "required": True, "content": _BINARY, "description": f"at most {PIECE} bytes",

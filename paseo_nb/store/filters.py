@@ -23,20 +23,25 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def moment(value: Moment, name: str) -> datetime:
     """A point in time, UTC. A timedelta, or a text like "2h", is that long ago; a date is its
-    first moment; what has no time zone is local time."""
-    if isinstance(value, timedelta):
-        return datetime.now(UTC) - value
+    first moment; what has no time zone is local time. UsageProblem for anything else."""
+    try:
+        return _moment(value)
+    except (ValueError, TypeError, OverflowError):
+        raise UsageProblem(
+            f'{name}={value!r}: write a time ("2026-11-21", "2026-11-21T10:00"), or how long'
+            ' ago ("30m", "2h", "7d")'
+        ) from None
+
+
+def _moment(value: Moment) -> datetime:
     if isinstance(value, str):
         ago = _AGO.fullmatch(value)
-        if ago is not None:
-            return datetime.now(UTC) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2].lower()])
-        try:
+        if ago is None:
             value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise UsageProblem(
-                f'{name}={value!r}: write a time ("2026-11-21", "2026-11-21T10:00"), or how long'
-                ' ago ("30m", "2h", "7d")'
-            ) from None
+        else:
+            value = timedelta(seconds=float(ago[1]) * _SECONDS[ago[2].lower()])
+    if isinstance(value, timedelta):
+        return datetime.now(UTC) - value
     if not isinstance(value, datetime):
         value = datetime.combine(value, time())
     return value.astimezone(UTC)

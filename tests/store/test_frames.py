@@ -114,6 +114,9 @@ def test_moments():
     assert moment("2026-11-21T10:00+02:00", "since") == datetime(2026, 11, 21, 8, tzinfo=UTC)
     local = datetime(2026, 11, 21).astimezone(UTC)
     assert moment("2026-11-21", "since") == moment(date(2026, 11, 21), "since") == local
+    for wrong in ("soon", "9999999999w", True, 5, [], {}):
+        with pytest.raises(UsageProblem, match="since=.*how long ago"):
+            moment(wrong, "since")
 
 
 def test_values_say_what_happened(project):
