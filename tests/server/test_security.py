@@ -31,7 +31,7 @@ UPGRADE = {
 # The phone page's own files are everybody's (tests/server/test_phone.py): they tell of no run.
 OPEN = r"/paseo(?:/(?P<name>[\w.-]*))?$"
 # Made from the page, the same each time; PASEO_FUZZ_S=150 makes random ones besides, for so long.
-FUZZ_S = float(os.environ.get("PASEO_FUZZ_S", 0))
+FUZZ_S = int(os.environ.get("PASEO_FUZZ_S", "0"))
 PHASES = "coverage,fuzzing" if FUZZ_S else "coverage"
 # Verbs that install, or that start every agent there is to ask it.
 LARGE = "/verbs/(install|providers|doctor)$|/stream$|/view$"
