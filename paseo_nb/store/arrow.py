@@ -6,3 +6,4 @@ import importlib
 from typing import Any
 
 pa: Any = importlib.import_module("pyarrow")
+pc: Any = importlib.import_module("pyarrow.compute")

@@ -19,7 +19,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from ..history import History
 from ..timelines import Moment as Step
 from ..tracing.tokens import spent_by_turn
-from .arrow import pa
+from .arrow import pa, pc
 from .columns import FRAMES, LOOKED_AT, NOTE, TIME_OF, TOOL_TRACES
 from .filters import Moment, Runs, chosen, moment, row_limit, run_ids
 from .query import Params, query
@@ -189,7 +189,7 @@ def _frame(
     columns: Sequence[str] | None,
     state_of: StateOf | None = None,
 ) -> pd.DataFrame:
-    shown = ", ".join(f'"{column}"' for column in chosen(columns, FRAMES[name], name))
+    shown = chosen(columns, FRAMES[name], name)
     wanted = run_ids(home, run) if run is not None else None
     params: list[Any] = []
     conditions: list[str] = []
@@ -200,21 +200,19 @@ def _frame(
         if value is not None:
             conditions.append(f"{TIME_OF[name]} {sign} ?::TIMESTAMPTZ")
             params.append(moment(value, said).isoformat())
-    source = f"SELECT * FROM {name}"
+    source = f" FROM {name}"
     if conditions:
         source += f" WHERE {' AND '.join(conditions)}"
-    order = ", ".join(_ORDER[name])
     most = row_limit(limit)
     if most is not None:
         newest = ", ".join(f"{column} DESC" for column in (TIME_OF[name], *_ORDER[name]))
         source += f" ORDER BY {newest} LIMIT {most}"
-    found = query(
-        home,
-        f"SELECT {shown} FROM ({source}) ORDER BY {order}",
-        params,
-        runs=wanted,
-        state_of=state_of,
-    )
+    fetched = list(dict.fromkeys([*shown, *_ORDER[name]]))
+    told = ", ".join(f'"{column}"' for column in fetched)
+    found = query(home, f"SELECT {told}{source}", params, runs=wanted, state_of=state_of)
+    found = in_order(found, _ORDER[name])
+    if shown != fetched:
+        found = found.select(shown)
     if found.num_rows > MANY_ROWS:
         warnings.warn(
             f"{name} has {found.num_rows:,} rows here; paseo.sql() counts and sums without"
@@ -222,6 +220,27 @@ def _frame(
             stacklevel=3,
         )
     return to_frame(found, name)
+
+
+def in_order(found: Any, keys: Sequence[str]) -> Any:
+    """The rows of an Arrow table in the order of these columns. The index mostly has them so, and
+    to see that costs little beside a sort that moves every text."""
+    sorted_so = pa.scalar(True)
+    for key in reversed(keys):
+        values = found.column(key)
+        this, after = values.slice(0, max(len(values) - 1, 0)), values.slice(1)
+        tie = pc.and_(pc.equal(this, after), sorted_so)
+        sorted_so = pc.or_(pc.less(this, after), tie)
+    if pc.all(sorted_so, skip_nulls=False, min_count=0).as_py():
+        return found
+    wide = pa.schema([_wide(field) for field in found.schema])  # what is taken may pass 2 GB
+    order = pc.sort_indices(found.select(list(keys)), [(key, "ascending") for key in keys])
+    return found.cast(wide).take(order)
+
+
+def _wide(field: Any) -> Any:
+    is_text = field.type in (pa.string(), pa.json_())
+    return field.with_type(pa.large_string()) if is_text else field
 
 
 def to_frame(found: Any, name: str) -> pd.DataFrame:

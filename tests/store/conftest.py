@@ -15,7 +15,14 @@ import duckdb
 import pytest
 
 import paseo_nb
-from paseo_nb.journal import Journal, RunFolder, encode, private_dir, write_file_once
+from paseo_nb.journal import (
+    Journal,
+    RunFolder,
+    encode,
+    private_dir,
+    read_journal,
+    write_file_once,
+)
 from paseo_nb.locks import HeldLock, take_lock
 from paseo_nb.model import RunSpec, new_run_id
 from paseo_nb.store import background
@@ -145,6 +152,10 @@ class Writer:
             self.lock.release()
             self.lock = None
         return self
+
+    def raw(self) -> list[str]:
+        """What each line holds."""
+        return [bytes(line.raw).decode() for line in read_journal(self.folder.journal)]
 
     def lines(self) -> int:
         return self.folder.journal.read_bytes().count(b"\n")

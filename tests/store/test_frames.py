@@ -57,6 +57,23 @@ def test_columns_are_chosen_in_the_order_asked(project):
         frames.events(project.home, columns=[])
 
 
+def test_rows_come_run_by_run_however_they_came_into_the_index(project):
+    one, two = project.run(), project.run()
+    for run in (two, one, two, one):
+        run.turn()
+        advance(project.home)
+    two.turn()  # of which the index knows nothing yet
+    for name in ("turns", "events", "tool_traces", "permissions"):
+        frame = getattr(frames, name)(project.home)
+        keys = ["run_id", {"turns": "turn", "permissions": "asked_at"}.get(name, "seq")]
+        assert frame.run_id.nunique() == 2
+        assert frame[keys].equals(frame[keys].sort_values(keys, ignore_index=True)), name
+        check_types(frame, columns.FRAMES[name])
+    raw = frames.events(project.home, columns=["raw"]).raw
+    both = [line for run in sorted((one, two), key=lambda run: run.id) for line in run.raw()]
+    assert raw.tolist() == both
+
+
 def test_model_calls_count_cached_tokens_and_make_up_a_turn_that_tells_none(project):
     run = project.run().session().begin().model_call("a").model_call("b").model_call("a")
     run.own("turn_end", outcome="cancelled", stop_reason=None)
