@@ -324,40 +324,40 @@ class History:
     def _on_tool_call(self, line: Line, data: dict[str, Any]) -> None:
         """What comes after a call's turn has ended is an event, and changes no story, though the
         next turn may have begun. (Ids may be used again: a new call begins as `tool_call`.)"""
-        call_id = as_str(data.get("toolCallId"))
+        get = data.get
+        call_id = as_str(get("toolCallId"))
         key = f"{line.turn}/{call_id}"
         if call_id is None or key in self._closed:
             return
+        status = as_str(get("status"))
         call = self.tool_calls.get(key)
         if call is None:
             late = f"{line.turn - 1}/{call_id}" in self._closed
-            if late and data.get("sessionUpdate") != "tool_call":
+            if late and get("sessionUpdate") != "tool_call":
                 return
             call = self._new_call(line, key, call_id)
-            call.told_at_once = as_str(data.get("status")) not in DONE_STATUSES
-        meta = as_dict(data.get("_meta"))
-        call.tool_name = (
-            as_str(data.get("toolName"))
-            or as_str(data.get("name"))
-            or as_str(meta.get("toolName"))
-            or call.tool_name
-        )
+            call.told_at_once = status not in DONE_STATUSES
+        meta = as_dict(get("_meta"))
         call.parent = as_str(meta.get("parent_tool_call_id")) or call.parent
-        call.kind = as_str(data.get("kind")) or call.kind
-        call.title = as_str(data.get("title")) or call.title
-        if call.tool_name is None and _NAME.fullmatch(call.title or ""):
-            call.tool_name = call.title  # ACP has no name; some agents' first title is one
-        call.tool_name = call.tool_name or call.kind
-        if data.get("rawInput") not in (None, {}):
-            call.input = data["rawInput"]
-        if data.get("rawOutput") is not None:
-            call.output = data["rawOutput"]
-        if "content" in data and data["content"] is not None:
-            call.content = as_list(data["content"])
+        call.kind = as_str(get("kind")) or call.kind
+        call.title = as_str(get("title")) or call.title
+        name = as_str(get("toolName")) or as_str(get("name")) or as_str(meta.get("toolName"))
+        if name:
+            call.tool_name = name
+        elif call.tool_name is None:  # ACP has no name; some agents' first title is one
+            call.tool_name = call.title if _NAME.fullmatch(call.title or "") else call.kind
+        given = get("rawInput")
+        if given is not None and given != {}:
+            call.input = given
+        given = get("rawOutput")
+        if given is not None:
+            call.output = given
+        given = get("content")
+        if given is not None:
+            call.content = as_list(given)
         if "locations" in data:
             paths = [as_str(as_dict(place).get("path")) for place in as_list(data["locations"])]
             call.locations = [path for path in paths if path]
-        status = as_str(data.get("status"))
         if status is not None:
             call.status = status
             if status in DONE_STATUSES:

@@ -190,8 +190,10 @@ class AcpReading:
     def _with_output(self, update: Json) -> Json:
         """A tool call's update with the command's output so far: some agents tell what is new of it
         in `_meta.terminal_output` (for a terminal that the client shows and they feed)."""
-        meta = as_dict(update.get("_meta"))
-        new = as_str(as_dict(meta.get("terminal_output")).get("data"))
+        meta = update.get("_meta")
+        if not meta:
+            return update
+        new = as_str(as_dict(as_dict(meta).get("terminal_output")).get("data"))
         call_id = as_str(update.get("toolCallId"))
         if new is None or call_id is None:
             return update

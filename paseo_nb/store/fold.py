@@ -26,7 +26,7 @@ from ..model import (
     Turn,
     Usage,
 )
-from ..tracing.tokens import NOTHING, Spent, spent_by_turn
+from ..tracing.tokens import NOTHING, Spent, estimated, spent_by_turn
 
 LONG_TEXT = 16_384
 
@@ -215,10 +215,11 @@ class Fold(History):
 
     def _give_up_calls(self, keys: list[str]) -> list[GivenCall]:
         given: list[GivenCall] = []
-        spent = self.spent() if keys else {}
+        spent = self.spent() if keys and self.model_calls else None
         for key in keys:
             call = self.tool_calls.pop(key)
-            given.append((call, self._latency_ms.pop(key, None), spent.get(key, NOTHING)))
+            used = estimated(call) if spent is None else spent.get(key, NOTHING)
+            given.append((call, self._latency_ms.pop(key, None), used))
             self._call_items.pop(key)
             self._mono.pop(key, None)
             self._closed.add(key)

@@ -55,13 +55,11 @@ def call_tokens(calls: Sequence[ModelCall], tools: Sequence[ToolCall]) -> dict[s
         groups[_asking(ordered, tool)].append(tool)
     found: dict[str, Spent] = {}
     for at, group in groups.items():
-        sizes = [result_bytes(tool) for tool in group]
-        estimates = [_estimated(size, tool) for size, tool in zip(sizes, group, strict=True)]
         if at is None:
-            for tool, guess in zip(group, estimates, strict=True):
-                source = None if guess is None else "estimated"
-                found[tool.tool_call_id] = Spent(None, None, guess, source)
+            found |= {tool.tool_call_id: estimated(tool) for tool in group}
             continue
+        sizes = [result_bytes(tool) for tool in group]
+        estimates = [_tokens(size, tool) for size, tool in zip(sizes, group, strict=True)]
         asking = ordered[at]
         later = ordered[at + 1 :]
         asked = _split(asking.usage.output_tokens, [1] * len(group))
@@ -72,6 +70,13 @@ def call_tokens(calls: Sequence[ModelCall], tools: Sequence[ToolCall]) -> dict[s
             source = "reported" if known else None if back is None else "estimated"
             found[tool.tool_call_id] = Spent(asking.seq, out, back, source)
     return found
+
+
+def estimated(tool: ToolCall) -> Spent:
+    """What a call used of which no model call is known to have asked for it."""
+    if tool.outcome is None:
+        return NOTHING
+    return Spent(None, None, _tokens(result_bytes(tool), tool), "estimated")
 
 
 def result_bytes(tool: ToolCall) -> int:
@@ -107,7 +112,7 @@ def _growth(asking: ModelCall, later: ModelCall) -> int | None:
     return grown if grown > 0 else None
 
 
-def _estimated(size: int, tool: ToolCall) -> int | None:
+def _tokens(size: int, tool: ToolCall) -> int | None:
     return None if tool.outcome is None else -(-size // BYTES_PER_TOKEN)
 
 
