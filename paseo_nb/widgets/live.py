@@ -5,7 +5,6 @@ text, refreshed at most ten times a second."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 import time
@@ -13,11 +12,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
-import anyio
-import anyio.to_thread
-
-from .. import _portal, cells
-from ..errors import GitProblem, PaseoError
+from .. import cells
+from ..errors import GitProblem
 from ..git.values import DiffSummary
 from ..handle import AsyncRun
 from ..hints import command
@@ -25,6 +21,7 @@ from ..model import BUSY_STATES, now_us, short_id
 from ..runview import RunView
 from .render import RunRow, bundle, diff_html, metadata, runs_table
 from .render.text import clean
+from .showing import Standing, put
 
 if TYPE_CHECKING:
     from .run_view.widget import RunWidget
@@ -123,8 +120,8 @@ class LiveOutput:
             from .run_view.widget import RunWidget
 
             self.widget = RunWidget(run)
-            self._view = _show(self.widget.view(), f"{name}-view", self._about())
-        self._handle = _show(self._now(), name, self._about())
+            self._view = put(self.widget.view(), f"{name}-view", self._about())
+        self._handle = put(self._now(), name, self._about())
 
     @property
     def heard(self) -> bool:
@@ -198,50 +195,22 @@ def beside(run_id: str, html: str) -> str:
     return f'<div data-paseo-beside="{escape(run_id)}">{html}{_NO_WIDGET}</div>'
 
 
-def _show(content: dict[str, Any], display_id: str, about: dict[str, Any]) -> Any:
-    from IPython import display as shown
-
-    show = cast(Any, shown).display
-    return show(content, raw=True, display_id=display_id, metadata=about)
-
-
-class _Standing:
-    """Displays that no cell follows: a run as the last thing of a cell. They stay live; at most one
-    of a run that is not at work, as those end in a saved notebook as widgets without a kernel."""
-
-    def __init__(self) -> None:
-        self.outputs: list[LiveOutput] = []
-        self._refreshing: Any = None
-
-    def add(self, run: AsyncRun) -> None:
-        """Show a run, and freeze what it supersedes."""
-        for one in self.outputs:
-            if one.run.id == run.id or one.run.history().state not in BUSY_STATES:
-                one.freeze()
-        self.outputs = [one for one in self.outputs if not one.frozen]
-        for one in self.outputs[: len(self.outputs) - MOST + 1]:
-            one.freeze()
-        self.outputs.append(LiveOutput(run))
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = _portal.start_soon(self._refresh)
-
-    async def _refresh(self) -> None:
-        """Keep the HTML beside the widgets up to date."""
-        while outputs := [one for one in self.outputs if not one.frozen]:
-            for one in outputs:
-                with contextlib.suppress(PaseoError, OSError):
-                    await anyio.to_thread.run_sync(one.refresh)
-            await anyio.sleep(STILL_S)
-
-
-_standing = _Standing()
+_standing: Standing[LiveOutput] = Standing(LiveOutput.refresh, STILL_S)
 
 
 def show_run(run: AsyncRun) -> bool:
-    """Show a run live as the result of a cell; False where no browser would show it."""
+    """Show a run live as the result of a cell, beyond its end; False where no browser would show
+    it. At most one display of a run that is not at work: those end in a saved notebook as widgets
+    without a kernel."""
     if not cells.shows_widgets():
         return False
-    _standing.add(run)
+    for one in _standing.outputs:
+        if one.run.id == run.id or one.run.history().state not in BUSY_STATES:
+            one.freeze()
+    going = [one for one in _standing.outputs if not one.frozen]
+    for one in going[: len(going) - MOST + 1]:
+        one.freeze()
+    _standing.add(LiveOutput(run))
     return True
 
 

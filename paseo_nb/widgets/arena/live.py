@@ -26,6 +26,7 @@ from ..catching_up import at_cells_ends
 from ..live import beside
 from ..render.text import prose
 from ..scripts import with_morph
+from ..showing import Standing, put, view_of
 from .page import Shown, bundle, page
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ MOST_S = 12 * 3600.0  # a vote that nobody gives: the display is frozen then, th
 AFTER_S = 600.0  # that buttons stay after a vote that was given by one, to apply what was selected
 WHY = 500
 OVER = ("done", "interrupted")
-VIEW = "application/vnd.jupyter.widget-view+json"
 HERE = Path(__file__).parent
 
 
@@ -137,9 +137,8 @@ class ArenaOutput:
         if cells.shows_widgets():
             self.widget = ArenaWidget(match, self._hurry)
             self.widget.show(self._changes.now())
-            view = {"version_major": 2, "version_minor": 1, "model_id": self.widget.model_id}
-            self._view = _display({VIEW: view, "text/plain": "live"}, f"{name}-view")
-        self._handle = _display(self._static(), name)
+            self._view = put(view_of(self.widget, "live"), f"{name}-view")
+        self._handle = put(self._static(), name)
 
     def _hurry(self) -> None:
         self._next, self._beside, self._dirty = 0.0, 0.0, True
@@ -199,43 +198,6 @@ class ArenaOutput:
         self.widget.close()
 
 
-def _display(content: dict[str, Any], display_id: str) -> Any:
-    from IPython import display as shown
-
-    return cast(Any, shown).display(content, raw=True, display_id=display_id)
-
-
-class _Standing:
-    """Matches that are shown and not over."""
-
-    def __init__(self) -> None:
-        self.outputs: list[ArenaOutput] = []
-        self._refreshing: Any = None
-
-    def settle(self, match: Match) -> None:
-        """Freeze what is shown of a match, as it is shown again."""
-        for one in self.outputs:
-            if one.match.id == match.id:
-                one.freeze()
-
-    def add(self, match: Match) -> ArenaOutput:
-        """Show one; it is frozen when it is over, or shown again."""
-        output = ArenaOutput(match)
-        self.outputs = [*(one for one in self.outputs if not one.frozen), output]
-        if output.widget is None:
-            at_cells_ends(output)
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = _portal.start_soon(self._refresh)
-        return output
-
-    async def _refresh(self) -> None:
-        while outputs := [one for one in self.outputs if not one.frozen]:
-            for one in outputs:
-                with contextlib.suppress(PaseoError, OSError):
-                    await anyio.to_thread.run_sync(_refreshed, one)
-            await anyio.sleep(REFRESH_S)
-
-
 def _refreshed(output: ArenaOutput) -> None:
     over = output.match.state in OVER
     output.refresh()
@@ -251,16 +213,21 @@ def refresh(match_id: str) -> None:
             _refreshed(output)
 
 
-_standing = _Standing()
+_standing: Standing[ArenaOutput] = Standing(_refreshed, REFRESH_S)
 
 
 def show(match: Match) -> None:
     """Show a match as the result of a cell: live while it is at work or voted on, where that
-    goes."""
+    goes. Where it is shown already, that display is frozen."""
     from IPython import display as shown
 
-    _standing.settle(match)
+    for one in _standing.outputs:
+        if one.match.id == match.id:
+            one.freeze()
     if cells.in_kernel() and match.state not in OVER:
-        _standing.add(match)
+        output = ArenaOutput(match)
+        if output.widget is None:
+            at_cells_ends(output)
+        _standing.add(output)
     else:
         cast(Any, shown).display(bundle(match), raw=True)

@@ -21,7 +21,8 @@ from ...handle import AsyncRun
 from ...model import now_us
 from ..live import beside
 from ..run_view import acting
-from ..run_view.widget import VIEW, RunWidget
+from ..run_view.widget import RunWidget
+from ..showing import put, view_of
 from .board import Board
 from .page import bundle_of, summary
 
@@ -152,8 +153,7 @@ class Dashboard(anywidget.AnyWidget):
 
     def view(self) -> Json:
         """The mime bundle that shows it."""
-        view = {"version_major": 2, "version_minor": 1, "model_id": self.model_id}
-        return {VIEW: view, "text/plain": summary(self.board)}
+        return view_of(self, summary(self.board))
 
     def close(self) -> None:
         """End it and the view that is open in it."""
@@ -230,7 +230,4 @@ class Shown:
 
 
 def _show(content: Json, what: str) -> Any:
-    from IPython import display as shown
-
-    name = f"paseo-board-{what}-{now_us()}"
-    return cast(Any, shown).display(content, raw=True, display_id=name)
+    return put(content, f"paseo-board-{what}-{now_us()}")

@@ -19,6 +19,7 @@ from ...errors import PaseoError
 from ...handle import AsyncRun
 from ...model import now_us, short_id
 from ..render.text import one_line
+from ..showing import view_of
 from . import acting, feed
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 HERE = Path(__file__).parent
-VIEW = "application/vnd.jupyter.widget-view+json"
 LEAVE_S = 2.0
 heard_here = False  # whether any browser has ever answered in this process
 
@@ -107,9 +107,8 @@ class RunWidget(anywidget.AnyWidget):
 
     def view(self) -> Json:
         """The mime bundle that shows it."""
-        view = {"version_major": 2, "version_minor": 1, "model_id": self.model_id}
         title = one_line(f"Run {short_id(self.run.id)} of {self.run.agent}, live", 200)
-        return {VIEW: view, "text/plain": title}
+        return view_of(self, title)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[Json, Json]:
         return self.view(), {}

@@ -19,6 +19,7 @@ from ... import _portal
 from ...model import now_us
 from ...tracing.spans import Span
 from ..live import beside
+from ..showing import put, view_of
 from . import html, plain, rows
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 HERE = Path(__file__).parent
-VIEW = "application/vnd.jupyter.widget-view+json"
 TICK_S = 1.0
 SHARE = 0.1  # of the time, at most, that reading may take
 LOOKS_S = 25.0
@@ -124,10 +124,9 @@ class TraceWidget(anywidget.AnyWidget):
             _shown[0].freeze()
         _shown.append(self)
         name = f"paseo-trace-{now_us()}"
-        view = {"version_major": 2, "version_minor": 1, "model_id": self.model_id}
-        told = {VIEW: view, "text/plain": plain(self.root, self.root, self.at_us)}
-        self._view = _show(told, f"{name}-view")
-        self._handle = _show(self._static(hidden=True), name)
+        told = view_of(self, plain(self.root, self.root, self.at_us))
+        self._view = put(told, f"{name}-view")
+        self._handle = put(self._static(hidden=True), name)
 
     def _static(self, hidden: bool) -> Json:
         picture = html(self.root, self.root, self.at_us)
@@ -155,9 +154,3 @@ class TraceWidget(anywidget.AnyWidget):
 
 
 _shown: list[TraceWidget] = []
-
-
-def _show(content: Json, display_id: str) -> Any:
-    from IPython import display as shown
-
-    return cast(Any, shown).display(content, raw=True, display_id=display_id)

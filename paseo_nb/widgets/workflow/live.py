@@ -27,6 +27,7 @@ from ..catching_up import at_cells_ends
 from ..live import beside, bundle_of
 from ..render.text import prose
 from ..scripts import with_morph
+from ..showing import Standing, put, view_of
 from .page import page
 
 REFRESH_S = 0.25
@@ -34,7 +35,6 @@ STILL_S = 1.0
 BESIDE_S = 5.0
 SHARE = 10  # of the time that goes into rendering, at most one part in so many
 HERE = Path(__file__).parent
-VIEW = "application/vnd.jupyter.widget-view+json"
 _CSS = (
     ".jp-OutputArea:has(.paseo-alive) .jp-OutputArea-child:has([data-paseo-beside]){display:none}"
     ":is(.output,.cell-output,.output_container):has(.paseo-alive) [data-paseo-beside]"
@@ -114,9 +114,8 @@ class WorkflowOutput:
         if cells.shows_widgets():
             self.widget = WorkflowWidget(run)
             self.widget.put()
-            view = {"version_major": 2, "version_minor": 1, "model_id": self.widget.model_id}
-            self._view = _display({VIEW: view, "text/plain": "live"}, f"{name}-view")
-        self._handle = _display(self._static(), name)
+            self._view = put(view_of(self.widget, "live"), f"{name}-view")
+        self._handle = put(self._static(), name)
 
     def _static(self) -> dict[str, str]:
         with self.run.looked_at() as story:
@@ -163,46 +162,13 @@ class WorkflowOutput:
         self.widget.close()
 
 
-def _display(content: dict[str, Any], display_id: str) -> Any:
-    from IPython import display as shown
-
-    return cast(Any, shown).display(content, raw=True, display_id=display_id)
-
-
-class _Standing:
-    """Displays that no cell waits for: a workflow run as the last thing of a cell."""
-
-    def __init__(self) -> None:
-        self.outputs: list[WorkflowOutput] = []
-        self._refreshing: Any = None
-
-    def add(self, run: WorkflowHandle) -> None:
-        """Show one; it is frozen when it is over, or shown again."""
-        for one in self.outputs:
-            if one.run.id == run.id:
-                one.freeze()
-        self.outputs = [one for one in self.outputs if not one.frozen]
-        self.outputs.append(output := WorkflowOutput(run))
-        if output.widget is None:
-            at_cells_ends(output)
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = _portal.start_soon(self._refresh)
-
-    async def _refresh(self) -> None:
-        while outputs := [one for one in self.outputs if not one.frozen]:
-            for one in outputs:
-                with contextlib.suppress(PaseoError, OSError):
-                    await anyio.to_thread.run_sync(_refresh, one)
-            await anyio.sleep(REFRESH_S)
-
-
 def _refresh(output: WorkflowOutput) -> None:
     output.refresh()
     if output.run.state != "running":
         output.freeze()
 
 
-_standing = _Standing()
+_standing: Standing[WorkflowOutput] = Standing(_refresh, REFRESH_S)
 
 
 def show(run: WorkflowHandle) -> None:
@@ -210,7 +176,13 @@ def show(run: WorkflowHandle) -> None:
     from IPython import display as shown
 
     if cells.in_kernel() and run.state == "running":
-        _standing.add(run)
+        for one in _standing.outputs:
+            if one.run.id == run.id:
+                one.freeze()
+        output = WorkflowOutput(run)
+        if output.widget is None:
+            at_cells_ends(output)
+        _standing.add(output)
     else:
         with run.looked_at() as story:
             now = bundle(story)
