@@ -15,7 +15,7 @@ from .rows import SCHEMAS, Row, table
 from .schema import INDEX
 
 BATCH_ROWS = 50_000
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 8 << 20
 SMALL_ROWS = 2_000
 
 _SHAPES: dict[str, Any] = {
