@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -28,10 +29,11 @@ def connect(
 
     url: the server's address, with its base URL; `?token=…` in it is taken, too; or a
     `dask.distributed.Client`. token: the server's token. name: what frames call it (default: the
-    machine's name; of a cluster `dask`). project: a folder below the server's own, whose runs are
-    meant.
+    machine's name, with the port where that is another host's already; of a cluster `dask`).
+    project: a folder below the server's own, whose runs are meant.
 
-    Raises UsageProblem for what is no address, and for a cluster whose workers cannot have agents;
+    Raises UsageProblem for what is no address, for a name that another host has, and for a cluster
+    whose workers cannot have agents;
     Unreachable where nothing answers there, where the token is not accepted, and where the other
     side is of another version.
     """
@@ -46,13 +48,48 @@ def connect(
     found = re.search(r"(?:^|&)token=([^&#]+)", query)
     server = Server(address, token or (found[1] if found else None), project)
     made = HttpHost(name or server.parts.hostname or "host", server, _mirrors())
+    before = _connected.get(name) if name is not None else None
     if name is None:
-        own = (str(made.about.get("host")), re.sub("[^A-Za-z0-9]+", "-", server.parts.netloc))
-        made.name = next(filter(_fits, own), "host")
+        made.name = _name_for(made)
+    elif before is not None and not _is_free(before, made):
+        raise UsageProblem(
+            f"name={name!r} is already what {before!r} is called here: give another name= (frames"
+            " tell hosts apart by it), or close() that one first"
+        )
     before = _connected.get(made.name)
-    if isinstance(before, HttpHost) and before.server.same(server):
+    if isinstance(before, HttpHost) and before.server.same(server) and not before.closed:
         return before
     return _named(made)
+
+
+def _name_for(made: HttpHost) -> str:
+    """What a host is called that its user gave no name: as its machine, and never as another one."""
+    netloc = made.server.parts.netloc.rpartition("@")[2]
+    machine = str(made.about.get("host"))
+    own = [machine, re.sub("[^A-Za-z0-9]+", "-", netloc), "host"]
+    first = next(filter(_fits, own))
+    tried = itertools.chain(
+        [first],
+        filter(_fits, [f"{first}-{made.server.parts.port}"] if made.server.parts.port else []),
+        (f"{first}-{number}" for number in itertools.count(2)),
+    )
+    named = config.settings(config.project_root()).hosts
+
+    def is_free(name: str) -> bool:
+        before = _connected.get(name)
+        if before is not None:
+            return _is_free(before, made)
+        return (
+            name not in named
+            or Server(named[name].url.partition("?")[0], None).parts == made.server.parts
+        )
+
+    return next(filter(is_free, tried))
+
+
+def _is_free(before: Mirror, made: HttpHost) -> bool:
+    """Whether a host's name may be another one's: it is the same place, or closed."""
+    return isinstance(before, HttpHost) and (before.closed or before.is_where(made))
 
 
 def _fits(name: str) -> bool:

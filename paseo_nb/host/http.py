@@ -50,8 +50,21 @@ class HttpHost(Mirror):
     def __repr__(self) -> str:
         return f"<host {self.name}: {self.server.named}, {self.about['project']}>"
 
+    @property
+    def closed(self) -> bool:
+        """Whether its line was let go for good."""
+        return self._closed
+
+    def is_where(self, other: HttpHost) -> bool:
+        """Whether both have the same runs: under the same address, or under another one of the
+        same project (its server was started anew, or it has a second one)."""
+        mine, its = self.server, other.server
+        if (mine.parts, mine.project) == (its.parts, its.project):
+            return True
+        return "place" in self.about and self.about["place"] == other.about.get("place")
+
     def close(self) -> None:
-        """Let the line go; runs are not touched by that."""
+        """Let the line go, and the name; runs are not touched by that."""
         self._closed = True
         line = self._line
         if line is not None:

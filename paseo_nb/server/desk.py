@@ -4,7 +4,12 @@ worker share this desk. It knows nothing of HTTP, users or tokens.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import re
+import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +39,19 @@ def run_of(host: LocalHost, run_id: str) -> AsyncRun:
     if not (RUN_ID.fullmatch(run_id) and host.folder(run_id).spec.exists()):
         raise Refused(404, f"no run {run_id[:64]!r} here")
     return AsyncRun(host, run_id)
+
+
+def place_of(home: Path) -> str:
+    """What tells a project's home from every other one on any machine that is up now, also where
+    machines were made alike, with the same name and the same folders."""
+    try:
+        running = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        running = f"{socket.gethostname()} {uuid.getnode()}"
+    with contextlib.suppress(OSError):
+        found = os.stat(home.parent)
+        running += f" {found.st_dev} {found.st_ino}"
+    return hashlib.sha256(f"{running} {home}".encode()).hexdigest()[:16]
 
 
 def state_of(host: LocalHost, run_id: str) -> Json:

@@ -211,6 +211,7 @@ class About(Base):
             "host": socket.gethostname(),
             "project": str(self.project),
             "home": str(host.home),
+            "place": desk.place_of(host.home),
         })  # fmt: skip
 
 

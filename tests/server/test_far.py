@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from cutting import Line
 from kit import SLACK, Project, git
-from serving import TOKEN, Serving
+from serving import TOKEN, Serving, serving
 
 import paseo_nb as paseo
-from paseo_nb import cli
+from paseo_nb import cli, connecting
 from paseo_nb.host import requests
 from paseo_nb.host.requests import Server
 from paseo_nb.packing import opened
@@ -128,6 +128,29 @@ def test_frames_and_lists_say_which_machine(far: Far, here: Path, tmp_path: Path
     assert there.state == "archived"
     with pytest.raises(paseo.UsageProblem, match="lists and frames"):
         paseo.diff(there.id, host="all")
+
+
+def test_two_hosts_on_one_machine_have_two_names_and_none_takes_the_others(
+    far: Far, here: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    with serving(tmp_path / "second") as second:
+        one, two = paseo.connect(far.url, TOKEN), paseo.connect(second.url, TOKEN)
+        assert two.name == f"{one.name}-{second.port}"
+        assert [paseo.connect(far.url, TOKEN), paseo.connect(second.url, TOKEN)] == [one, two]
+        other_way = f"http://localhost:{far.serving.port}/hub/"
+        assert paseo.connect(other_way, TOKEN).name == one.name  # the same runs by another address
+        run = paseo.run("demo/echo", "hello", host=two)
+        frame = paseo.runs(host="all")
+        assert frame[frame["run_id"] == run.id]["host"].tolist() == [two.name]
+        with pytest.raises(paseo.UsageProblem, match=r"give another name.*close\(\)"):
+            paseo.connect(second.url, TOKEN, name=one.name)
+        two.close()
+        assert paseo.connect(far.url, TOKEN, name=two.name).name == two.name
+        connecting._connected.pop(two.name).close()
+    project = Project(second.root)
+    project.runs = [run.id]
+    project.close()
 
 
 def test_named_hosts_and_the_terminal(

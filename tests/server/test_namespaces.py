@@ -113,7 +113,7 @@ def test_work_on_a_machine_whose_cable_is_pulled_three_times(
     monkeypatch.chdir(here)
     git(here, "config", "user.name", "t")
     git(here, "config", "user.email", "t@example.com")
-    host = paseo.connect(far.url, TOKEN, name="far")
+    host = paseo.connect(far.url, TOKEN, name="across")
 
     # start and stream, over a cable that is pulled for a second, three times
     run = paseo.start("demo/slow", "seconds=5", host=host)
