@@ -168,6 +168,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         PositiveInt,
         Meta(description="Runs that one that conducts may have started and not archived."),
     ] = 16
+    brought_mb: Annotated[
+        PositiveInt,
+        Meta(
+            description="Megabytes of attachments and bundles that other machines and paired"
+            " devices may have brought here and that still lie here."
+        ),
+    ] = 16384
+    device_mb: Annotated[
+        PositiveInt, Meta(description="Of these, what one paired device may have brought.")
+    ] = 1024
     profiles: Annotated[
         dict[str, Profile],
         Meta(description="Agents with a mode, effort and MCP servers of their own: `@NAME`."),

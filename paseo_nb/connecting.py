@@ -63,7 +63,7 @@ def connect(
 
 
 def _name_for(made: HttpHost) -> str:
-    """What a host is called that its user gave no name: as its machine, and never as another one."""
+    """What a host without a name of its user's is called: as its machine, never as another host."""
     netloc = made.server.parts.netloc.rpartition("@")[2]
     machine = str(made.about.get("host"))
     own = [machine, re.sub("[^A-Za-z0-9]+", "-", netloc), "host"]

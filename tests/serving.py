@@ -129,9 +129,9 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(root: Path, base: str = "/") -> Iterator[Serving]:
+def serving(root: Path, base: str = "/", within: tuple[str, ...] = ()) -> Iterator[Serving]:
     """One, and its end."""
-    made = Serving(root, base).start()
+    made = Serving(root, base, within=within).start()
     try:
         yield made
     finally:

@@ -411,8 +411,8 @@ class Content(Base):
         """Bring a piece of it: `have` is how much is here now, whatever was sent. Whole when that
         is its size and it has its sum."""
         offset, size, data = self.number("offset", 0), self.number("size", 0), self.body
-        kept = Kept(self.host.home, digest)
-        self.tell({"have": await self.apart(lambda: kept.add(offset, size, data))})
+        kept, who = Kept(self.host.home, digest), self.grant.name if self.grant else None
+        self.tell({"have": await self.apart(lambda: kept.add(offset, size, data, who))})
 
 
 class Repositories(Base):

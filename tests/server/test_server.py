@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from serving import TOKEN, Serving, serving
 from tornado import httpclient, websocket
 
 import paseo_nb as paseo
+from paseo_nb import pairing
+from paseo_nb.host.local import LocalHost
 from paseo_nb.packing import opened
 from paseo_nb.programs.demo import copy_sample
 
@@ -239,6 +242,48 @@ def test_contents_go_up_and_down_in_pieces(served: Serving) -> None:
     assert other.status == 400
     assert "another SHA-256" in other.json["error"]["message"]
     assert served.ask("GET", f"/contents/{'0' * 64}").status == 400
+
+
+def test_how_much_is_brought_is_bounded_for_a_device_in_all_and_by_the_disk(tmp_path: Path) -> None:
+    root = tmp_path / "p"
+    (root / ".paseo_nb").mkdir(parents=True, mode=0o700)
+    (root / "paseo_nb.toml").write_text("brought_mb = 3\ndevice_mb = 2\n")
+    home = LocalHost(root / ".paseo_nb")
+    small = 'mount -t tmpfs -o size=80m,mode=700 tmpfs .paseo_nb && exec "$@"'
+    one = pairing.make(home, "one", ["send"], None, 3600).token
+
+    def bring(to: Serving, token: str, mark: int, mb: float, sent: float | None = None) -> Any:
+        data = bytes([mark]) * int(mb * (1 << 20))
+        path = f"/contents/{hashlib.sha256(data).hexdigest()}?offset=0&size={len(data)}"
+        piece = data[: int((mb if sent is None else sent) * (1 << 20))]
+        return to.ask("PUT", path, piece, token=token)
+
+    def refused(answer: Any, status: int, *said: str) -> None:
+        assert answer.status == status, answer.body
+        for words in said:
+            assert words in answer.json["error"]["message"]
+        assert str(root) not in answer.body.decode()
+
+    with serving(root) as served:
+        refused(bring(served, one, 1, 2.5, 1), 413, "2 MB may be brought", "device_mb")
+        assert bring(served, one, 2, 1.5, 0.1).status == 200  # begun: it has its place
+        refused(bring(served, one, 3, 1), 507, "1.5 MB of 2", "this device", "prune")
+        again = pairing.make(home, "one", ["send"], None, 3600).token  # paired again: the same
+        refused(bring(served, again, 3, 1), 507, "1.5 MB of 2")
+        assert bring(served, TOKEN, 4, 1).status == 200
+        refused(bring(served, TOKEN, 5, 1), 507, "2.5 MB of 3", "brought_mb")
+        assert bring(served, TOKEN, 4, 1).status == 200  # is here already
+        (begun,) = (home.home / "incoming").iterdir()
+        os.utime(begun, (1, 1))  # never finished
+        assert bring(served, again, 5, 1).status == 200
+        assert not begun.exists()
+        many = [bring(served, again, mark, 1e-6).status for mark in range(6, 30)]
+        assert many.count(200) == 16  # what is small counts 64 kB
+    with serving(root, within=("unshare", "-rm", "sh", "-c", small, "sh")) as served:
+        (root / "paseo_nb.toml").write_text("")
+        assert bring(served, TOKEN, 1, 4).status == 200
+        refused(bring(served, TOKEN, 2, 40, 4), 507, "too little space", "free some")
+        assert served.ask("GET", "/about").status == 200
 
 
 REFUSED: list[tuple[str, str, Any, int, str]] = [

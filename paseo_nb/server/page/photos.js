@@ -5,6 +5,7 @@
  */
 
 import { h } from "./dom.js";
+import { Refused } from "./server.js";
 import { sha256 } from "./sha256.js";
 
 const SIDE = 2000; // pixels; models scale larger ones down themselves
@@ -17,6 +18,7 @@ export class Photos {
     this.server = server;
     /** @type {{name: string, blob: Promise<string | null>, el: HTMLElement, url: string}[]} */
     this.all = [];
+    this.trouble = ""; // why the server took none
     this.input = h("input.sr", { type: "file", accept: "image/*", multiple: true, onchange: () => this.take() });
     this.list = h("ul.shots");
     this.said = h("span.f2.t12", { role: "status" });
@@ -40,7 +42,7 @@ export class Photos {
     this.list.append(el);
     one.blob.then((digest) => {
       el.className = digest ? "" : "failed";
-      if (!digest) this.said.textContent = "A photo could not be read or sent.";
+      if (!digest) this.said.textContent = `A photo could not be read or sent. ${this.trouble}`.trim();
     });
   }
 
@@ -55,7 +57,8 @@ export class Photos {
         have = told.have;
       }
       return digest;
-    } catch {
+    } catch (error) {
+      this.trouble = error instanceof Refused ? error.message : "";
       return null;
     }
   }
