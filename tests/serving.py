@@ -27,6 +27,15 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
+def unreadable(path: Path) -> Path:
+    """Make a file one that nobody can read, root neither; where it is now, to be put back."""
+    aside, loop = path.with_name("aside"), path.with_name("loop")
+    os.link(path, aside)
+    loop.symlink_to(path.name)
+    loop.replace(path)
+    return aside
+
+
 class Answer:
     """What a server answered."""
 

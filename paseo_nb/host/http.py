@@ -128,12 +128,13 @@ class HttpHost(Mirror):
                 finally:
                     self._line = None
                     line.close()
-            for run in self._wanted:
+            for run in list(self._wanted):
                 self._wanted[run] = False
             await anyio.sleep(AGAIN_S)
 
     async def _heard_of(self, message: str | bytes) -> None:
-        if isinstance(message, str):  # a run that is gone
+        if isinstance(message, str):  # a run that is watched no more: asked for, it says why
+            self._wanted.pop(msgspec.json.decode(message).get("run"), None)
             return
         head, _, data = message.partition(b"\n")
         told = msgspec.json.decode(head)

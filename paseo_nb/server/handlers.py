@@ -20,7 +20,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from .. import __version__, config
-from ..errors import UsageProblem
+from ..errors import PaseoError, UsageProblem
 from ..handle import AsyncRun
 from ..host.local import LocalHost
 from ..host.requests import NOT_FOR_THIS, OTHER_NAME
@@ -190,6 +190,8 @@ class Base(APIHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Only what nobody foresaw is worth a traceback."""
         if isinstance(value, Refused) or (value is not None and told.problem(value)[0] != 500):
+            if isinstance(value, OSError) and not isinstance(value, PaseoError):
+                self.log.warning("paseo_nb: %s", value)
             return
         super().log_exception(typ, value, tb)
 

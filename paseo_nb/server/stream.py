@@ -3,7 +3,8 @@
 The watcher says `{"watch": {RUN: OFFSET, …}}` or `{"unwatch": [RUN, …]}`. It gets whole lines, a
 bounded piece per message: one JSON line `{"run", "offset", "after"}`, then the lines. The next one
 of a run is only sent once the last has left for the network. After a drop it asks again from its
-offset: nothing is lost, nothing comes twice.
+offset: nothing is lost, nothing comes twice. Where a run is watched no more it gets `{"run",
+"error"}` and may ask again; the others go on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from ..host.local import LocalHost
 from .desk import RUN_ID
 from .handlers import Shared
 from .sockets import NOT_LET_IN, OUT, Socket
@@ -56,6 +58,8 @@ class Stream(Socket):
             self._leave(run_id)
         for run_id, offset in said.watch.items():
             self._leave(run_id)
+            if len(self._watching) >= MOST_RUNS:
+                await self._make_room()
             folder = self.home / "runs" / run_id
             if not self.may(run_id):
                 await self.say(json.dumps({"run": run_id[:64], "error": "no such run"}))
@@ -65,8 +69,25 @@ class Stream(Socket):
                 why = "too many runs" if known and offset >= 0 else "no such run"
                 await self.say(json.dumps({"run": run_id[:64], "error": why}))
                 continue
-            sending = self._send(run_id, folder / "journal.jsonl", offset)
+            sending = self._watch(run_id, folder / "journal.jsonl", offset)
             self._watching[run_id] = self.begin(sending)
+
+    async def _make_room(self) -> None:
+        """Leave runs that have no processes: what comes of them, if ever, is asked for again."""
+        host, watched = LocalHost(self.home), list(self._watching)
+        over = await asyncio.to_thread(lambda: [run for run in watched if not host.alive(run)])
+        for run_id in over:
+            self._leave(run_id)
+            await self.say(json.dumps({"run": run_id, "error": "watched no more: it is over"}))
+
+    async def _watch(self, run_id: str, path: Path, offset: int) -> None:
+        try:
+            await self._send(run_id, path, offset)
+        except OSError as error:
+            told = f"the journal cannot be read on the server: {error.strerror or error}"
+            await self.say(json.dumps({"run": run_id, "error": told}))
+        if self._watching.get(run_id) is asyncio.current_task():
+            del self._watching[run_id]
 
     async def _send(self, run_id: str, path: Path, offset: int) -> None:
         with self.shared.tails.watching(path) as tail:

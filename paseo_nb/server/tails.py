@@ -33,11 +33,15 @@ class Tail:
         self._recent: bytes = b""  # what was written last, and where that begins
         self._grown = asyncio.Event()
         self._packed = False
+        self._failed: OSError | None = None
 
     async def after(self, offset: int) -> tuple[bytes, int]:
         """Whole lines from an offset on, as soon as there are some: a bounded piece of them, and
-        the offset after them. Beyond for an offset that the journal has not reached."""
+        the offset after them. Beyond for an offset that the journal has not reached; OSError where
+        it cannot be read."""
         while True:
+            if self._failed is not None:
+                raise self._failed
             if offset == self._start and self._recent:
                 return self._recent, self._end
             if offset == self._end:  # what comes next is looked for, once for all
@@ -58,7 +62,15 @@ class Tail:
         return self._start + len(self._recent)
 
     def look(self) -> None:
-        """Take what was written since; called by one task for all tails."""
+        """Take what was written since; called by one task for all tails. Whoever waits hears of it
+        where that fails."""
+        try:
+            self._look()
+        except OSError as error:
+            self._failed = error
+            self._grown.set()
+
+    def _look(self) -> None:
         if self._start < 0:
             return
         try:
@@ -103,6 +115,5 @@ class Tails:
     async def _look(self) -> None:
         while self._tails:
             for tail in list(self._tails.values()):
-                with contextlib.suppress(OSError):
-                    tail.look()
+                tail.look()
             await asyncio.sleep(LOOK_S)

@@ -26,8 +26,8 @@ _STATUS: list[tuple[type[Exception], int]] = [
     (errors.UsageProblem, 400),
     (errors.Unreachable, 503),
     (errors.StorageProblem, 507),
-    (PermissionError, 507),
     (errors.PaseoError, 409),
+    (OSError, 507),
 ]
 
 
@@ -102,9 +102,10 @@ def problem(error: BaseException) -> tuple[int, Json]:
         if isinstance(error, kind):
             told: Json = {"code": type(error).__name__, "message": str(error)}
             if not isinstance(error, errors.PaseoError):
+                why = cast(OSError, error).strerror  # without the path that it is about
                 told = {
                     "code": "StorageProblem",
-                    "message": "the project may not be read or written",
+                    "message": f"the project cannot be read or written on the server: {why}",
                 }
             run = getattr(error, "run", None)
             if run is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cutting import Line
 from kit import SLACK, Project, git
-from serving import TOKEN, Serving, serving
+from serving import TOKEN, Serving, serving, unreadable
 
 import paseo_nb as paseo
 from paseo_nb import cli, connecting
@@ -291,6 +291,22 @@ def test_workflows_are_of_here_and_contests_are_held_there_as_a_whole(far: Far, 
         time.sleep(0.2)
     assert sorted(done["model_asked"]) == ["master", "novice"]
     assert paseo.ls() == []  # nothing of it is here
+
+
+def test_a_journal_that_the_server_cannot_read_is_said_and_read_when_it_can(
+    far: Far, here: Path
+) -> None:
+    run = paseo.start("demo/slow", "seconds=4", host=far.connect())
+    path = far.root / ".paseo_nb" / "runs" / run.id / "journal.jsonl"
+    deadline = time.monotonic() + 12 * SLACK
+    while run.history().seq < 10 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    aside = unreadable(path)
+    with pytest.raises(paseo.StorageProblem, match="cannot be read or written"):
+        run.wait()
+    aside.replace(path)
+    assert run.wait().state == "idle"
+    assert run.host.folder(run.id).journal.read_bytes() == far.journal(run.id)
 
 
 @pytest.mark.crash

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from kit import Project, project_in
-from serving import TOKEN, Serving, serving
+from serving import TOKEN, Serving, serving, unreadable
 from tornado import httpclient, websocket
 
 import paseo_nb as paseo
@@ -217,6 +218,62 @@ def test_a_watcher_goes_on_where_it_was_and_hears_of_what_it_cannot_see(served: 
     for message in ("{", "[]", '{"watch": {"a": "b"}}', '{"x": 1}', "[" * 5000, "x" * 70000):
         assert asyncio.run(strange(message)) is None  # closed
     assert served.ask("GET", "/about").status == 200
+
+
+def test_a_watcher_hears_of_a_journal_that_cannot_be_read_and_ended_runs_leave_room(
+    served: Serving,
+) -> None:
+    runs = served.root / ".paseo_nb" / "runs"
+    broken, over = started(served), started(served)
+    for run in (broken, over):
+        served.settled(run)
+        served.verb("stop", run=run)
+    whole = runs / broken / "journal.jsonl"
+    many = [f"{over[:-4]}{number:04}" for number in range(512)]
+    for name in many:
+        shutil.copytree(runs / over, runs / name, ignore=lambda *_: ["lock", "scratch"])
+    live = started(served, "demo/slow")
+
+    async def go() -> None:
+        url = served.url.replace("http", "ws") + "paseo/api/stream"
+        line = await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
+
+        async def hear(run: str) -> Any:
+            """What is said of a run next: an error, or events."""
+            while True:
+                message = await asyncio.wait_for(line.read_message(), 60)
+                assert message is not None
+                head = json.loads(message.partition("\n" if isinstance(message, str) else b"\n")[0])
+                if head["run"] == run:
+                    return head.get("error", "events")
+
+        end = whole.stat().st_size
+        await line.write_message(json.dumps({"watch": {broken: end, live: 0}}))
+        assert await hear(live) == "events"
+        aside = unreadable(whole)
+        assert "cannot be read" in await hear(broken)
+        await line.write_message(json.dumps({"watch": {broken: 0}}))
+        assert "cannot be read" in await hear(broken)
+        assert await hear(live) == "events"
+        answer = served.ask("GET", f"/runs/{broken}/journal")
+        assert (answer.status, answer.json["error"]["code"]) == (507, "StorageProblem")
+        aside.replace(whole)
+        await line.write_message(json.dumps({"watch": {broken: 0}}))
+        assert await hear(broken) == "events"
+        size = (runs / many[0] / "journal.jsonl").stat().st_size
+        await line.write_message(json.dumps({"watch": dict.fromkeys(many, size)}))
+        assert "it is over" in await hear(broken)
+        await line.write_message(json.dumps({"watch": {broken: 0}}))
+        assert await hear(broken) == "events"
+        assert await hear(live) == "events"
+        line.close()
+
+    try:
+        asyncio.run(go())
+    finally:
+        for name in many:
+            shutil.rmtree(runs / name)
+        served.verb("cancel", run=live)
 
 
 def test_contents_go_up_and_down_in_pieces(served: Serving) -> None:
