@@ -108,10 +108,13 @@ class Base(APIHandler):
             raise self._too_large()
 
     def data_received(self, chunk: bytes) -> None:
-        """Collect a body, up to its bound."""
+        """Collect a body, up to its bound. What is raised here is nobody's to answer: who sends too
+        much without having said so is told at once, and the line is closed."""
         self._body += chunk
-        if len(self._body) > self.most_body:
-            raise self._too_large()
+        if len(self._body) > self.most_body and not self._finished:
+            self._body.clear()
+            refused = self._too_large()
+            self.send_error(refused.status, exc_info=(type(refused), refused, None))
 
     def _too_large(self) -> Refused:
         return Refused(413, f"a body may have {self.most_body} bytes at most")

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -397,6 +398,24 @@ def test_too_large_a_body_is_refused_before_it_is_read(served: Serving) -> None:
     answer = served.ask("POST", "/verbs/start", headers={"Content-Length": str(1 << 40)})
     assert answer.status in (400, 413)
     assert served.ask("GET", "/about").status == 200
+    logged = served.log.stat().st_size
+    path, piece = f"/user/me/paseo/api/contents/{'2' * 64}?size=9", b"x" * (1 << 16)
+    for endless in (True, False):  # nor does a body go on that does not say how large it is
+        with socket.create_connection((served.address, served.port), timeout=60) as line:
+            head = f"PUT {path} HTTP/1.1\r\nHost: {served.address}:{served.port}\r\n"
+            head += f"Authorization: token {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            line.sendall(head.encode())
+            for _ in range(65):  # one more than there may be
+                line.sendall(b"10000\r\n" + piece + b"\r\n")
+            if not endless:
+                line.sendall(b"0\r\n\r\n")
+            said = b""
+            while data := line.recv(1 << 16):
+                said += data
+        assert said.startswith(b"HTTP/1.1 413 ")
+        assert b"4194304 bytes at most" in said
+    assert served.ask("GET", "/about").status == 200
+    assert b"Traceback" not in served.log.read_bytes()[logged:]
 
 
 def test_another_protocol_is_an_error_that_says_so(served: Serving) -> None:
