@@ -23,10 +23,10 @@ import anyio.to_thread
 
 from ..errors import PaseoError, UsageProblem
 from ..journal import private_dir, write_all, write_file_once
-from ..model import Line, RunSpec
+from ..model import BUSY_STATES, Line, RunSpec
 from .base import Launch
 from .local import LocalHost, make_home
-from .requests import PATIENCE_S, Answer, LineBroken
+from .requests import PATIENCE_S, REFUSED_S, Answer, LineBroken
 
 Json = dict[str, Any]
 STATE_S = 0.2
@@ -122,18 +122,25 @@ class Mirror(LocalHost):
 
     def _asked(self, run_id: str, told: str | None = None) -> Json:
         """What its state was a moment ago at most (and since its journal told the same), while the
-        line holds; what was last heard while it is broken, until patience ends."""
+        line holds; what was last heard while it is broken, until patience ends. Where nobody
+        listens that is told soon, but of a run that is at work: there a wait goes on."""
         at, before, known = self._states.get(run_id, (0.0, None, {}))
         now = time.monotonic()
         if known and now - at < STATE_S and told in (None, before):
             return known
-        if known and not self._may_try(now):
+        if told in BUSY_STATES or (known and told not in (None, before)):
+            known = {"alive": True, **known, "state": told}  # its journal's word is the newer one
+        rests = known.get("state") not in BUSY_STATES
+        if known and not rests and not self._may_try(now):
             return known
         try:
-            known = self.ask("GET", f"/runs/{run_id}/state", patience_s=0).json
-        except LineBroken:
+            known = self.ask(
+                "GET", f"/runs/{run_id}/state", patience_s=REFUSED_S if rests else 0
+            ).json
+        except LineBroken as broken:
             self._tried = time.monotonic()
-            if not known or self._tried - self._heard > PATIENCE_S:
+            over = self._tried - self._heard > PATIENCE_S
+            if not known or over or (rests and broken.nobody):
                 raise
             return known
         self._heard = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import threading
 import time
@@ -22,7 +23,9 @@ from ..errors import PaseoError, Unreachable, UsageProblem
 Json = dict[str, Any]
 PROTOCOL = 1
 PATIENCE_S = 60.0
+REFUSED_S = 5.0  # where nobody listens: a server that is started anew, at most
 CONNECT_S = 10.0  # to be connected, TLS included
+STALE_S = 1.0
 ANSWER_S = 60.0  # longer than the server lets a call wait
 
 
@@ -49,7 +52,9 @@ class Answer(msgspec.Struct):
 
 
 class LineBroken(Unreachable):
-    """There was no answer: it is not known whether the other side heard."""
+    """There was no answer: it is not known whether the other side heard. nobody: none listened."""
+
+    nobody = False
 
 
 class Server:
@@ -102,21 +107,25 @@ class Server:
         headers: dict[str, str] | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Answer:
-        """The answer. Unreachable where there is none for so long; else what the server says is
-        wrong, as the error that it was there. Asked again, it says which server it had asked:
-        another one does not know what became of that."""
+        """The answer. Unreachable where there is none for so long, or for some seconds nobody who
+        would listen; else what the server says is wrong, as the error that it was there. Asked
+        again, it says which server it had asked: another one does not know what became of that."""
         told = dict(headers or {})
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        deadline, pause = time.monotonic() + patience_s, 0.05
+        begun, pause, nobody = time.monotonic(), 0.05, True
+        deadline = begun + patience_s
         while True:
+            tried = time.monotonic()
             try:
                 answer = self._once(method, self.target(path, query), data, told)
                 break
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, ssl.SSLCertVerificationError):
                     raise Unreachable(f"{self.named}: {error.verify_message}") from None
-                if time.monotonic() + pause > deadline:
-                    raise LineBroken(f"{self.named} does not answer: {error}") from None
+                nobody = nobody and _is_nobody(error, time.monotonic() - tried)
+                until = min(deadline, begun + REFUSED_S) if nobody else deadline
+                if time.monotonic() + pause > until:
+                    raise self._broken(error, nobody) from None
                 if self.born is not None:
                     told["Paseo-Born"] = self.born
                 time.sleep(pause)
@@ -131,11 +140,21 @@ class Server:
             raise Unreachable(f"{self.named} sends us elsewhere ({to!r}): connect to where it is")
         return answer
 
+    def _broken(self, error: Exception, nobody: bool) -> LineBroken:
+        if not nobody:
+            return LineBroken(f"{self.named} does not answer: {error}")
+        made = LineBroken(
+            f"{self.named} does not answer: nobody listens there ({error}). Look whether its server"
+            " is up (`paseo-nb serve`, JupyterLab) and the address right; its runs go on meanwhile"
+        )
+        made.nobody = True
+        return made
+
     def _once(
         self, method: str, target: str, data: bytes | None, headers: dict[str, str]
     ) -> Answer:
         for fresh in (False, True):
-            connection = self._connection()
+            connection, begun = self._connection(), time.monotonic()
             known = connection.sock is not None
             try:
                 if connection.sock is None:
@@ -147,7 +166,8 @@ class Server:
                 return Answer(got.status, dict(got.getheaders()), got.read())
             except (OSError, http.client.HTTPException):
                 connection.close()
-                if fresh or not known:  # a kept connection may have been closed for its age
+                # A kept connection may have been closed for its age; then that shows at once.
+                if fresh or not known or time.monotonic() - begun > STALE_S:
                     raise
         raise AssertionError
 
@@ -185,6 +205,15 @@ def _parts_of(url: str) -> SplitResult | None:
         return None
     fits = url.isprintable() and " " not in url and parts.path.isascii()
     return parts if fits and host and parts.scheme in ("http", "https") else None
+
+
+def _is_nobody(error: Exception, after_s: float) -> bool:
+    """Whether nobody listens at an address, or at the other end of its tunnel (which takes a line
+    up, and lets it go at once), or there is no such address."""
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_NONAME
+    quick = isinstance(error, ConnectionError) and after_s < STALE_S
+    return quick or isinstance(error, ConnectionRefusedError)
 
 
 def _is_token(given: Any) -> bool:

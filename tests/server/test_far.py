@@ -341,7 +341,15 @@ def test_a_server_that_is_killed_in_mid_turn_takes_no_run_with_it(far: Far, here
     deadline = time.monotonic() + 12 * SLACK
     while run.history().seq < 10 and time.monotonic() < deadline:
         time.sleep(0.05)
+    done = paseo.run("demo/echo", "x", host=far.connect())
+    assert done.state == "idle"
     far.serving.kill()
+    begun = time.monotonic()
+    for ask in (lambda: paseo.ls(host="far"), lambda: done.state):
+        with pytest.raises(paseo.Unreachable, match=r"nobody listens there.*paseo-nb serve"):
+            ask()
+    assert time.monotonic() - begun < 25 < requests.PATIENCE_S
+    assert run.state == "running"  # what was last heard: a wait for it goes on
     far.serving.start()
     run.wait()
     assert run.state == "idle"
