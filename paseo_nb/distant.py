@@ -193,10 +193,31 @@ def bring(run: FarRun, here: Path) -> Json:
     `branch` (its name here)."""
     repository = Repository(here)
     name = f"paseo/{run.host.name}/{short_id(run.id)}"
+    ref, mine = f"refs/heads/{name}", f"refs/paseo/{run.id}/brought"
+    ours = [repository.commit(one) for one in (mine, f"refs/paseo/{run.id}/result")]
     told = fetch_result(run, repository)
-    after = str(told["after"])
-    repository.run("update-ref", "-m", "paseo_nb: brought", f"refs/heads/{name}", after)
+    after, before = str(told["after"]), repository.commit(ref)
+    if before not in (None, after):
+        _check_ours(repository, name, before in ours)
+    repository.run("update-ref", "-m", "paseo_nb: brought", ref, after, before or "")
+    repository.run("update-ref", mine, after)
     return {"after": after, "base": str(told["base"]), "branch": name}
+
+
+def _check_ours(repository: Repository, name: str, as_it_was: bool) -> None:
+    """GitProblem where a branch that is to be brought anew is at work in a worktree, or has what
+    somebody else put on it: nothing of that may be lost."""
+    for one in repository.worktrees():
+        if one.get("branch") == f"refs/heads/{name}":
+            raise GitProblem(
+                f"the branch {name} is checked out in {one['worktree']}, and more was done on the"
+                " other machine since: switch to another branch there (git switch -), then again"
+            )
+    if not as_it_was:
+        raise GitProblem(
+            f"the branch {name} here is not as it was brought, and more was done on the other"
+            f" machine since: keep yours by another name (git branch -m {name} NAME), then again"
+        )
 
 
 def brought_along(attach: Attachments, host: Mirror, run: str | None = None) -> list[Json]:

@@ -86,6 +86,21 @@ def test_a_run_there_works_in_the_repository_from_here_and_its_work_comes_back(
     assert git(here, "show", "--stat", "HEAD").count("offsets.py") == 1
     assert git(here, "branch", "--list", "paseo/far/*").strip()
     assert "ljust" in git(here, "show", "HEAD:tidelog/offsets.py")
+    (branch,) = git(here, "branch", "--list", "paseo/far/*").split()
+    brought = git(here, "rev-parse", branch)
+    (Path(run.spec.cwd) / "more.txt").write_text("more")  # by somebody at that machine
+    git(here, "switch", "-q", branch)
+    with pytest.raises(paseo.GitProblem, match="is checked out in"):
+        run.apply("main" if done.onto == "main" else "master", dry_run=True)
+    git(here, "commit", "-q", "--allow-empty", "-m", "mine")
+    git(here, "switch", "-q", "-")
+    with pytest.raises(paseo.GitProblem, match="not as it was brought"):
+        run.apply(dry_run=True)
+    assert git(here, "log", "-1", "--format=%s", branch).strip() == "mine"
+    git(here, "branch", "-m", branch, "mine")
+    for _ in range(2):
+        run.apply(dry_run=True)
+        assert git(here, "rev-parse", branch) != brought
     second = paseo.start("demo/echo", "once more", host=host)  # the repository is there now
     second.wait()
     assert second.spec.git_base == git(here, "rev-parse", "HEAD").strip()
@@ -250,10 +265,11 @@ def another_server(status: int, headers: dict[str, str], body: bytes) -> Iterato
 def test_why_a_server_refuses_is_said_where_it_is_not_the_token(
     far: Far, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "paseo_nb.cli", "pair", "laptop"],
-        cwd=far.root, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    with far.serving.at_home() as env:
+        shown = subprocess.run(
+            [sys.executable, "-m", "paseo_nb.cli", "pair", "laptop"],
+            cwd=far.root, env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
     laptop = paseo.connect(far.url, shown.stdout.split()[0], name="laptop")
     with pytest.raises(paseo.Unreachable, match="this token is not for that"):
         paseo.start("demo/echo", "x", host=laptop)
