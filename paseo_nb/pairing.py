@@ -1,12 +1,14 @@
 """Tokens of a project for other devices: each for some runs and some rights, until it expires.
 
-Only their SHA-256 is kept (`.paseo_nb/tokens.json`, 0600): what `pair` shows is shown once. They
-open the routes of paseo_nb that they are for, and nothing else of the Jupyter Server.
+Only sums of them are kept (`.paseo_nb/tokens.json`, 0600): what `pair` shows is shown once. They
+open the routes of paseo_nb that they are for, and nothing else of the Jupyter Server. The sums take
+a key in the user's own folder: a `.paseo_nb` that came with somebody's repository lets nobody in.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import secrets
 import sys
@@ -17,18 +19,22 @@ from typing import Any, Literal
 
 import msgspec
 
-from .errors import UsageProblem
-from .host.local import LocalHost
+from .errors import StorageProblem, UsageProblem
+from .host.local import LocalHost, storage_problem
+from .journal import private_dir, write_file_once
+from .trusting import user_folder
 
 PREFIX = "paseo_"
 Right = Literal["read", "answer", "send"]
 RIGHTS: tuple[Right, ...] = ("read", "answer", "send")  # each with those before it
 FILE = "tokens.json"
+KEY = "pairing.key"
 LONGEST_S = 366 * 86400.0
 
 
 class Grant(msgspec.Struct, forbid_unknown_fields=True):
-    """What one token is good for. runs: ids; None: all of the project."""
+    """What one token is good for. sha256: its HMAC-SHA256 by the user's key; runs: ids; None: all
+    of the project."""
 
     name: str
     sha256: str
@@ -88,11 +94,11 @@ def make(
         raise UsageProblem("a pairing has a name of up to 80 characters")
     if not 0 < for_s <= LONGEST_S:
         raise UsageProblem("a pairing ends after more than 0 s, and a year at most")
-    token = PREFIX + secrets.token_urlsafe(32)
+    token, key = PREFIX + secrets.token_urlsafe(32), _made_key()
     expires = time.time() + for_s
     with host.holding("tokens.lock", 10.0):
         kept = [one for one in granted(host.home) if one.name != name]
-        _write(host.home, [*kept, Grant(name, _sum(token), wanted, runs, expires)])
+        _write(host.home, [*kept, Grant(name, _sum(token, key), wanted, runs, expires)])
     return Pairing(name, token, wanted, runs, expires)
 
 
@@ -118,13 +124,37 @@ def granted(home: Path) -> list[Grant]:
 
 def grant_of(home: Path, token: str) -> Grant | None:
     """What a token is good for now; None for one that is unknown, revoked or expired."""
-    told = _sum(token)
+    key = _key()
+    if key is None:
+        return None
+    told = _sum(token, key)
     found = [one for one in granted(home) if secrets.compare_digest(one.sha256, told)]
     return found[0] if found else None
 
 
-def _sum(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+def _sum(token: str, key: bytes) -> str:
+    return hmac.new(key, token.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+def _key() -> bytes | None:
+    """The user's key; None where nothing was ever paired by this user on this machine."""
+    try:
+        key = (user_folder() / KEY).read_bytes()
+    except OSError:
+        return None
+    return key if len(key) >= 32 else None
+
+
+def _made_key() -> bytes:
+    """The user's key, made where there is none. StorageProblem."""
+    try:
+        write_file_once(private_dir(user_folder()) / KEY, secrets.token_bytes(32))
+        key = _key()
+    except OSError as error:
+        raise storage_problem(error, user_folder()) from error
+    if key is None:
+        raise StorageProblem(f"{user_folder() / KEY} is no key of ours: remove it, then pair again")
+    return key
 
 
 def _write(home: Path, grants: list[Grant]) -> None:

@@ -65,10 +65,26 @@ class Serving:
         self.log = root.parent / f"serve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, env: dict[str, str] | None = None) -> Serving:
-        """Start it, and wait until it answers."""
+    @property
+    def home(self) -> Path:
+        """The HOME of whoever serves: tokens are made under it, too."""
         home = self.root.parent / "server-home"
         home.mkdir(exist_ok=True)
+        return home
+
+    @contextlib.contextmanager
+    def at_home(self) -> Iterator[dict[str, str]]:
+        """As the user who serves: with the same HOME, also what is started with this environment."""
+        before = os.environ["HOME"]
+        os.environ["HOME"] = str(self.home)
+        try:
+            yield dict(os.environ)
+        finally:
+            os.environ["HOME"] = before
+
+    def start(self, env: dict[str, str] | None = None) -> Serving:
+        """Start it, and wait until it answers."""
+        home = self.home
         told = {
             **{key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")},
             "HOME": str(home), "PASEO_NB_IDLE": "20", "PASEO_NB_PERMISSION_TIMEOUT": "60",
@@ -119,6 +135,12 @@ class Serving:
             return Answer(answer.status, dict(answer.getheaders()), answer.read())
         finally:
             connection.close()
+
+    def memory_mb(self) -> float:
+        """What the server takes of the machine's memory now."""
+        assert self.process is not None
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(told.partition("VmRSS:")[2].split()[0]) / 1024
 
     def verb(self, name: str, **arguments: Any) -> Any:
         """A verb's result."""

@@ -38,6 +38,7 @@ from ..model import BUSY_STATES, Line, RunSpec, short_id
 from ..packing import pack
 from ..supervisor import cleanup
 from .base import Launch
+from .foreign import came_along
 from .launch import Entry, launch
 from .states import broke_off, control_path, settle, true_state
 
@@ -76,6 +77,11 @@ class LocalHost:
         elif self.spec(run_id).bundled:
             raise UsageProblem(
                 f"run {short_id(run_id)} came here in a bundle: it can only be looked at"
+            )
+        elif not lock_held(folder.lock) and await anyio.to_thread.run_sync(came_along, folder):
+            raise UsageProblem(
+                f"run {short_id(run_id)} came here with a repository (its files are in a commit),"
+                " so its agent's command is somebody else's: it can only be looked at"
             )
         else:
             self._mark(folder)

@@ -40,11 +40,13 @@ class Calls:
         self, key: str | None, project: Path, function: Callable[[], Awaitable[Any]]
     ) -> tuple[bool, Any]:
         """(whether it is done, its result), waited for a while. Raises what it raises."""
-        key = key or uuid.uuid4().hex
-        if key not in self._calls:
-            self._forget()
-            self._calls[key] = (time.monotonic(), _portal.start_soon(_at, project, function))
-        future = self._calls[key][1]
+        if key is None:  # nobody can ask for it again: nothing is kept
+            future = _portal.start_soon(_at, project, function)
+        else:
+            if key not in self._calls:
+                self._forget()
+                self._calls[key] = (time.monotonic(), _portal.start_soon(_at, project, function))
+            future = self._calls[key][1]
         done, _ = await asyncio.wait({asyncio.wrap_future(future)}, timeout=WAIT_S)
         return (True, future.result()) if done or future.done() else (False, None)
 

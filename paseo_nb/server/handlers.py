@@ -30,7 +30,7 @@ from . import desk, scoping, told
 from .calls import Calls
 from .desk import PIECE, PROTOCOL
 from .keeping import Kept
-from .letting_in import let_in, refuse_who_is_out
+from .letting_in import hide_token, let_in, refuse_who_is_out
 from .refused import Refused
 from .tails import Tails
 
@@ -81,8 +81,14 @@ class Base(APIHandler):
         self.grant: Grant | None = None
         self._body = bytearray()
 
+    def set_default_headers(self) -> None:
+        """What runs do is kept by no browser and by nobody on the way."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
     async def prepare(self) -> None:
         """Refuse before the body is read."""
+        hide_token(self.request)
         self.set_header("Paseo-Born", self.shared.calls.born)
         if not self.check_host():
             raise Refused(403, OTHER_NAME, "Refused")

@@ -51,11 +51,12 @@ def may(grant: Grant | None, verb: str, run: str | None) -> bool:
 
 
 def may_say(grant: Grant | None, args: Json) -> bool:
-    """Whether it may come with what it brings: another input is as good as a prompt, and who it was
-    that answered is not for a device to say."""
+    """Whether it may come with what it brings: another input, and words that the agent is told
+    with an answer, are as good as a prompt; who it was that answered is not for a device to say."""
     if grant is None:
         return True
-    return (not args.get("input") or "send" in grant.rights) and args.get("by") in (None, "user")
+    words = args.get("input") is not None or args.get("reason") or args.get("message")
+    return (not words or "send" in grant.rights) and args.get("by") in (None, "user")
 
 
 def board_for(grant: Grant | None, told: Json) -> Json:
@@ -68,6 +69,7 @@ def board_for(grant: Grant | None, told: Json) -> Json:
         if _sees(grant, line["id"])
     ]
     asks = [ask for ask in told["asks"] if may(grant, "allow", ask["run"])]
+    asks = _asks_for(grant, asks)
     head = told["head"]
     if grant.runs is not None:
         groups = Counter(line["group"] for line in lines)
@@ -106,7 +108,7 @@ def message_for(grant: Grant | None, run: str, message: Json) -> Json:
         return {
             **message,
             "head": _head_for(grant, run, message["head"]),
-            "asks": message["asks"] if may(grant, "allow", run) else [],
+            "asks": _asks_for(grant, message["asks"]) if may(grant, "allow", run) else [],
         }
     if message["k"] == "delta":
         return {**message, "ops": [_op_for(grant, run, op) for op in message["ops"]]}
@@ -118,7 +120,16 @@ def _op_for(grant: Grant, run: str, op: list[Any]) -> list[Any]:
         return ["h", _head_for(grant, run, op[1])]
     if op[0] == "a" and not may(grant, "allow", run):
         return ["a", [], {}]
+    if op[0] == "a":
+        return ["a", _asks_for(grant, op[1]), *op[2:]]
     return op
+
+
+def _asks_for(grant: Grant, asks: list[Json]) -> list[Json]:
+    """Questions as they may be answered: with yes and no only, or in words, too."""
+    if "send" in grant.rights:
+        return asks
+    return [{**ask, "editable": False, "plain": True} for ask in asks]
 
 
 def _head_for(grant: Grant, run: str, head: Json) -> Json:

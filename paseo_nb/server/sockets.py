@@ -16,7 +16,7 @@ from tornado import web, websocket
 
 from ..pairing import Grant, granted
 from .handlers import RESOURCE, Shared
-from .letting_in import SUBPROTOCOL, let_in
+from .letting_in import SUBPROTOCOL, hide_token, let_in
 from .refused import Refused
 
 OUT = "the token is good for nothing any more"
@@ -37,6 +37,7 @@ class Socket(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):  # pyr
 
     async def prepare(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Authenticated and authorised before the line is opened."""
+        hide_token(self.request)
         self.grant = let_in(self)
         await cast(Any, super()).prepare()
         user = self.current_user

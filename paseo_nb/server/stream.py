@@ -1,10 +1,10 @@
 """The WebSocket of journals: many runs over one line, each from the offset that the watcher is at.
 
 The watcher says `{"watch": {RUN: OFFSET, …}}` or `{"unwatch": [RUN, …]}`. It gets whole lines, a
-bounded piece per message: one JSON line `{"run", "offset", "after"}`, then the lines. The next one
-of a run is only sent once the last has left for the network. After a drop it asks again from its
-offset: nothing is lost, nothing comes twice. Where a run is watched no more it gets `{"run",
-"error"}` and may ask again; the others go on.
+bounded piece per message: one JSON line `{"run", "offset", "after"}`, then the lines. The next one,
+of whatever run, is only sent once the last has left for the network. After a drop it asks again
+from its offset: nothing is lost, nothing comes twice. Where a run is watched no more it gets
+`{"run", "error"}` and may ask again; the others go on.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Stream(Socket):
         """See tornado."""
         super().initialize(shared)
         self._watching: dict[str, asyncio.Task[None]] = {}
+        self._sending = asyncio.Lock()  # one piece at a time is on its way, however many runs
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Events of runs as they come: see the text on streams in docs/hosts.md."""
@@ -94,14 +95,19 @@ class Stream(Socket):
             while True:
                 try:
                     data, after = await tail.after(offset)
+                    if self._sending.locked():
+                        data = b""  # not held while others are on their way: it is read again
+                    async with self._sending:
+                        if not data:
+                            data, after = await tail.after(offset)
+                        head = {"run": run_id, "offset": offset, "after": after}
+                        if not self.may(run_id):  # expired or revoked meanwhile
+                            self.close(NOT_LET_IN, OUT)
+                            return
+                        if not await self.say(msgspec.json.encode(head) + b"\n" + data):
+                            return
                 except Beyond:
                     await self.say(json.dumps({"run": run_id, "error": "no such offset"}))
-                    return
-                head = {"run": run_id, "offset": offset, "after": after}
-                if not self.may(run_id):  # expired or revoked meanwhile
-                    self.close(NOT_LET_IN, OUT)
-                    return
-                if not await self.say(msgspec.json.encode(head) + b"\n" + data):
                     return
                 offset = after
 

@@ -29,7 +29,8 @@ def main(folder: Path) -> None:
         os.environ["PASEO_DEMO_HOME"] = str(Path(temp) / "server-home/demo")
         with serving(root) as served, sync_playwright() as playwright:
             runs = scene()
-            address = paseo.pair(url=served.url).address
+            with served.at_home():
+                address = paseo.pair(url=served.url).address
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             for name in ("light", "dark"):
                 page = browser.new_page(

@@ -31,6 +31,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]
     monkeypatch.setenv("PASEO_DEMO_HOME", str(tmp_path / "server-home" / "demo"))
     runtime = tmp_path / "server-home/.local/share/jupyter/runtime"
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
+    monkeypatch.setenv("HOME", str(tmp_path / "server-home"))
     with serving(root, "/user/me/") as made:
         yield made
 

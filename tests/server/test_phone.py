@@ -57,7 +57,8 @@ def runs(served: Serving) -> tuple[str, str]:
 
 def token_for(served: Serving, name: str, *rights: str, runs: list[str] | None = None) -> str:
     host = LocalHost(served.root / ".paseo_nb")
-    return pairing.make(host, name, rights, runs, 3600).token
+    with served.at_home():
+        return pairing.make(host, name, rights, runs, 3600).token
 
 
 def view_of(served: Serving, run: str, token: str, *say: dict[str, Any], enough: int = 1) -> Any:
@@ -133,6 +134,20 @@ def test_what_a_device_may_ask_goes_by_its_rights(served: Serving, runs: tuple[s
     ):
         assert tuple(act(token, verb) for token in (reads, answers, sends)) == allowed, verb
         assert act(sends, verb, other) == 403
+    for verb, more in (  # words that the agent is told are as good as a prompt
+        ("allow", {"input": ""}),
+        ("allow", {"input": "id"}),
+        ("deny", {"reason": "Do this instead"}),
+    ):
+        assert [act(token, verb, **more) for token in (answers, sends)] == [403, 200], more
+    args = {"permission": "no-such", "allow": False, "message": "Do this instead"}
+    command = {"id": "0123456789", "verb": "answer", "args": args}
+    for token, status in ((answers, 403), (sends, 400)):  # there is no such question
+        told = served.ask("POST", f"/runs/{mine}/command", command, token=token)
+        assert told.status == status
+    for token, plain in ((answers, True), (sends, False)):
+        (ask,) = served.ask("GET", "/board", token=token).json["asks"]
+        assert (ask.get("plain", False), not ask["editable"]) == (plain, plain)
     digest = hashlib.sha256(PNG).hexdigest()
     for token, status in ((reads, 403), (answers, 403), (sends, 200)):
         path = f"/contents/{digest}?offset=0&size={len(PNG)}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,6 +111,62 @@ def test_no_method_of_any_route_answers_to_strangers(served: Serving, run: str) 
             if method not in ("GET", "HEAD"):  # a form on another page has the cookie
                 answer = served.ask(method, target, body, token=None, headers=own)
                 assert answer.status in (403, *none), (method, target, answer.status)
+
+
+def test_what_came_with_a_repository_lets_nobody_in_and_is_not_executed(
+    served: Serving, run: str
+) -> None:
+    """A clone that brings a `.paseo_nb` of its maker's: a token that he knows, a run of his."""
+    home, token, mark = served.root / ".paseo_nb", "paseo_" + "x" * 43, served.root / "executed"
+    row: dict[str, Any] = {"name": "a", "rights": ["read", "answer", "send"], "runs": None}
+    row |= {"sha256": hashlib.sha256(token.encode()).hexdigest(), "expires": 9e9}
+    (home / "tokens.json").write_text(json.dumps([row]))
+    assert served.ask("GET", "/about", token=token).status == 403
+    (home / "tokens.json").unlink()
+    his = "01" + "Z" * 24
+    folder = home / "runs" / his
+    folder.mkdir()
+    shutil.copy(home / "runs" / run / "journal.jsonl", folder)
+    spec = json.loads((home / "runs" / run / "spec.json").read_bytes())
+    spec |= {"run_id": his, "command": ["touch", str(mark)]}
+    (folder / "spec.json").write_text(json.dumps(spec))
+    git = ["git", "-C", str(served.root)]
+    subprocess.run([*git, "add", "-f", "--", folder / "spec.json"], check=True)
+    for body in ({"verb": "send", "text": "x"}, {"verb": "resume"}, {"verb": "retry"}):
+        told = served.ask("POST", f"/runs/{his}/act", body).json
+        assert not told["ok"], body
+        assert "came here with a repository" in told["said"]
+    command = {"id": "0123456789", "verb": "send", "args": {"prompt": [{"type": "text"}]}}
+    for wake in ({"wake": True}, {}):
+        served.ask("POST", f"/runs/{his}/command", command | wake)
+    assert served.ask("POST", f"/runs/{his}/wake").status == 400
+    assert served.ask("GET", f"/runs/{his}/journal").status == 200  # looked at it may be
+    (folder / "HEAD").write_text("ref: refs/heads/main")  # as if it were a bare repository
+    for name in ("objects", "refs"):
+        (folder / name).mkdir()
+    assert served.ask("POST", f"/runs/{his}/wake").status == 400
+    subprocess.run([*git, "rm", "-q", "--cached", "--", folder / "spec.json"], check=True)
+    shutil.rmtree(folder)
+    assert not mark.exists()
+
+
+def test_nothing_of_runs_is_kept_on_the_way(served: Serving, run: str) -> None:
+    for target in ("/runs", f"/runs/{run}", f"/runs/{run}/journal", "/runs/01X", "/about"):
+        for token in (TOKEN, None):
+            answer = served.ask("GET", target, token=token)
+            assert answer.headers["Cache-Control"] == "no-store", (target, answer.status)
+
+
+def test_no_log_tells_a_token_that_came_in_an_address(served: Serving, run: str) -> None:
+    token = "paseo_" + "logged" * 8
+    for target in ("/about", f"/runs/{run}", "/board", "/stream", f"/runs/{run}/view"):
+        for query in ("token=%s", "project=%%ff&token=%s", "x=1&tok%%65n=%s"):
+            for method in ("GET", "POST"):
+                for one in (token, TOKEN):
+                    served.ask(method, f"{target}?{query % one}&offset=x", token=None)
+    told = [line for line in served.log.read_text().splitlines() if "/paseo/api/" in line]
+    assert any("[secret]" in line for line in told)
+    assert not [line for line in told if token in line or TOKEN in line]
 
 
 def test_whatever_comes_is_answered_as_the_page_says(

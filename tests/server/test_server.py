@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from paseo_nb import pairing
 from paseo_nb.host.local import LocalHost
 from paseo_nb.packing import opened
 from paseo_nb.programs.demo import copy_sample
+from paseo_nb.server.calls import Calls
 
 HEAD = {"Authorization": f"token {TOKEN}"}
 
@@ -173,6 +176,53 @@ def test_many_watchers_of_a_run_get_every_byte_once_also_the_slow_ones(served: S
     for got in asyncio.run(go()):
         assert journal(served, run).startswith(got[run])
     served.verb("cancel", run=run)
+
+
+def test_a_watcher_of_many_runs_that_does_not_read_costs_the_memory_of_one_piece(
+    served: Serving,
+) -> None:
+    runs = [f"01ZZ{number:022d}" for number in range(120)]
+    folders = [served.root / ".paseo_nb" / "runs" / run for run in runs]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "spec.json").write_text("{}")
+        (folder / "journal.jsonl").write_text(("x" * 4000 + "\n") * 200)
+    before = served.memory_mb()
+
+    async def go() -> None:
+        url = served.url.replace("http", "ws") + "paseo/api/stream"
+        line = await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
+        await line.write_message(json.dumps({"watch": dict.fromkeys(runs, 0)}))
+        time.sleep(2)  # nothing is read meanwhile
+        more = served.memory_mb() - before
+        line.close()
+        assert more < 25, f"{more} MB"
+
+    try:
+        asyncio.run(go())
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
+
+
+def test_what_a_call_without_a_key_gave_is_kept_by_nobody(tmp_path: Path) -> None:
+    class Large:
+        pass
+
+    async def made() -> Large:
+        return Large()
+
+    async def go() -> weakref.ref[Any]:
+        done, given = await calls.result(None, tmp_path, made)
+        assert done
+        return weakref.ref(given)
+
+    calls = Calls()
+    held = asyncio.run(go())
+    gc.collect()
+    assert held() is None
+    _, given = asyncio.run(calls.result("key", tmp_path, made))
+    assert asyncio.run(calls.result("key", tmp_path, made))[1] is given
 
 
 def test_a_watcher_goes_on_where_it_was_and_hears_of_what_it_cannot_see(served: Serving) -> None:
@@ -437,10 +487,11 @@ def routes() -> list[tuple[str, str]]:
 
 def paired(served: Serving, *words: str) -> str:
     """A new token: what `paseo-nb pair` shows."""
-    done = subprocess.run(
-        [sys.executable, "-m", "paseo_nb.cli", "pair", *words],
-        cwd=served.root, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    with served.at_home() as env:
+        done = subprocess.run(
+            [sys.executable, "-m", "paseo_nb.cli", "pair", *words],
+            cwd=served.root, env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
     return done.stdout.split()[0]
 
 

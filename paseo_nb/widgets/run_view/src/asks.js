@@ -83,8 +83,9 @@ class Ask {
     this.acts.replaceChildren(...buttons, h("span.grow"), this.note);
   }
 
-  /** The reason is asked in place. @param {any} option */
+  /** The reason is asked in place, where one may be given. @param {any} option */
   reason(option) {
+    if (this.ask.plain === true) return void this.answer("deny", option ? { option: option.id } : {});
     const field = h("input.field.grow", { type: "text", placeholder: "Reason, for the agent (may be empty)", "aria-label": "Reason", maxlength: 2000 });
     const deny = () => this.answer("deny", { reason: field.value.trim(), ...(option ? { option: option.id } : {}) });
     const back = () => {
