@@ -1985,14 +1985,15 @@ def cache_misses(run: str | None = None, *, host: Where = None) -> pd.DataFrame:
 
 
 def bundle(path: str, runs: Any = None, *, host: Where = None) -> str:
-    """Write runs as one file: journals, attachments, patches, versions; where it lies.
+    """Write runs as one file: journals, attachments, patches, versions; where it lies. Workflow
+    runs go along where all their runs do.
 
     `open_bundle` brings them over elsewhere: the same frames, and answers for PASEO_NB_REPLAY. The
     file holds what agents and users wrote (known secrets are masked, prompts are not).
 
     path: the file to write, as `session.paseo.zip`
-    runs: ids, beginnings of them, or handles (default: all runs of the project); those that they
-        started go along
+    runs: ids, beginnings of them, or handles, of runs and workflow runs (default: all of the
+        project); those that they started go along
 
     host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
         `all`, this machine and every host

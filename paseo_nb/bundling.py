@@ -1,20 +1,21 @@
-"""Runs as one file, to be taken elsewhere: `bundle` writes it, `open_bundle` brings its runs over.
+"""Runs as one file, to be taken elsewhere: `bundle` writes it; `opening` brings its runs over.
 
 A bundle is a zip of journals, specs, the blobs that they name, a patch for each turn that changed
-files, and the versions of what was at work. Opened, its runs are runs of the project: the same
-frames, traces and answers of `PASEO_NB_REPLAY`, without any agent. A bundle comes from elsewhere:
-names in it are checked, blobs are held against their hashes, and its runs can be looked at but
-never be gone on with; what their specs would start is taken out.
+files, the workflow runs that they are the steps of, and the versions of what was at work. Opened,
+its runs are runs of the project: the same frames, traces and answers of `PASEO_NB_REPLAY`, without
+any agent.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import os
 import platform
 import re
+import secrets
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,25 +24,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import __version__
-from .errors import GitProblem, PaseoError, StorageProblem, UsageProblem
-from .host.local import LocalHost, make_home, storage_problem
-from .host.states import broke_off, journal_state
-from .journal import Journal, encode, private_dir, read_lines, write_file_once
-from .model import RunSpec, now_us
+from .engine.journal import WorkflowFolder, folders
+from .errors import GitProblem, StorageProblem, UsageProblem
+from .host.local import LocalHost
+from .journal import encode, read_lines
+from .model import now_us
 from .runview import RunView
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .engine.journal import WorkflowFolder
-
 FORMAT = 1
 HEAD = "bundle.json"
-MAX_BLOB = 1 << 30
-_RUN = re.compile(r"runs/([0-9A-HJKMNP-TV-Z]{26})/(spec\.json|journal\.jsonl)")
-# Of workflows only tournaments that are done: what others left is taken by later calls of them.
-_WORKFLOW = re.compile(r"workflows/([0-9A-HJKMNP-TV-Z]{26})/(journal\.jsonl|results/[0-9a-f]{64})")
-_BLOB = re.compile(r"blobs/([0-9a-f]{64})")
+TOURNAMENT = "tournament"
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, KeyError, UnicodeDecodeError, NotImplementedError,
+    msgspec.MsgspecError,
+)  # fmt: skip
 _DIGEST = re.compile(rb"\b[0-9a-f]{64}\b")
 _PART = 8 << 20
 _PACKAGES = ("duckdb", "pandas", "msgspec", "ipykernel")
@@ -87,11 +86,16 @@ class Bundle:
         return getattr(frames, name)(self.host.home, run=self.runs, **filters)
 
     def patch(self, run: str, turn: int | None = None) -> str:
-        """What a run changed, in all or in one turn, as a patch; "" where nothing is kept."""
+        """What a run changed, in all or in one turn, as a patch; "" where nothing is kept.
+        UsageProblem where the file is damaged."""
         name = f"diffs/{run}/{'run' if turn is None else f'turn-{turn}'}.patch"
-        with zipfile.ZipFile(self.path) as file, contextlib.suppress(KeyError):
-            return file.read(name).decode("utf-8", "replace")
-        return ""
+        try:
+            with zipfile.ZipFile(self.path) as file:
+                return file.read(name).decode("utf-8", "replace")
+        except KeyError:
+            return ""
+        except (*DAMAGED, RuntimeError, OSError) as error:
+            raise UsageProblem(f"{self.path} is damaged, or gone: {error}") from error
 
     def __repr__(self) -> str:
         new = f", {len(self.new)} new here" if self.new else ", all here before"
@@ -99,27 +103,33 @@ class Bundle:
 
 
 def write(
-    host: LocalHost, path: Path, ids: Iterable[str], tournaments: Sequence[WorkflowFolder] = ()
+    host: LocalHost,
+    path: Path,
+    ids: Iterable[str],
+    workflows: Iterable[WorkflowFolder] = (),
 ) -> Path:
-    """Write runs, and those that they started, into one file; with the tournaments that they are
-    of. UsageProblem where a run has a turn open or the file is there, StorageProblem where it
-    cannot be written."""
+    """Write runs, and those that they started, into one file; with some workflow runs, and those
+    all of whose runs go along. UsageProblem where something of it is at work or the file is there,
+    StorageProblem where it cannot be written."""
     wanted = _with_children(host, ids)
-    if not wanted:
+    flows = _workflows(host, wanted, workflows)
+    if not wanted and not flows:
         raise UsageProblem("there is no run to bundle")
     for run_id in wanted:
         if RunView(host, run_id).history().turn_open:
             raise UsageProblem(f"run {run_id[:10]} is at work: wait for it, or cancel it")
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # another one may write it, too
     try:
         if path.exists():
             raise UsageProblem(f"{path} is there already")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+        with zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as file:
+            part.chmod(0o600)
             _write(file, host, wanted)
-            for one in tournaments:
-                _write_tournament(file, one)
-        part.chmod(0o600)
-        part.rename(path)
+            for one in flows:
+                _write_workflow(file, one)
+        _into_place(part, path)
+    except FileExistsError:
+        raise UsageProblem(f"{path} is there already") from None
     except OSError as error:
         raise StorageProblem(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -127,32 +137,14 @@ def write(
     return path
 
 
-def open_file(host: LocalHost, path: Path) -> Bundle:
-    """Bring the runs of a bundle over into a project; those that are there stay as they are.
-    UsageProblem for a file that is none or is damaged."""
+def _into_place(part: Path, path: Path) -> None:
+    """Give it its name, unless another one has that by now. FileExistsError."""
     try:
-        with zipfile.ZipFile(path) as file:
-            head = _head(file, path)
-            make_home(host.home)
-            new = [run_id for run_id in head.runs if not host.folder(run_id).spec.exists()]
-            names = set(file.namelist())
-            for name in sorted(names):
-                if _BLOB.fullmatch(name):
-                    _take_blob(file, name, host)
-            for run_id in new:
-                _take_run(file, run_id, host, path)
-            _take_tournaments(file, host, path)
-    except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError) as error:
-        raise UsageProblem(f"{path} is no bundle, or a damaged one: {error}") from error
-    except FileNotFoundError:
-        raise UsageProblem(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise UsageProblem(f"{path} is a folder, no bundle") from None
-    except OSError as error:
-        if isinstance(error, PaseoError):
-            raise
-        raise storage_problem(error, host.home) from error
-    return Bundle(path, host, head, new)
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        part.rename(path)
 
 
 # ------------------------------------------------------------ writing
@@ -165,6 +157,32 @@ def _with_children(host: LocalHost, ids: Iterable[str]) -> list[str]:
             if host.spec(run_id).parent_run_id in wanted:
                 wanted.add(run_id)
     return sorted(wanted)
+
+
+def _workflows(
+    host: LocalHost, ids: Sequence[str], asked: Iterable[WorkflowFolder]
+) -> list[WorkflowFolder]:
+    """The workflow runs that go along; of tournaments only those that are done."""
+    from .engine.story import known_story
+
+    named = {one.id for one in asked}
+    theirs: dict[str, set[str]] = {}
+    for run_id in host.list():
+        with contextlib.suppress(UsageProblem):
+            theirs.setdefault(host.spec(run_id).workflow_run_id or "", set()).add(run_id)
+    found: list[WorkflowFolder] = []
+    for folder in folders(host.home):
+        mine = theirs.get(folder.id, set())
+        if folder.id not in named and not (mine and mine <= set(ids)):
+            continue
+        header = folder.header()
+        if header is None or folder.held:
+            if folder.id in named:
+                raise UsageProblem(f"workflow run {folder.id[:10]} is at work: wait, or stop it")
+            continue
+        if header.get("name") != TOURNAMENT or known_story(folder).state == "done":
+            found.append(folder)
+    return found
 
 
 def _write(file: zipfile.ZipFile, host: LocalHost, ids: Sequence[str]) -> None:
@@ -212,88 +230,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-# ------------------------------------------------------------ opening
-
-
-def _head(file: zipfile.ZipFile, path: Path) -> Bundled:
-    head = msgspec.json.decode(file.read(HEAD), type=Bundled)
-    if head.format > FORMAT:
-        raise UsageProblem(f"{path} is of a later version of paseo_nb: {head.versions}")
-    names = set(file.namelist())
-    for run_id in head.runs:
-        for part in ("spec.json", "journal.jsonl"):
-            name = f"runs/{run_id}/{part}"
-            if _RUN.fullmatch(name) is None or name not in names:
-                raise UsageProblem(f"{path} is damaged: it has no {name}")
-    return head
-
-
-def _take_blob(file: zipfile.ZipFile, name: str, host: LocalHost) -> None:
-    digest = name.removeprefix("blobs/")
-    target = host.home / "blobs" / digest
-    if target.exists():
-        return
-    if file.getinfo(name).file_size > MAX_BLOB:
-        raise UsageProblem(f"{name} is larger than a run's messages are")
-    data = file.read(name)
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise UsageProblem(f"{name} is not what its name says: the bundle is damaged")
-    private_dir(target.parent)
-    write_file_once(target, data)
-
-
-def _take_run(file: zipfile.ZipFile, run_id: str, host: LocalHost, path: Path) -> None:
-    """The journal is written before the spec, so that nobody meets half of it."""
-    spec = msgspec.json.decode(file.read(f"runs/{run_id}/spec.json"), type=RunSpec)
-    if spec.run_id != run_id:
-        raise UsageProblem(f"{path} is damaged: the spec of {run_id} is another run's")
-    take(host, spec, file.read(f"runs/{run_id}/journal.jsonl"))
-
-
-def take(host: LocalHost, spec: RunSpec, journal_bytes: bytes) -> None:
-    """Have a run from elsewhere among those of a project, to be looked at only."""
-    folder = host.folder(spec.run_id)
-    private_dir(folder.path)
-    write_file_once(folder.journal, journal_bytes)
-    if broke_off(folder):  # else somebody would look for its processes, and end the original's
-        with contextlib.closing(Journal(folder)) as journal:
-            journal.own("run_ended", reason="bundled", state=journal_state(folder))
-    host.make(harmless(spec))
-
-
-def _write_tournament(file: zipfile.ZipFile, folder: WorkflowFolder) -> None:
+def _write_workflow(file: zipfile.ZipFile, folder: WorkflowFolder) -> None:
     file.write(folder.journal, f"workflows/{folder.id}/journal.jsonl")
     for result in sorted(folder.results.glob("*")) if folder.results.is_dir() else ():
         file.write(result, f"workflows/{folder.id}/results/{result.name}")
-
-
-def _take_tournaments(file: zipfile.ZipFile, host: LocalHost, path: Path) -> None:
-    """Those that are done and not here yet; the journal comes last, so that nobody meets half."""
-    parts: dict[str, list[str]] = {}
-    for name in file.namelist():
-        if found := _WORKFLOW.fullmatch(name):
-            parts.setdefault(found[1], []).append(found[2])
-    for ident, names in parts.items():
-        target = host.home / "workflow_runs" / ident
-        if target.exists():
-            continue
-        data = file.read(f"workflows/{ident}/journal.jsonl")
-        lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in data.splitlines()]
-        whole = lines and lines[-1].get("kind") == "workflow_done"
-        if not whole or (lines[0].get("name"), lines[0].get("id")) != ("tournament", ident):
-            raise UsageProblem(f"{path} is damaged: {ident} is no tournament that is done")
-        private_dir(target / "results")
-        for name in names:
-            if name.startswith("results/"):
-                if file.getinfo(f"workflows/{ident}/{name}").file_size > MAX_BLOB:
-                    raise UsageProblem(f"{name} is larger than a result is")
-                write_file_once(target / name, file.read(f"workflows/{ident}/{name}"))
-        write_file_once(target / "journal.jsonl", data)
-
-
-def harmless(spec: RunSpec) -> RunSpec:
-    """The spec without all that would be started or written to."""
-    return msgspec.structs.replace(
-        spec, command=["bundled"], env_names=[], mcp=[], write_roots=[], setup=None, receivers=[],
-        conduct=None, auth_method=None, bundled=True,
-    )  # fmt: skip

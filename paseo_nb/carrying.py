@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import bundling
+from . import opening
 from .errors import GitProblem
 from .git.commands import Repository
 from .journal import write_file_once
@@ -57,4 +57,4 @@ def carry_home(on: DaskHost, run_id: str, home: LocalHost) -> None:
             write_file_once(home.home / "blobs" / found, blob)
     spec = on.spec(run_id)
     labels = {**spec.labels, "host": on.name, "attempt": str(placed.attempt)}
-    bundling.take(home, msgspec.structs.replace(spec, labels=labels), data)
+    opening.take(home, msgspec.structs.replace(spec, labels=labels), data)

@@ -74,6 +74,7 @@ def _forked(
     run: AsyncRun, turn: int, prompt: str | None, agent: str | None, worktree: str | None
 ) -> str:
     host, spec = run.host, run.spec
+    preparing.check_no_replay(host)
     if spec.git_base is None and worktree is not None:
         raise GitProblem(
             f"run {short_id(run.id)} works outside a git repository: its fork has no worktree"

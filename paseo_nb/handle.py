@@ -15,13 +15,13 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from . import config, forking, preparing, refusing, undoing
+from . import forking, preparing, refusing, undoing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .applying import Applied, apply_run
 from .attaching import Attachments, blocks_of
 from .drivers import registry
 from .environments import environment_again
-from .errors import ReplayMiss, RunTimeout, UsageProblem
+from .errors import RunTimeout, UsageProblem
 from .finding import session_run
 from .history import History
 from .host.local import LocalHost
@@ -61,11 +61,7 @@ class AsyncRun(RunView):
         """UsageProblem for an archived run, ReplayMiss where no agent is to be started."""
         if self.history().archived:
             raise UsageProblem(f"run {short_id(self.id)} is archived: unarchive it first")
-        if config.settings(preparing.project_of(self.host)).replay:
-            raise ReplayMiss(
-                "PASEO_NB_REPLAY=1 answers from journals only: nothing is sent to an agent."
-                " Unset it to go on with a run."
-            )
+        preparing.check_no_replay(self.host)
 
     # ------------------------------------------------------------ turns
 
@@ -436,6 +432,7 @@ async def launch(
 ) -> AsyncRun:
     """Make and start a run; returns when its processes have been forked off. more: variables for
     its agent that it can do without when it is brought back."""
+    preparing.check_no_replay(host)
     run_id = run_id or new_run_id()
     made = await anyio.to_thread.run_sync(_launch, prepared, host, run_id, more or {})
     run = AsyncRun(host, made)

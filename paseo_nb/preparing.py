@@ -22,7 +22,7 @@ from .drivers.differing import differences_of
 from .drivers.filling import variables
 from .drivers.holding import doubt, not_held, unreached
 from .environments import environment, put_over, remember
-from .errors import GitProblem, UsageProblem
+from .errors import GitProblem, ReplayMiss, UsageProblem
 from .finding import live_in
 from .git import snapshots, worktrees
 from .git.commands import Repository
@@ -187,6 +187,15 @@ def provider_of(agent: str, project: Path) -> str:
 def project_of(host: LocalHost) -> Path:
     """The project whose settings hold for a host's runs."""
     return host.home.parent if host.home.name == ".paseo_nb" else config.project_root()
+
+
+def check_no_replay(host: LocalHost) -> None:
+    """ReplayMiss where no agent is to be started, nor to be sent anything."""
+    if config.settings(project_of(host)).replay:
+        raise ReplayMiss(
+            "PASEO_NB_REPLAY=1 answers from journals only: nothing is sent to an agent."
+            " Unset it to go on with a run, or to start one."
+        )
 
 
 def content_key(

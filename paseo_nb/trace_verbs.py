@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
-from . import bundling, config, preparing
+from . import bundling, config, opening, preparing
 from .bundling import Bundle
 from .errors import UsageProblem
 from .host.local import LocalHost
@@ -144,23 +144,44 @@ async def cache_misses(run: str | None = None) -> pd.DataFrame:
     return await anyio.to_thread.run_sync(work)
 
 
+def _file(path: str) -> Path:
+    if not str(path).strip() or "\0" in str(path):
+        raise UsageProblem(f"{str(path)!r} is no path of a file")
+    return Path(path).expanduser().absolute()
+
+
 @verb
 async def bundle(path: str, runs: Any = None) -> str:
-    """Write runs as one file: journals, attachments, patches, versions; where it lies.
+    """Write runs as one file: journals, attachments, patches, versions; where it lies. Workflow
+    runs go along where all their runs do.
 
     `open_bundle` brings them over elsewhere: the same frames, and answers for PASEO_NB_REPLAY. The
     file holds what agents and users wrote (known secrets are masked, prompts are not).
 
     path: the file to write, as `session.paseo.zip`
-    runs: ids, beginnings of them, or handles (default: all runs of the project); those that they
-        started go along
+    runs: ids, beginnings of them, or handles, of runs and workflow runs (default: all of the
+        project); those that they started go along
     """
-    host = current_host()
-    given = [runs] if isinstance(runs, str) or not hasattr(runs, "__iter__") else list(runs)
-    views = readable(host) if runs is None else [run_of(one) for one in cast(list[Any], given)]
-    ids = [one.id for one in views]
-    target = Path(path).expanduser().absolute()
-    return str(await anyio.to_thread.run_sync(bundling.write, host, target, ids))
+    target = _file(path)
+    several = isinstance(runs, (list, tuple, set, frozenset))
+    given: list[Any] | None = (
+        None if runs is None else list(cast(list[Any], runs)) if several else [runs]
+    )
+
+    def work() -> str:
+        from .engine.journal import folders
+
+        host = current_host()
+        if given is None:
+            ids, flows = [one.id for one in readable(host)], folders(host.home)
+            flows = [one for one in flows if not one.held]
+        else:
+            sources = [_traced(one) for one in given]
+            ids = [one.spec.run_id for source in sources for one in source.seen()]
+            flows = [one.folder for one in sources if isinstance(one, TracedWorkflow)]
+        return str(bundling.write(host, target, ids, flows))
+
+    return await anyio.to_thread.run_sync(work)
 
 
 @verb
@@ -172,10 +193,8 @@ async def open_bundle(path: str) -> Bundle:
 
     path: the file that `bundle` wrote
     """
-    if "\0" in str(path):
-        raise UsageProblem(f"{str(path)!r} is no path of a file")
-    given = Path(path).expanduser().absolute()
-    return await anyio.to_thread.run_sync(bundling.open_file, current_host(), given)
+    given = _file(path)
+    return await anyio.to_thread.run_sync(opening.open_file, current_host(), given)
 
 
 @verb

@@ -136,6 +136,8 @@ def resume(
     if handle.state in ("done", "running"):
         return handle
     header = handle.folder.header() or {}
+    if header.get("bundled"):
+        raise UsageProblem(f"workflow run {short_id(handle.id)} came here in a bundle: look at it")
     _newest_of_its_call(handle, header)
     given = {
         "changed_tree": changed_tree, "worktrees": worktrees, "budget": budget,

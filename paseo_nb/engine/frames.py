@@ -64,6 +64,13 @@ def _run_row(story: Story) -> tuple[Any, ...]:
     )
 
 
+def as_frames(told: Sequence[Story]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Some workflow runs, as read already: their rows of `workflow_runs`, and of `steps`."""
+    from ..store.frames import listed
+
+    return listed("workflow_runs", [_run_row(one) for one in told]), steps_frame(told)
+
+
 def mentioned(home: Path, sql: str) -> dict[str, Sequence[Any]]:
     """The rows of what is told here, as far as a query names it: `steps`, `workflow_runs`."""
     words = set(re.findall(r"\w+", sql.lower()))

@@ -29,7 +29,7 @@ from ..errors import UsageProblem, WorkflowBusy, WorkflowError
 from ..host.local import LocalHost
 from ..locks import HeldLock
 from ..model import new_run_id, short_id
-from . import words
+from . import replaying, words
 from .conductor import Conductor
 from .handles import LOOK_S, WorkflowHandle, awaited, outcome, watched
 from .journal import WorkflowFolder, WorkflowJournal, folders
@@ -137,6 +137,9 @@ class Workflow:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         host = LocalHost(config.home())
+        known = None if self.place is not None else replaying.known(self, bound.arguments, host)
+        if known is not None:
+            return known
         if not self._options.bg:
             return self.begin(bound, host)
         if self._host is not None:
@@ -387,6 +390,8 @@ class WorkflowRun(WorkflowHandle):
             header = folder.header()
             if header is None or (header["name"], header["args_hash"]) != (name, self._hash):
                 continue
+            if header.get("bundled"):
+                continue
             story = known_story(folder)
             if story.state == "done":
                 return None
@@ -442,9 +447,13 @@ class WorkflowRun(WorkflowHandle):
         if options.cache == "run":
             return []
         known = [one for one in folders(self.host.home) if one.id != own.id]
-        if options.cache == "workflow":
-            known = [one for one in known if (one.header() or {}).get("name") == self.workflow.name]
-        return stories(known)
+        headers = ((one, one.header() or {}) for one in known)
+        whole = options.cache != "workflow"
+        return stories(
+            one
+            for one, header in headers
+            if not header.get("bundled") and (whole or header.get("name") == self.workflow.name)
+        )
 
     async def _follow(self, folder: WorkflowFolder) -> dict[str, Any] | None:
         """How it ended; None where its engine died before it had."""
