@@ -226,6 +226,9 @@ async def export_traces(
         from . import __version__
         from .tracing import otel, parquet
 
+        if not isinstance(cast(Any, headers), (Mapping, type(None))):
+            raise UsageProblem(f"headers={headers!r}: give names and values, as {{'x-key': '…'}}")
+
         read = (one.read() for one in sources)
         if to.endswith(".parquet"):
             return parquet.write(Path(to).expanduser(), (root for root, _ in read))

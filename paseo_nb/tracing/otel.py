@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import http.client
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -147,8 +148,12 @@ def send(
 
 def address_of(endpoint: str) -> str:
     """Where to send to: OTLP's path is added to a bare address, as exporters do."""
-    parts = urllib.parse.urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urllib.parse.urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is none
+        good = False
+    if not good:
         raise UsageProblem(f"{endpoint!r} is no address: write http://HOST:PORT")
     return endpoint if parts.path.strip("/") else endpoint.rstrip("/") + "/v1/traces"
 
@@ -156,22 +161,39 @@ def address_of(endpoint: str) -> str:
 # ------------------------------------------------------------ pieces
 
 
+class _Stays(urllib.request.HTTPRedirectHandler):
+    """Follows nowhere: what is sent on would be sent without its spans, and with its key."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Not at all: the answer that names another address is an error."""
+
+
+_opener = urllib.request.build_opener(_Stays)
+
+
 def _post(
     batch: Sequence[Mapping[str, Any]], address: str, version: str, headers: Mapping[str, str]
 ) -> int:
     body = gzip.compress(encoded(payload(batch, version)))
     given = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **headers}
+    why = ""
     request = urllib.request.Request(address, body, given, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=SEND_S) as answer:
+        with _opener.open(request, timeout=SEND_S) as answer:
             said, form = answer.read(1 << 20), str(answer.headers.get("Content-Type"))
     except urllib.error.HTTPError as error:
-        with error:
+        with error, contextlib.suppress(OSError, http.client.HTTPException):
             why = error.read(500).decode("utf-8", "replace")
+        if moved := error.headers.get("Location"):
+            why = f"it is at {moved} now: give that address"
         raise UsageProblem(f"{address} refused the spans: {error.code} {why}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise Unreachable(f"{address} cannot be reached: {reason}") from None
+    except http.client.HTTPException as error:
+        raise UsageProblem(f"{address} is no receiver: {error!r}") from None
+    except ValueError as error:  # of what the user gave; http.client says what is wrong with it
+        raise UsageProblem(f"headers={sorted(headers)} cannot be sent: {error}") from None
     _check_taken(said, form, address)
     return len(batch)
 
@@ -182,7 +204,7 @@ def _check_taken(said: bytes, form: str, address: str) -> None:
     if "protobuf" in form:
         count, why = refused(said)
     elif "json" in form:  # another form is none of our business: it was taken
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, TypeError):
             part = as_dict(as_dict(msgspec.json.decode(said or b"{}")).get("partialSuccess"))
             count, why = int(part.get("rejectedSpans") or 0), str(part.get("errorMessage"))
     if count:

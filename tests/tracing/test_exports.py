@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import struct
 import threading
 from collections.abc import Iterator
@@ -83,8 +84,15 @@ class _Handler(BaseHTTPRequestHandler):
         kind = "x-protobuf" if isinstance(said, bytes) else "json"
         self.send_header("Content-Type", f"application/{kind}")
         self.send_header("Content-Length", str(len(data)))
+        if status == 301:
+            self.send_header("Location", "/elsewhere")
         self.end_headers()
         self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        self.server.got.append(("GET " + self.path, dict(self.headers), {}))
+        self.send_response(200)
+        self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
@@ -188,7 +196,21 @@ def test_who_refuses_or_is_not_there_is_said(tale: Any, receiver: Receiver) -> N
     assert otel.send(otel.spans_of(root), receiver.url, "1") == 5
     with pytest.raises(Unreachable):
         otel.send(otel.spans_of(root), "http://127.0.0.1:9", "1")
-    for odd in ("localhost:4318", "file:///etc/passwd", "ftp://x"):
+    receiver.answer = (200, {"partialSuccess": {"rejectedSpans": [1]}})
+    assert otel.send(otel.spans_of(root), receiver.url, "1") == 5
+    receiver.answer = (301, b"")
+    with pytest.raises(UsageProblem, match="it is at /elsewhere now"):
+        otel.send(otel.spans_of(root), receiver.url, "1", {"x-api-key": "mine"})
+    assert not [path for path, _, _ in receiver.got if "GET" in path], "no key goes elsewhere"
+    with pytest.raises(UsageProblem, match="cannot be sent"):
+        otel.send(otel.spans_of(root), receiver.url, "1", {"x-api-key": "mine\n"})
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=lambda: other.accept()[0].sendall(b"SSH-2.0-x\r\n\r\n"))
+        thread.start()
+        with pytest.raises((UsageProblem, Unreachable)):
+            otel.send(otel.spans_of(root), f"http://127.0.0.1:{other.getsockname()[1]}", "1")
+        thread.join()
+    for odd in ("localhost:4318", "file:///etc/passwd", "ftp://x", "http://[::1", "http://x:99999"):
         with pytest.raises(UsageProblem):
             otel.address_of(odd)
     assert otel.address_of("http://x:5000/v1/traces") == "http://x:5000/v1/traces"
