@@ -97,8 +97,8 @@ def spans_of(
             "spanId": sent[span.span_id],
             "name": _name(span),
             "kind": _CLIENT if span.kind == "model_call" else _INTERNAL,
-            "startTimeUnixNano": str(span.started_us * 1000),
-            "endTimeUnixNano": str(max(span.finished_us, span.started_us) * 1000),
+            "startTimeUnixNano": str(max(span.started_us, 0) * 1000),
+            "endTimeUnixNano": str(max(span.finished_us, span.started_us, 0) * 1000),
             "attributes": _attributes(span, content, (sessions or {}).get(span.run_id)),
             "status": _status(span),
         }

@@ -21,6 +21,7 @@ from ..model import Item, ModelCall, Permission, RunSpec, ToolCall, Turn, Usage
 from .classes import error_class
 from .tokens import call_tokens
 
+MAX_NESTED = 64
 NOTES = {"retry": "retry", "compaction": "compaction"}
 
 
@@ -149,6 +150,8 @@ def _run(spec: RunSpec, history: History) -> Span:
         span = _turn(spec.run_id, turn, items[at])
         _fill(span, calls[at], tools[at], asked[at], items[at])
         root.children.append(span)
+    for at in {*calls, *tools, *asked} - {turn.turn for turn in turns}:  # before the first turn
+        _fill(root, calls[at], tools[at], asked[at], items[at])
     return root
 
 
@@ -199,10 +202,10 @@ def _fill(
         span.call_output_tokens, span.result_tokens = told.call_output, told.result
         span.tokens_source = told.source
         by_id[tool.tool_call_id] = span
+    above = _above(tools)
     for tool in tools:
-        above = by_id.get(tool.parent or "")
-        span = by_id[tool.tool_call_id]
-        (turn if above is None or above is span else above).children.append(span)
+        parent = above[tool.tool_call_id]
+        (turn if parent is None else by_id[parent]).children.append(by_id[tool.tool_call_id])
     for one in asked:
         above = by_id.get(one.tool_call_id or "", turn)
         above.children.append(_permission(turn, one))
@@ -221,6 +224,19 @@ def _fill(
                     children=[],
                 )
             )
+
+
+def _above(tools: Sequence[ToolCall]) -> dict[str, str | None]:
+    """The call that each stands below. Agents may say anything: where that leads in a circle, or
+    deeper than anything that is real, it stands below none."""
+    told = {tool.tool_call_id: tool.parent for tool in tools}
+    found: dict[str, str | None] = {}
+    for ident, parent in told.items():
+        above, depth = parent, 0
+        while above in told and above != ident and depth < MAX_NESTED:
+            above, depth = told[above], depth + 1
+        found[ident] = parent if parent in told and above not in told else None
+    return found
 
 
 def _model_call(turn: Span, call: ModelCall, number: int) -> Span:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paseo_nb.errors import UsageProblem
-from paseo_nb.tracing import questions
+from paseo_nb.tracing import otel, questions
 from paseo_nb.tracing.classes import error_class
 from paseo_nb.tracing.spans import walk
 from paseo_nb.tracing.trace import Trace
@@ -197,3 +197,17 @@ def test_a_run_that_goes_on_is_drawn_to_now(tale: Any) -> None:
     assert "1 min, goes on" in str(trace)
     spent = trace.time_spent().set_index("what")["seconds"]
     assert (spent["tools"], spent["model"]) == (60, 1)
+
+
+def test_no_call_is_lost_whatever_an_agent_says_of_what_started_it(tale: Any) -> None:
+    round_about = tale().begin(at=0).tool("a", 1, 2, parent="b").tool("b", 1, 2, parent="a")
+    assert {"a", "b"} <= set(round_about.end(at=3).spans())
+    deep = tale().begin(at=0)
+    for number in range(1500):
+        deep.tool(f"t{number}", 1, 9, parent=f"t{number - 1}")
+    tree = deep.end(at=10).tree()
+    assert sum(one.kind == "tool_call" for one in walk(tree)) == 1500
+    early = tale().tool("before", 0, 1).begin(at=2).end(at=3)
+    assert early.spans()["before"].depth == 1
+    long_ago = tale().begin(at=-1.9e9).end(at=1).tree()
+    assert otel.encoded(otel.payload(list(otel.spans_of(long_ago)), "1"))
