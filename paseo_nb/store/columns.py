@@ -402,7 +402,12 @@ TRACE = [
     _time("started_at", "When it began; NULL: a tool call that was told when it was over"),
     _time("finished_at", "When it ended; NULL: it goes on, or that is not known"),
     _real("latency_ms", _MS, "From beginning to end; a tool call's wait for a permission counts"),
-    _real("first_token_ms", _MS, "Of a turn: until its first text, thought or tool call"),
+    _real(
+        "first_token_ms",
+        _MS,
+        "Of a turn: until its first text, thought or tool call; of a model call: where a recorder"
+        " saw it",
+    ),
     _text("outcome", "How it ended, as in turns, tool_traces and permissions"),
     _text(
         "error_class",

@@ -157,7 +157,8 @@ def matching(
 
 def searched(span: Span) -> str:
     """All that is found in a span, in lower case."""
-    parts = [span.name, span.detail, span.error or "", span.span_id, *span.paths]
+    parts = [span.name, span.detail, span.tool_name or "", span.error or "", span.span_id]
+    parts += span.paths
     for value in (span.input, span.output):
         if isinstance(value, str):
             parts.append(value)

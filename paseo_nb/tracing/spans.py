@@ -249,6 +249,7 @@ def _model_call(turn: Span, call: ModelCall, number: int) -> Span:
         detail=call.stop_reason or "",
         started_us=call.started_us,
         finished_us=call.finished_us,
+        first_token_us=call.first_token_us,
         model=call.model,
         outcome="failed" if call.error else "completed" if call.finished_us else None,
         error=call.error,

@@ -169,10 +169,13 @@ def page(chrome: Any) -> Iterator[Any]:
 
 
 def test_ten_thousand_spans(page: Any) -> None:
-    root, _ = session(9_000)
+    root, turn = session(9_000)
+    turn.children[-2].tool_name = "Grep"
     kernel = page(root)
     view = kernel.page
     assert "10,003 spans" in view.inner_text(".th1")
+    assert "83% cached" in view.inner_text(".sp[data-i='r.Turn 1']")
+    assert "to first token" in view.inner_text(".sp[data-i='r.Model call 1']")
     view.wait_for_function("document.querySelector('.tree').offsetHeight > 200000")
     assert view.locator(".sp[data-i]").count() < 80, "only what is in sight is drawn"
     view.evaluate("document.querySelector('.sc').scrollTop = 120000")
@@ -189,6 +192,12 @@ def test_ten_thousand_spans(page: Any) -> None:
     view.click(".chip:has-text('Errors')")
     assert view.inner_text(".chip[aria-pressed=true]").split() == ["Errors", "90"]
     assert view.locator(".sp[data-i]").count() < 80
+    view.click(".chip:has-text('All')")
+    view.select_option(".tools", "Grep")
+    view.wait_for_function("document.querySelectorAll('.sp[data-i]').length === 3")
+    assert view.inner_text(".tools option:checked") == "Grep 1"
+    view.select_option(".tools", "")
+    view.click(".chip:has-text('Errors')")
     view.fill(".find input", "of number 107\n")
     kernel.hear("find")
     view.wait_for_function("document.querySelectorAll('.sp[data-i]').length === 3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ def test_what_the_agent_tells_of_its_requests_is_judged_exactly(tale: Any) -> No
     html = shape._repr_mimebundle_()["text/html"]
     assert "tool order" in html
     assert "exact" in html
+    for kind in ("system", "tools", "messages"):
+        assert f"</span> {kind}" in html, "the legend"
+    bars = re.findall(r"inset:0;background:([^\"]*)", html)
+    shades = [set(re.findall(r"currentColor (\d+)%", bar)) for bar in bars]
+    assert shades == [set(), {"52", "40", "24"}, {"52", "40", "24"}, {"52", "40"}], "reused"
+    # after the system prompt, the first tool, the second one, and each message but the last
+    assert [bar.count("1px") for bar in bars] == [3, 4, 5, 6]
+    assert "Without a cache" in html
+    assert "Turn 1" not in html, "of one turn it is the whole"
 
 
 def test_where_nothing_is_told_of_requests_the_label_says_estimated(tale: Any) -> None:
@@ -131,6 +141,9 @@ def test_what_a_recorder_saw_is_exact_and_shows_what_changed(tale: Any) -> None:
     assert "-rule 10" in diff
     assert "+another rule" in diff
     assert len(diff.splitlines()) < 12
+    html = shape._repr_mimebundle_()["text/html"]
+    assert html.count("What changed") == 1
+    assert "+another rule" in html
 
 
 def test_what_the_agent_tells_of_a_recorded_call_is_added_and_counts_no_second_time(

@@ -11,6 +11,7 @@ from paseo_nb.tracing import otel, questions
 from paseo_nb.tracing.classes import error_class
 from paseo_nb.tracing.spans import walk
 from paseo_nb.tracing.trace import Trace
+from paseo_nb.widgets.trace import rows
 
 
 def whole(tale: Any) -> Any:
@@ -145,6 +146,16 @@ def test_the_same_call_again_is_a_repeated_step(tale: Any) -> None:
         one.tool(ident, at, at + 0.5, rawInput={"command": "ls"}, status="failed")
     frame = Trace(one.tool("d", 5, 6).end(at=9).tree()).repeated_steps()
     assert frame[["input", "times", "failed"]].values.tolist() == [['{"command":"ls"}', 3, 3]]
+
+
+def test_a_turn_tells_its_hit_rate_and_that_of_all_up_to_it(tale: Any) -> None:
+    one = tale().begin(at=0).model("a", 0, 1, 1000, 9).end(at=2)
+    one.begin(at=3).model("b", 3, 4, 1000, 9, read=800).end(at=5)
+    tree = one.tree()
+    for turn in tree.children:
+        turn.usage = turn.children[0].usage
+    said = [dict(rows.detail_of(tree, turn.span_id)["facts"])["Hit rate"] for turn in tree.children]
+    assert said == ["0%, 0% so far", "80%, 40% so far"]
 
 
 def test_a_filter_keeps_what_fits_and_what_is_above_it(tale: Any) -> None:

@@ -264,11 +264,22 @@ def detail_said(span: Span) -> str:
     if span.kind == "run":
         return one_line(span.agent, 60)
     if span.kind == "turn":
-        return one_line(span.detail, 80)
+        rate = hit_rate([span])
+        cached = "" if rate is None else f"{rate:.0%} cached"
+        return " · ".join(filter(None, [cached, one_line(span.detail, 80)]))
+    if span.kind == "model_call" and span.first_token_us is not None:
+        return f"{duration((span.first_token_us - span.started_us) / 1e6)} to first token"
     if span.kind == "tool_call":
         new = (path for path in span.paths if path.rpartition("/")[2] not in span.name)
         return one_line(", ".join(new), 80)
     return one_line(span.detail, 80)
+
+
+def hit_rate(spans: Iterable[Span]) -> float | None:
+    """What share of their input came from the provider's cache; None where that is not told."""
+    told = [one.usage for one in spans if one.usage.cache_read_tokens is not None]
+    into = sum(one.input_tokens or 0 for one in told)
+    return sum(one.cache_read_tokens or 0 for one in told) / into if into else None
 
 
 def numbers_said(span: Span) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from ...tracing import questions
 from ...tracing.spans import Span, walk
 from ..render.text import clean, one_line
 from ..render.units import duration, plural, when
-from . import detail_said, numbers_said, said_of, took_said, totals
+from . import detail_said, hit_rate, numbers_said, said_of, took_said, totals
 
 Json = dict[str, Any]
 KINDS = {"waiting": "wait", "sub-agents": "sub", "tools": "tool", "model": "model"}
@@ -33,6 +33,7 @@ def rows_of(root: Span, at_us: int) -> dict[str, Json]:
             "l": span.depth,
             "k": span.kind,
             "tk": span.tool_kind or "other",
+            "tn": one_line(span.tool_name or "", 60) if span.kind == "tool_call" else "",
             "n": one_line(span.name, 120),
             "d": detail_said(span),
             "pa": span.parallel,
@@ -96,6 +97,7 @@ def detail_of(root: Span, ident: str) -> Json | None:
         ("Model", span.model or ""),
         ("Tokens in", _count(usage.input_tokens)),
         ("Cached", _count(usage.cache_read_tokens)),
+        ("Hit rate", _hits(root, span)),
         ("Tokens out", _count(usage.output_tokens)),
         ("To ask", _count(span.call_output_tokens)),
         ("To read", _count(span.result_tokens, span.tokens_source)),
@@ -113,6 +115,16 @@ def detail_of(root: Span, ident: str) -> Json | None:
         "facts": [[name, value] for name, value in facts if value],
         "parts": [list(part) for part in parts],
     }
+
+
+def _hits(root: Span, span: Span) -> str:
+    """Of a model call or a turn; of the latter also up to and with it, over its run."""
+    rate = hit_rate([span]) if span.kind in ("run", "turn", "model_call") else None
+    if rate is None or span.kind != "turn":
+        return "" if rate is None else f"{rate:.0%}"
+    run = next(one for one in walk(root) if span in one.children)
+    turns = [one for one in run.children if one.kind == "turn" and one.turn <= span.turn]
+    return f"{rate:.0%}, {hit_rate(turns):.0%} so far"
 
 
 def found_in(root: Span, text: str) -> list[str]:

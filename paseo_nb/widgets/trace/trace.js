@@ -80,6 +80,7 @@ class View {
     this.children = new Map();
     this.open = new Map();
     this.filter = "all";
+    this.tool = "";
     this.found = null;
     this.text = "";
     this.selected = null;
@@ -125,7 +126,15 @@ class View {
     this.field.addEventListener("input", () => this.search());
     this.field.addEventListener("keydown", (e) => e.stopPropagation());
     find.append(icon("search"), this.field);
-    bar.append(this.chips, make("span", "grow"), find);
+    this.tools = make("select", "field tools");
+    this.tools.setAttribute("aria-label", "Tool");
+    this.tools.addEventListener("keydown", (e) => e.stopPropagation());
+    this.tools.addEventListener("change", () => {
+      this.tool = this.tools.value;
+      this.scroll.scrollTop = 0;
+      this.shape();
+    });
+    bar.append(this.chips, this.tools, make("span", "grow"), find);
     this.hd = make("div", "sp hd");
     this.scroll = make("div", "sc");
     this.tree = make("div", "tree");
@@ -192,10 +201,11 @@ class View {
     const test = FILTERS.find(([name]) => name === this.filter)[2];
     const now = this.now;
     let wanted = null;
-    if (this.filter !== "all" || this.found) {
+    if (this.filtered) {
       wanted = new Set();
       for (const row of this.rows.values()) {
-        if (!test(row, now) || (this.found && !this.found.has(row.i))) continue;
+        if (!test(row, now) || (this.tool && row.tn !== this.tool)) continue;
+        if (this.found && !this.found.has(row.i)) continue;
         for (let at = row; at && !wanted.has(at.i); at = this.rows.get(at.p)) wanted.add(at.i);
       }
     }
@@ -212,6 +222,10 @@ class View {
     }
     this.headline();
     this.draw(true);
+  }
+
+  get filtered() {
+    return this.filter !== "all" || this.tool !== "" || this.found !== null;
   }
 
   isOpen(row, filtered) {
@@ -248,6 +262,7 @@ class View {
     this.totals.replaceChildren(list, where);
     const now = this.now;
     const all = [...this.rows.values()];
+    this.choices(all);
     this.chips.replaceChildren(
       ...FILTERS.map(([name, word, test]) => {
         const chip = make("button", "chip", `${word} `);
@@ -262,6 +277,20 @@ class View {
         return chip;
       }),
     );
+  }
+
+  /** The tools that there are, to choose one of; as they were while nothing is new. */
+  choices(all) {
+    const counts = new Map();
+    for (const { tn } of all) if (tn) counts.set(tn, (counts.get(tn) ?? 0) + 1);
+    const names = [...counts.keys()].sort();
+    const told = names.map((name) => `${name} ${counts.get(name)}`);
+    this.tools.hidden = names.length < 2;
+    if (told.join("\n") === this.told) return;
+    this.told = told.join("\n");
+    const option = (value, text) => Object.assign(make("option", "", text), { value });
+    this.tools.replaceChildren(option("", "Any tool"), ...names.map((name, at) => option(name, told[at])));
+    this.tools.value = this.tool;
   }
 
   soon() {
@@ -323,7 +352,7 @@ class View {
 
   line(row, at) {
     const below = this.children.has(row.i);
-    const open = below && this.isOpen(row, this.filter !== "all" || this.found !== null);
+    const open = below && this.isOpen(row, this.filtered);
     const line = make("div", row.i === this.selected ? "sp sel" : "sp");
     line.style.top = `${at * ROW}px`;
     line.dataset.i = row.i;
@@ -380,7 +409,7 @@ class View {
 
   toggle(row, to) {
     if (!this.children.has(row.i)) return;
-    this.open.set(row.i, to ?? !this.isOpen(row, this.filter !== "all" || this.found !== null));
+    this.open.set(row.i, to ?? !this.isOpen(row, this.filtered));
     this.shape();
   }
 
