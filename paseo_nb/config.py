@@ -455,7 +455,8 @@ mcp = ["docs"]
 _PRICES = """## `[prices."MODEL"]`
 
 What a model costs in US dollars per million tokens, where the bundled table (genai-prices) has it
-wrong or not at all. The first that fits counts; `*` stands for anything.
+wrong or not at all. `*` stands for anything; a name goes before those with it, of these the first
+that fits counts.
 
 ```toml
 [prices."deepseek-chat"]

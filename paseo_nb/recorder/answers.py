@@ -17,6 +17,7 @@ from ..drivers.acp_reading import as_dict, as_list, as_str
 from ..tracing.accounting import counted
 
 Json = dict[str, Any]
+MAX_UNPACKED = 256 << 20
 Piece = tuple[int, bytes]  # µs since the epoch, and what came then
 
 
@@ -64,10 +65,14 @@ def _decoded(pieces: Sequence[Piece], coding: str) -> Iterator[Piece]:
         return
     if coding not in ("gzip", "deflate"):
         return
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    unpack, left = zlib.decompressobj(zlib.MAX_WBITS | 32), MAX_UNPACKED
     try:
         for at_us, data in pieces:
-            yield at_us, unpack.decompress(data)
+            plain = unpack.decompress(data, left)
+            left -= len(plain)
+            if left <= 0:  # 0 would mean: as much as there is
+                return
+            yield at_us, plain
     except zlib.error:
         return
 

@@ -89,7 +89,8 @@ class Book:
     """The prices that hold: the settings' over the bundled table's."""
 
     def __init__(self, overrides: Mapping[str, Price] | None = None) -> None:
-        self._overrides = overrides or {}
+        # A name goes before a pattern, whatever their order: it means this model.
+        self._overrides = dict(sorted((overrides or {}).items(), key=lambda one: "*" in one[0]))
 
     def rates(
         self, provider: str, model: str | None, at_us: int | None = None

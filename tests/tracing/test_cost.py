@@ -150,6 +150,10 @@ def test_nothing_is_fetched() -> None:
 def test_prices_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "paseo_nb.toml").write_text('[prices."m*"]\ninput = 1.5\noutput = 3\n')
     assert config.settings(tmp_path).prices["m*"] == Price(input=1.5, output=3.0)
+    book = Book({"*": Price(input=9.0, output=9.0), "mine": Price(input=1.0, output=1.0)})
+    found, _ = book.rates("claude", "mine")
+    assert found is not None
+    assert found.input.base == 1.0, "a name goes before what fits anything"
     (tmp_path / "paseo_nb.toml").write_text("[prices.m]\ninpt = 1.5\n")
     with pytest.raises(paseo.UsageProblem, match="inpt"):
         config.settings(tmp_path)
