@@ -432,7 +432,8 @@ def run(
     attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
         earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
         a notebook names, as `df,fig,_,cell:3,tb`
-    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    budget: US dollars that it may cost at most, as its agent tells or as its tokens are priced;
+        refused where its model has no price
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -552,7 +553,8 @@ def start(
     attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
         earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
         a notebook names, as `df,fig,_,cell:3,tb`
-    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    budget: US dollars that it may cost at most, as its agent tells or as its tokens are priced;
+        refused where its model has no price
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -651,7 +653,8 @@ def spawn_subagent(
     attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
         earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
         a notebook names, as `df,fig,_,cell:3,tb`
-    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    budget: US dollars that it may cost at most, as its agent tells or as its tokens are priced;
+        refused where its model has no price
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)
@@ -1732,7 +1735,7 @@ def loop(
     deny: what is refused whatever the mode
     iterations: attempts at most
     time_limit: seconds of work in all, kept inside attempts and checks, too
-    budget: US dollars in all; an agent that tells no cost is refused with it
+    budget: US dollars in all; an agent whose model has no price is refused with it
     pause: seconds between two attempts
     again: begin anew, though one like this was cut off
     on_permission: what to do when an agent asks: wait for an answer, or raise
@@ -1799,7 +1802,7 @@ def committee(
     rounds: how often a plan is made anew, and a change reviewed, at most
     effort: the reasoning effort
     time_limit: seconds of work in all
-    budget: US dollars in all; an agent that tells no cost is refused with it
+    budget: US dollars in all; an agent whose model has no price is refused with it
     again: begin anew, though one like this was cut off
     on_permission: what to do when an agent asks: wait for an answer, or raise
 
@@ -1860,7 +1863,7 @@ def epic(
     autopilot: carry the plan out as it was made, without stopping to be read
     approve: let the next gate pass
     time_limit: seconds of work in all
-    budget: US dollars in all; an agent that tells no cost is refused with it
+    budget: US dollars in all; an agent whose model has no price is refused with it
     on_permission: what to do when an agent asks: wait for an answer, or raise
 
     host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take

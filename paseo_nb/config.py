@@ -112,7 +112,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 120.0
     budget: Annotated[
         Positive | None,
-        Meta(description="US dollars that a run may cost at most, where its agent tells its cost."),
+        Meta(
+            description="US dollars that a run may cost at most, as its agent tells or as its"
+            " tokens are priced."
+        ),
     ] = None
     token_budget: Annotated[
         PositiveInt | None,

@@ -131,7 +131,7 @@ def _prepared(run: AsyncRun, prompt: str | None, agent: str | None) -> tuple[Pre
         schema=spec.schema,
         allow=[str(r).partition(" ")[2] for r in spec.rules if r.verdict == "allow"],
         deny=[str(r).partition(" ")[2] for r in spec.rules if r.verdict == "deny"],
-        budget=limits.cost_usd,
+        budget=limits.cost_usd if spec.pricing is None or spec.pricing.firm else None,
         token_budget=limits.tokens,
         timeout=limits.timeout_s,
         permission_timeout=limits.permission_timeout_s,

@@ -14,8 +14,9 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import msgspec
 
-from . import forking, preparing, refusing, undoing
+from . import budgets, config, forking, preparing, refusing, undoing
 from .answering import Answer, OnPermission, answer_of, arguments, checked_on_permission
 from .applying import Applied, apply_run
 from .attaching import Attachments, blocks_of
@@ -100,12 +101,21 @@ class AsyncRun(RunView):
         await self.host.command(
             self.id,
             "send",
-            {"prompt": blocks, "when": when, **({"most": dict(most)} if most else {})},
+            {"prompt": blocks, "when": when, **self._bounds(most)},
             command_id=ident,
             environment=self.environment(),
         )
         self._owed.add(ident)
         return self
+
+    def _bounds(self, most: Mapping[str, float] | None) -> dict[str, Any]:
+        """What goes with a prompt: its turn's own limits, and the budgets that all runs share as
+        the settings have them now."""
+        given: dict[str, Any] = {"most": dict(most)} if most else {}
+        common = budgets.common(config.settings(preparing.project_of(self.host)))
+        if common or self.spec.limits.common:
+            given["common"] = msgspec.to_builtins(common)
+        return given
 
     async def wait(
         self,
@@ -215,7 +225,7 @@ class AsyncRun(RunView):
         its turn in place of the run's: timeout_s, cost_usd."""
         blocks = [{"type": "text", "text": refusing.checked_prompt(prompt)}] if prompt else []
         self._check_awake()
-        ident, args = uuid.uuid4().hex, {"prompt": blocks, **({"most": dict(most)} if most else {})}
+        ident, args = uuid.uuid4().hex, {"prompt": blocks, **self._bounds(most)}
         await self.host.command(
             self.id, "resume", args, command_id=ident, environment=self.environment()
         )

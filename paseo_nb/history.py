@@ -78,6 +78,7 @@ class History:
         self.session_id: str | None = None
         self.agent_name: str | None = None
         self.agent_version: str | None = None
+        self._metered_usd = 0.0
         self.model_answered: str | None = None
         self.git_head: str | None = None
         self.files: list[FilesAt] = []
@@ -792,6 +793,18 @@ class History:
         if call is not None:
             call.tool_name = as_str(data.get("toolName")) or call.tool_name
             call.input = data.get("rawInput") if call.input is None else call.input
+
+    def _own_metered(self, line: Line, data: dict[str, Any]) -> None:
+        """What its model calls cost, where a budget in US dollars holds."""
+        self._metered_usd = max(float(data.get("usd") or 0.0), self._metered_usd)
+
+    @property
+    def charged(self) -> Usage:
+        """The usage with its cost as budgets count it."""
+        told, usage = self._metered_usd, self.usage
+        if told <= (usage.cost_usd or 0.0):
+            return usage
+        return msgspec.structs.replace(usage, cost_usd=told)
 
     def _own_usage(self, line: Line, data: dict[str, Any]) -> None:
         """What we read in the agent's own record of the session."""

@@ -307,6 +307,47 @@ class Item(msgspec.Struct):
     ref: Any = None
 
 
+class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """US dollars per million tokens; `tiers`: (above so many input tokens, rate for all of them),
+    in rising order."""
+
+    base: float
+    tiers: tuple[tuple[int, float], ...] = ()
+
+    def at(self, input_tokens: int, one_request: bool) -> float:
+        """The rate that holds. Of the sum of several requests, which tier held is not known: the
+        first."""
+        above = [rate for start, rate in self.tiers if one_request and input_tokens > start]
+        return above[-1] if above else self.base
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model's rates; `source` names the table and its version. A rate that is None is that of
+    plain input."""
+
+    input: Rate
+    output: Rate
+    cache_read: Rate | None = None
+    cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
+    source: str = ""
+    model: str = ""
+
+
+class Pricing(msgspec.Struct, omit_defaults=True):
+    """What the model calls of a run are priced by, where dollars are counted. rates: of models that
+    were known at the launch; unpriced: models that have none, and why; prices: the settings'
+    `[prices]`, for other models. tells: whether the agent tells its cost by itself (None: not
+    known). firm: whether the run's budget was asked for, so that a call without a price ends the
+    turn; else that is only said."""
+
+    rates: dict[str, Rates] = {}
+    unpriced: dict[str, str] = {}
+    prices: dict[str, dict[str, Any]] = {}
+    tells: bool | None = None
+    firm: bool = False
+
+
 class Common(msgspec.Struct, omit_defaults=True):
     """What all runs of a project may use together, in a day or in all."""
 
@@ -423,9 +464,9 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     before the launch. git_base: what `diff` and `apply` count from; git_start: its files when it
     began, where that is something else (a fork's). conduct: how it is handed our MCP
     server; receivers: whom its turns' ends are told (`inbox.Receiver`); steps: what it was told to
-    do one by one; record: its requests go through a recorder, which keeps of them sizes and hashes
-    (calls) or also what they say (content); bundled: it was brought here in a bundle, to be looked
-    at only.
+    do one by one; pricing: None where dollars are made up; record: its requests go through a
+    recorder, which keeps of them sizes and hashes (calls) or also what they say (content); bundled:
+    it was brought here in a bundle, to be looked at only.
     """
 
     run_id: str
@@ -454,6 +495,7 @@ class RunSpec(msgspec.Struct, omit_defaults=True):
     mcp: list[dict[str, Any]] = []
     schema: dict[str, Any] | None = None
     limits: Limits = msgspec.field(default_factory=Limits)
+    pricing: Pricing | None = None
     write_roots: list[str] = []
     parent_run_id: str | None = None
     workflow_run_id: str | None = None

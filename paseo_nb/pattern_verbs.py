@@ -204,7 +204,7 @@ async def loop(
     deny: what is refused whatever the mode
     iterations: attempts at most
     time_limit: seconds of work in all, kept inside attempts and checks, too
-    budget: US dollars in all; an agent that tells no cost is refused with it
+    budget: US dollars in all; an agent whose model has no price is refused with it
     pause: seconds between two attempts
     again: begin anew, though one like this was cut off
     on_permission: what to do when an agent asks: wait for an answer, or raise
@@ -256,7 +256,7 @@ async def committee(
     rounds: how often a plan is made anew, and a change reviewed, at most
     effort: the reasoning effort
     time_limit: seconds of work in all
-    budget: US dollars in all; an agent that tells no cost is refused with it
+    budget: US dollars in all; an agent whose model has no price is refused with it
     again: begin anew, though one like this was cut off
     on_permission: what to do when an agent asks: wait for an answer, or raise
     """
@@ -315,7 +315,7 @@ async def epic(
     autopilot: carry the plan out as it was made, without stopping to be read
     approve: let the next gate pass
     time_limit: seconds of work in all
-    budget: US dollars in all; an agent that tells no cost is refused with it
+    budget: US dollars in all; an agent whose model has no price is refused with it
     on_permission: what to do when an agent asks: wait for an answer, or raise
     """
     host = current_host()

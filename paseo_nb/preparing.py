@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import attaching, config, refusing, setting_up, unfinished
+from . import attaching, budgets, config, refusing, setting_up, unfinished
 from .conducting import offering
 from .drivers import registry
 from .drivers.differing import differences_of
@@ -31,7 +31,7 @@ from .host.base import Launch
 from .host.local import LocalHost
 from .mcp_secrets import lifted
 from .mcp_sets import servers_of
-from .model import MODES, Common, Limits, Mode, Rule, RunSpec, now_us
+from .model import MODES, Limits, Mode, Rule, RunSpec, now_us
 from .orphans import note_home
 from .recorder.pointing import NotRecorded, Pointed, point
 from .typed import json_schema
@@ -128,10 +128,7 @@ def prepare(wish: Wish, host: LocalHost) -> Prepared:
     conduct = offering.how(resolved.provider, resolved.mcp, mode, wanted) if wish.conduct else None
     if wish.steps and conduct is None:
         raise UsageProblem("steps= are done by an agent that has our tools: add conduct=True")
-    if wish.budget is not None and resolved.tells_cost is False:
-        raise UsageProblem(
-            f"{resolved.provider} tells no cost, so budget= could not be kept: use token_budget="
-        )
+    budgets.check(wish.budget, resolved, settings)
     for name in variables(mcp):
         if name not in os.environ and name not in {**(wish.env or {}), **secrets}:
             raise UsageProblem(f"mcp: {name} is not set: os.environ[{name!r}] = …")
@@ -237,22 +234,6 @@ def _masked(text: str | None, env: Mapping[str, str]) -> str | None:
     return Masker(secrets_in({**os.environ, **env}))(text.encode()).decode()
 
 
-def _common(settings: config.Settings) -> list[Common]:
-    """The budgets that all runs of the project share."""
-    day = Common("day", settings.day_budget, settings.day_tokens, _seconds(settings.day_hours))
-    project = Common(
-        "project",
-        settings.project_budget,
-        settings.project_tokens,
-        _seconds(settings.project_hours),
-    )
-    return [one for one in (day, project) if (one.usd, one.tokens, one.seconds) != (None,) * 3]
-
-
-def _seconds(hours: float | None) -> float | None:
-    return None if hours is None else hours * 3600
-
-
 def _pointed(
     wish: Wish, resolved: registry.Resolved, env: Mapping[str, str], cwd: Path
 ) -> tuple[Pointed | None, str | None]:
@@ -319,7 +300,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         tokens=wish.token_budget if wish.token_budget is not None else settings.token_budget,
         depth=settings.conduct_depth if wish.conduct else 0,
         children=settings.conduct_children if wish.conduct else 0,
-        common=_common(settings),
+        common=budgets.common(settings),
     )
     if wish.most is not None:
         limits = offering.within(limits, wish.most)
@@ -332,9 +313,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     allows = differences_of(resolved.extends).allows
     listed = None if allows is None else allows(cwd, {**os.environ, **env})
     past = unreached(resolved.provider, listed, prepared.mode, prepared.rules)
-    unkept = None
-    if limits.cost_usd is not None and resolved.tells_cost is False:
-        unkept = f"{resolved.provider} tells no cost: the budget of the settings is not kept"
+    pricing, unkept = budgets.pricing(limits, wish.budget is not None, resolved, settings)
     remember(run_id, prepared.secrets)
     labels = {name: _masked(value, env) or "" for name, value in (wish.labels or {}).items()}
     labels |= {"session": wish.session} if wish.session else {}
@@ -369,6 +348,7 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
         mcp=[*prepared.mcp, *offering.servers(prepared.conduct, run_id, host.home)],
         schema=prepared.schema,
         limits=limits,
+        pricing=pricing,
         write_roots=[str(cwd)],
         parent_run_id=os.environ.get("PASEO_RUN"),
         workflow_run_id=wish.workflow_run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,8 +72,8 @@ def check_types(wish: Wish) -> None:
 
 def check_limit(name: str, value: float | None) -> None:
     """UsageProblem for a limit that nothing could keep."""
-    if value is not None and not value > 0:
-        raise UsageProblem(f"{name}={value!r} must be more than 0")
+    if value is not None and not 0 < value < math.inf:
+        raise UsageProblem(f"{name}={value!r} must be a number that is more than 0")
 
 
 def check_images(provider: Provider, blocks: Sequence[Mapping[str, Any]]) -> None:

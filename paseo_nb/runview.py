@@ -110,6 +110,12 @@ class RunView:
         return self.usage.cost_usd
 
     @property
+    def charged(self) -> Usage:
+        """The same, with the cost as a budget counts it: where the agent tells less, what its
+        tokens cost (None where no budget in US dollars was held)."""
+        return self.history().charged
+
+    @property
     def error(self) -> Problem | None:
         """What went wrong in the last turn."""
         return self.history().error

@@ -117,7 +117,8 @@ async def start(
     attach: what to give along with the prompt, once or several times: a file, or `run:ID`, an
         earlier run in short; in Python also a DataFrame, a figure, an image, a run, any value; in
         a notebook names, as `df,fig,_,cell:3,tb`
-    budget: US dollars that it may cost at most; not kept where the agent tells no cost
+    budget: US dollars that it may cost at most, as its agent tells or as its tokens are priced;
+        refused where its model has no price
     token_budget: tokens that it may use at most, in (cached ones too) and out; held against what
         the agent tells: of each model call where it does, else of each turn
     timeout: seconds that a turn may take (in a terminal also 90s, 5m, 1h)

@@ -76,7 +76,7 @@ class Project:
         return RunSpec(
             run_id=new_run_id(),
             created_us=now_us(),
-            provider="demo",
+            provider=more.pop("provider", "demo"),
             model=model,
             command=more.pop("command", command),
             cwd=str(self.root),

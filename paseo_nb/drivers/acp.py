@@ -116,7 +116,7 @@ class AcpDialect(Calls):
             return
         if kind == MODEL_CALL:
             told = model_call(as_dict(as_dict(decode(line)).get("params")))
-            self.ending.call_ended(told["usage"])
+            self.ending.call_ended(told["usage"], told["model"])
             return
         if message.method == "session/update":
             self._note_update(kind, message, line)

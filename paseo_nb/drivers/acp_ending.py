@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..model import Outcome, Problem, Usage
-from .acp_reading import AcpReading, Json, as_dict, as_str, problem_of
+from .acp_reading import AcpReading, Json, as_dict, as_str, minus, problem_of
 from .differing import Account, Differences
 from .failing import model_problem
 from .jsonrpc import RequestError
@@ -45,13 +45,13 @@ class Ending:
     def __init__(self, seat: Seat, differences: Differences) -> None:
         self.seat, self.differences = seat, differences
         self._begins = 0
-        self._counted = 0  # tokens of the turn's calls that were told one by one
+        self._told = Usage()  # by the turn's calls, one by one
         self._reading = AcpReading(seat.spec.at_heart)  # it knows how the agent counts
         self._answered: str | None = None
 
     def begin(self, session_id: str | None) -> None:
         """A turn begins: remember where its part of the agent's record will."""
-        self._counted = 0
+        self._told = Usage()
         record = self.differences.record
         if record is not None:
             self._begins = record.mark(session_id, self.seat.environment)
@@ -61,7 +61,7 @@ class Ending:
     ) -> TurnResult:
         """The turn's end, after its answer. What the record tells is written to the journal."""
         problem = self._last_words(last_text)
-        cut = False
+        cut, account = False, None
         usage = self._reading.turn_usage(result)
         record = self.differences.record
         if record is not None and session_id is not None:
@@ -71,7 +71,7 @@ class Ending:
                 problem, cut = account.problem, account.cut
                 usage = account.usage or usage
                 self._tell(account)
-        self._metered(usage.counted - self._counted)
+        self._count(usage, account)
         reason = as_str(result.get("stopReason")) or "end_turn"
         if reason == "cancelled" and not cancelled:
             problem = problem or Problem(
@@ -88,14 +88,25 @@ class Ending:
             return TurnResult("cancelled", reason)  # its own record says that it was cut off
         return TurnResult(OUTCOMES.get(reason, "cancelled"), reason)
 
-    def call_ended(self, usage: Usage) -> None:
+    def call_ended(self, usage: Usage, model: str | None) -> None:
         """A model call of the turn that runs, where the agent tells of each."""
-        self._counted += usage.counted
-        self._metered(usage.counted)
+        if usage.counted > 0:
+            self._told = self._told.plus(usage)
+            self.seat.called(usage, model)
 
-    def _metered(self, tokens: int) -> None:
-        if tokens > 0:
-            self.seat.metered(None, tokens)
+    def _count(self, usage: Usage, account: Account | None) -> None:
+        """Meter what of a turn was not told call by call: by its record's calls, if they are all
+        of it, else as one."""
+        calls = account.calls if account is not None else []
+        all_of_it = sum(call.usage.counted for call in calls) == usage.counted
+        if calls and all_of_it and not self._told.counted:
+            for call in calls:
+                self.seat.called(call.usage, call.model or self._answered)
+            return
+        left = minus(usage, self._told) if self._told.counted else usage
+        if usage.counted > self._told.counted:
+            left.cost_usd = None if self._told.counted else usage.cost_usd
+            self.seat.called(left, self._answered, whole=True)
 
     def _last_words(self, text: str) -> Problem | None:
         """Why the turn failed, where the agent tells it as its last text."""

@@ -82,6 +82,7 @@ CAPABILITIES = Capabilities(
     permissions=("allow_once", "allow_always", "reject_once", "reject_always"),
     effort=True,
     steer=True,
+    cost=False,  # beyond what its tokens and the price table tell
     usage="tokens per model call and turn with cache and reasoning; cost where the model is priced",
 )
 

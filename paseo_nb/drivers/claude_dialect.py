@@ -18,7 +18,7 @@ from typing import Any
 from ..model import Problem
 from .acp_reading import Json, as_dict, as_list, as_str
 from .claude_fitting import NEW, command_line, content_of, mcp_server, model_named, unforked
-from .claude_meter import Meter
+from .claude_meter import Grown, Meter
 from .claude_results import problem_of, spent_usd
 from .claude_system import EFFORTS, MODES
 from .claude_tools import call_of, hooked, permission
@@ -126,11 +126,15 @@ class ClaudeDialect:
             case "system":
                 self._system(message.subtype or "", data)
             case "stream_event":
-                self.seat.metered(None, self._meter.stream(data) or None)
+                self._called(self._meter.stream(data))
             case "assistant":
-                self.seat.metered(None, self._meter.whole(data) or None)
+                self._called(self._meter.whole(data))
             case _:
                 pass
+
+    def _called(self, grown: Grown | None) -> None:
+        if grown is not None:
+            self.seat.called(grown.usage, grown.model, before=grown.before)
 
     def _system(self, subtype: str, data: Json) -> None:
         if subtype == "init":

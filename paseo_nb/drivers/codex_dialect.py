@@ -12,9 +12,9 @@ import asyncio
 from typing import Any
 
 from .. import __version__
-from ..model import Problem
+from ..model import Problem, Usage
 from .acp_fitting import fit
-from .acp_reading import Json, as_dict, as_list, as_str
+from .acp_reading import Json, as_dict, as_list, as_str, minus
 from .codex_asking import ASKING, QUESTION, answer_for, asked_for, options_for
 from .codex_items import (
     LIMITING,
@@ -22,9 +22,9 @@ from .codex_items import (
     came_with_turn,
     error_info,
     request_problem,
-    tokens_of,
     tool_call,
     turn_problem,
+    usage_of,
 )
 from .codex_lines import QUIET, SUBAGENT, Envelope, Params, notice_kind, sight, sight_of_blob
 from .codex_settings import Access, Models, input_items, mcp_servers, version_of
@@ -67,7 +67,7 @@ class CodexDialect(Calls):
         self._servers = {str(server.get("name")) for server in seat.spec.mcp}  # that start yet
         self._serving = asyncio.Event()
         self._cancel_asked = self._denied_all = self._interrupting = self.forked = False
-        self._used = 0
+        self._used: dict[str, Usage] = {}  # by thread
 
     def argv(self, session_id: str | None) -> list[str]:
         """See `seat.Dialect.argv`: a thread is chosen by a message."""
@@ -138,17 +138,19 @@ class CodexDialect(Calls):
         self._items[str(item.get("id"))] = item
 
     def _note_usage(self, params: Json) -> None:
-        """Meter a model call: by the total's growth, as a report may come twice."""
-        told = as_dict(params.get("tokenUsage"))
-        total, last = as_dict(told.get("total")), as_dict(told.get("last"))
-        if params.get("threadId") != self.session_id or params.get("turnId") != self._turn_id:
-            self._used = tokens_of(total)
+        """Meter a model call: by its thread's total's growth, as a report may come twice."""
+        told, thread = as_dict(params.get("tokenUsage")), str(params.get("threadId"))
+        now, last = usage_of(as_dict(told.get("total"))), usage_of(as_dict(told.get("last")))
+        before, own = self._used.get(thread), thread == self.session_id
+        self._used[thread] = now
+        if own and params.get("turnId") != self._turn_id:
             return
-        if self.forked and not self._used:  # the original's is in it
-            self._used = tokens_of(total) - tokens_of(last)
-        grown, self._used = tokens_of(total) - self._used, tokens_of(total)
-        if grown:
-            self.seat.metered(None, grown if grown > 0 else tokens_of(last))
+        if before is None:  # what a fork's total has of the original, a sub-agent's of its parent
+            before = minus(now, last) if self.forked or not own else Usage()
+        grown = minus(now, before)
+        if grown.counted:
+            whole = grown.counted != last.counted  # a report was left out
+            self.seat.called(grown if whole else last, self._model, whole=whole)
 
     # ------------------------------------------------------------ what Codex asks
 

@@ -336,9 +336,3 @@ def rate_limit(limits: Json) -> str | None:
             per = f" of {minutes / 60:g} h" if minutes else ""
             return f"More than 90 % of the account's {name} limit{per} is used"
     return None
-
-
-def tokens_of(usage: Json) -> int:
-    """Input and output; not `totalTokens`, which a full context sets to the window's size."""
-    told = [usage.get("inputTokens"), usage.get("outputTokens")]
-    return sum(value for value in told if isinstance(value, int))

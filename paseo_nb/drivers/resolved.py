@@ -12,6 +12,8 @@ from ..model import Mode, Rule
 from .holding import LOOKING
 from .provider import ModelBy, Provider
 
+LEAST_USD = 0.000001  # less would be written as 0
+
 
 class Resolved(msgspec.Struct, kw_only=True):
     """An agent that can be started. `command` begins with an absolute path and has the model in it
@@ -60,7 +62,10 @@ class Resolved(msgspec.Struct, kw_only=True):
         ident = session_id or str(uuid.uuid4())
         command = [*self.command, *(part.replace("{session_id}", ident) for part in arguments)]
         if budget_usd is not None:
-            command += [part.replace("{usd}", f"{budget_usd:f}") for part in self.budget_args]
+            command += [
+                part.replace("{usd}", f"{max(budget_usd, LEAST_USD):f}")
+                for part in self.budget_args
+            ]
         asking = {"none": [], "some": self.asking_args, "all": self.asking_all_args}
         return [*command, *asking[_asked(mode, rules)]]
 

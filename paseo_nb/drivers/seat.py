@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..model import Fork, Mode, Outcome, Problem, RunSpec
+from ..model import Fork, Mode, Outcome, Problem, RunSpec, Usage
 
 
 class AgentProblem(Exception):
@@ -138,7 +138,19 @@ class Seat(Protocol):
         ...
 
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:
-        """What the agent's process has cost so far, or tokens of a call that just ended."""
+        """What the agent's process has cost so far, or tokens that no call of is told."""
+        ...
+
+    def called(
+        self,
+        usage: Usage,
+        model: str | None = None,
+        *,
+        before: Usage | None = None,
+        whole: bool = False,
+    ) -> None:
+        """A model call just ended, or is told of further than `before`. `whole`: it is several
+        calls' sum. `usage.cost_usd`: what the agent tells of this call."""
         ...
 
 

@@ -183,7 +183,7 @@ class AgentPlace:
         history, spec = run.history(), run.spec
         turn = history.turn
         ours = spec.worktree is not None
-        outcome = Outcome(usage=history.usage)
+        outcome = Outcome(usage=history.charged)
         if ours:
             outcome.branch, outcome.path = spec.branch, spec.cwd
         if turn is None or turn.outcome != "end_turn":
@@ -226,7 +226,7 @@ class AgentPlace:
         if not run_id or not self.host.folder(run_id).spec.exists():
             return "none", Usage()
         run = AsyncRun(self.host, run_id)
-        return run.state, run.usage
+        return run.state, run.charged
 
     async def pin(self, workflow_run: str, step: str, commit: str, branch: str | None) -> None:
         """See `Place`."""

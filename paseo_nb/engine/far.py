@@ -46,7 +46,7 @@ class FarPlace(AgentPlace):
                 turn = run.history().turn
                 if turn is None or turn.outcome in (None, "interrupted"):
                     cause, message = why(turn)
-                    return Outcome(cause=cause, message=message, usage=run.usage)
+                    return Outcome(cause=cause, message=message, usage=run.charged)
                 await asyncio.to_thread(self._bring_home, run, wanted)
             except WorkerLost as error:  # also when all was done, but had not come here
                 return Outcome(cause="interrupted", message=str(error))
@@ -121,7 +121,7 @@ class FarPlace(AgentPlace):
 
     def _outcome(self, run: AsyncRun, wanted: Wanted) -> Outcome:
         history, call = run.history(), wanted.call
-        turn, outcome = history.turn, Outcome(usage=history.usage)
+        turn, outcome = history.turn, Outcome(usage=history.charged)
         if call.isolation == "worktree":
             outcome.branch = wanted.branch
         if turn is None or turn.outcome != "end_turn":
@@ -157,6 +157,6 @@ class FarPlace(AgentPlace):
             return "none", Usage()
         run = FarRun(self.on, run_id)
         try:
-            return run.state, run.usage
+            return run.state, run.charged
         except UsageProblem:  # it has its place, and never began there
             return "none", Usage()

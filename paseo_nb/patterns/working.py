@@ -100,8 +100,9 @@ class Work:
         return worked / 1e6 + checked
 
     def spent_usd(self) -> float | None:
-        """US dollars that its runs cost so far; None where none of them tells."""
-        told = [run.cost_usd for run in self.runs if run.cost_usd is not None]
+        """US dollars that its runs cost so far; None where of none is told."""
+        costs = [run.charged.cost_usd for run in self.runs]
+        told = [cost for cost in costs if cost is not None]
         return sum(told) if told else None
 
     def left(self, beside: int = 1) -> Limits:

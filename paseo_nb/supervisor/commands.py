@@ -100,6 +100,7 @@ class Commands:
         result: dict[str, Any] | None = None
         if verb == "send":
             most = as_dict(args.get("most"))
+            supervisor.turns.share(args)
             prompt = Prompt(as_list(args.get("prompt")), "user", ident, most=most)
             self._send(prompt, args.get("when"))
         elif verb == "resume":
@@ -217,6 +218,7 @@ class Commands:
             blocks = turns.unsent or [{"type": "text", "text": CONTINUE}]
         if blocks:
             most = as_dict(args.get("most"))
+            self.supervisor.turns.share(args)
             self.supervisor.want(Prompt(blocks, "resume", ident, most=most))
         else:
             self.supervisor.own("command_result", id=ident, ok=True)

@@ -24,7 +24,7 @@ from .. import __version__
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, Answer, RunningChild
 from ..journal import Journal, RunFolder
-from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Fork, Mode, Problem, RunSpec
+from ..model import BUSY_STATES, MODES, PROTOCOL_VERSION, Fork, Mode, Problem, RunSpec, Usage
 from ..wire import socket_path
 from . import cleanup
 from .asking import Asking
@@ -32,6 +32,7 @@ from .breaches import Breaches
 from .children import Child, Children
 from .commands import Commands
 from .control import Control
+from .costing import Spoken
 from .family import Family
 from .forks import Forks
 from .link import AgentLink
@@ -402,6 +403,17 @@ class Supervisor:
     def metered(self, cost_usd: float | None, tokens: int | None) -> None:
         """See `seat.Seat.metered`."""
         self.turns.meter(cost_usd, tokens)
+
+    def called(
+        self,
+        usage: Usage,
+        model: str | None = None,
+        *,
+        before: Usage | None = None,
+        whole: bool = False,
+    ) -> None:
+        """See `seat.Seat.called`."""
+        self.turns.meter(None, None, Spoken(usage, model, before, whole))
 
     # ------------------------------------------------------------ state
 

@@ -16,16 +16,22 @@ COUNTING = frozenset({"usage_update", "session/prompt:result", "session/prompt:e
 
 
 class Spent(msgspec.Struct):
-    """What a run has cost, from what its agent's processes report: each counts up from zero, or
-    from where the session was."""
+    """What a run has cost: what its agent's processes report (each counts up from zero, or from
+    where the session was), or what its model calls cost (`costing`), whichever is more."""
 
     before_usd: float = 0.0
     reported_usd: float = 0.0
+    calls_usd: float = 0.0
 
     @property
     def usd(self) -> float:
         """The sum."""
-        return self.before_usd + self.reported_usd
+        return max(self.before_usd + self.reported_usd, self.calls_usd)
+
+    @property
+    def computed(self) -> bool:
+        """Whether it is not what the agent reports."""
+        return self.calls_usd > self.before_usd + self.reported_usd
 
     def note(self, reported_usd: float | None) -> None:
         """Take a report; a lower one than the last means that a new process counts."""
@@ -52,7 +58,9 @@ class Past(msgspec.Struct):
         default_factory=dict[str, tuple[bool, str]]
     )
     chosen: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    common: list[Any] | None = None  # the budgets of the day and project, as last told
     tokens: int = 0
+    waiting: list[Any] = []  # model calls whose price was being asked for
     spent: Spent = msgspec.field(default_factory=Spent)
     kin: Kin = msgspec.field(default_factory=Kin)
     last_turn: tuple[int, dict[str, Any]] | None = None  # the last one that ended, and how
@@ -94,7 +102,9 @@ def read_past(folder: RunFolder, reading: Reading, context: str | None = None) -
             case "undone":
                 past.notes = [*past.notes, undone(facts)]
             case "metered":
-                past.tokens = as_int(facts.get("tokens")) or 0
+                past.tokens = as_int(facts.get("tokens")) or past.tokens
+                past.spent.calls_usd = float(facts.get("usd") or past.spent.calls_usd)
+                past.waiting = as_list(facts.get("waiting"))
             case "session":
                 past.session_id = as_str(facts.get("session_id"))
             case "run_started":
@@ -104,7 +114,9 @@ def read_past(folder: RunFolder, reading: Reading, context: str | None = None) -
             case "command":
                 ident = str(facts.get("id"))
                 past.command_ids.add(ident)
-                past.owed[ident] = (str(facts.get("verb")), as_dict(facts.get("args")))
+                args = as_dict(facts.get("args"))
+                past.owed[ident] = (str(facts.get("verb")), args)
+                past.common = as_list(args["common"]) if "common" in args else past.common
             case "command_result":
                 verb, args = past.owed.pop(str(facts.get("id")), ("", {}))
                 if facts.get("ok") and verb == "set_mode":

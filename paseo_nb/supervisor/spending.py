@@ -59,14 +59,14 @@ class Spending:
     """One run's part in it, and what its budgets say."""
 
     def __init__(self, home: Path, run_id: str, budgets: list[Common]) -> None:
-        self._folder, self._run, self._budgets = home / FOLDER, run_id, budgets
+        self._folder, self._run, self.budgets = home / FOLDER, run_id, budgets
         self._days: dict[str, _Day] = {}
         self._noted = 0.0  # when time was noted last; 0: no turn is running
 
     @property
     def any(self) -> bool:
         """Whether there is a budget to keep."""
-        return bool(self._budgets)
+        return bool(self.budgets)
 
     def add(self, usd: float = 0.0, tokens: int = 0, seconds: float = 0.0) -> None:
         """Note what the run has used more."""
@@ -99,12 +99,12 @@ class Spending:
 
     def over(self) -> Problem | None:
         """Which budget is used up, in words."""
-        if not self._budgets:
+        if not self.budgets:
             return None
         if self._noted and time.monotonic() - self._noted > NOTE_S:
             self._note_time()
         running = time.monotonic() - self._noted if self._noted else 0.0
-        for budget in self._budgets:
+        for budget in self.budgets:
             used = self._sum(budget.span)
             said = _used_up(budget, used.usd, used.tokens, used.seconds + running)
             if said is not None:

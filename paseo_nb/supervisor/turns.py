@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ import msgspec
 from ..drivers.attached import whole
 from ..drivers.reading import reading_for
 from ..drivers.seat import AgentProblem, TurnResult
-from ..model import TURN_STATES, Problem
+from ..model import TURN_STATES, Common, Problem
 from .answers import TRIES, again, answer_text, judged, wish
+from .costing import Costing, Spoken
 from .not_started import EarlyExit, cannot_launch, early_exit, unmet
 from .recovery import Past, was_cut_off
 from .spending import Spending
@@ -71,17 +73,25 @@ class Turns:
         self._timeout_s = supervisor.spec.limits.timeout_s  # of this turn
         self._most_usd = supervisor.spec.limits.cost_usd  # of the run, while this turn lasts
         self._spent = past.spent
+        self._noted_usd = past.spent.usd  # for the budgets that all runs share
         self._tokens = past.tokens
         self._ending = ""
         self._started = 0.0
         spec = supervisor.spec
         self.spending = Spending(supervisor.folder.home, spec.run_id, spec.limits.common)
+        self.share({} if past.common is None else {"common": past.common})
+        waiting = msgspec.convert(past.waiting, list[Spoken])
+        self.costing = Costing(supervisor, past.spent.calls_usd, waiting)
+        self._reported: float | None = None  # what the agent told of its cost in this turn
+        self._refused: tuple[str | None, Problem] | None = None  # by the model that was chosen
+        self._played = False  # the agent has ended the turn
 
     # ------------------------------------------------------------ the queue
 
     async def recover(self, past: Past) -> None:
         """Take up what is owed: the first prompt, and commands that were acknowledged."""
         spec = self.supervisor.spec
+        self.costing.recover()
         if past.turn == 0 and spec.prompt:
             self.queue.append(Prompt(spec.prompt))
         for ident, (verb, args) in past.owed.items():
@@ -152,20 +162,67 @@ class Turns:
         if self._limit is None:
             self._limit = Problem(which, message, hint)
             self.supervisor.own("limit", limit=which, message=message)
-            self.cancel(which)
+            if not self._played:
+                self.cancel(which)
 
-    def meter(self, cost_usd: float | None, tokens: int | None) -> None:
-        """The agent told what it has spent in this run so far."""
-        limits, before = self.supervisor.spec.limits, self._spent.usd
+    def meter(self, cost_usd: float | None, tokens: int | None, call: Spoken | None = None) -> None:
+        """The agent told what it has spent in this run so far, or of a model call."""
         if cost_usd is not None:
+            self._reported = cost_usd
             self._spent.note(cost_usd)
-        self.spending.add(self._spent.usd - before, tokens or 0)
+        if call is not None:
+            tokens = call.tokens
+            self.costing.take(call, self._dollars())
+        self.counted(tokens, call is not None)
+
+    def counted(self, tokens: int | None = None, called: bool = True) -> None:
+        """What was spent has grown: note it for whoever takes the run up, and hold it against the
+        limits."""
+        limits, spent, costing = self.supervisor.spec.limits, self._spent, self.costing
+        spent.calls_usd = costing.usd
+        self.spending.add(spent.usd - self._noted_usd, tokens or 0)
+        self._noted_usd = max(spent.usd, self._noted_usd)
+        facts: dict[str, Any] = {}
         if tokens is not None and limits.tokens is not None:
             self._tokens += tokens
-            self.supervisor.own("metered", tokens=self._tokens)  # for whoever takes the run up
+            facts["tokens"] = self._tokens
+        if called and costing.pricing is not None and self._dollars():
+            facts["usd"] = round(costing.usd, 9)
+            if costing.waiting:
+                facts["waiting"] = costing.waiting
+        if facts:
+            self.supervisor.own("metered", **facts)
         over = self._overspent()
+        if over is None and costing.missing is not None and self._never_told():
+            over = self._unpriced(costing.missing)
         if over is not None and self.running:
             self._over(over.code, over.message, over.hint)
+
+    def _dollars(self) -> bool:
+        """Whether a budget in US dollars holds."""
+        common = self.spending.budgets
+        return self._most_usd is not None or any(one.usd is not None for one in common)
+
+    def share(self, args: dict[str, Any]) -> None:
+        """Take on the budgets of the day and project that came with a prompt."""
+        if "common" in args:
+            with contextlib.suppress(msgspec.ValidationError):  # another version's front end
+                self.spending.budgets = msgspec.convert(args["common"], list[Common])
+
+    def _never_told(self) -> bool:
+        """Whether the agent is known not to tell its cost by itself."""
+        pricing = self.costing.pricing
+        return pricing is not None and pricing.tells is False
+
+    def _unpriced(self, problem: Problem) -> Problem | None:
+        """A model call has no price: the turn ends where its budget was asked for, else it is
+        said."""
+        pricing = self.costing.pricing
+        if pricing is not None and pricing.firm and self._most_usd is not None:
+            self._refused = self.supervisor.spec.model, problem
+            return problem
+        self.costing.say(problem)
+        return None
 
     @property
     def budget_left(self) -> float | None:
@@ -184,10 +241,11 @@ class Turns:
     def _overspent(self) -> Problem | None:
         limits, (spent, tokens) = self.supervisor.spec.limits, self.spent()
         most = self._most_usd
-        if most is not None and spent > most:
-            said = f"the run has cost ${spent:.4g}{self._with()}, its limit is ${most:.4g}"
+        if most is not None and spent >= most:
+            how = ", by its tokens and their prices" if self._spent.computed else ""
+            said = f"the run has cost ${spent:.4g}{self._with()}{how}, its limit is ${most:.4g}"
             return Problem("cost", said, "Start a new run, with a higher budget=….")
-        if limits.tokens is not None and tokens > limits.tokens:
+        if limits.tokens is not None and tokens >= limits.tokens:
             said = (
                 f"the run has used {tokens:,} tokens{self._with()}, its limit is {limits.tokens:,}"
             )
@@ -204,6 +262,8 @@ class Turns:
         if most is not None and self.done >= most:
             said = f"the run has had its {most} turns"
             return Problem("max_turns", said, "Start a new run, or one with a higher limit.")
+        if self._refused is not None and self._refused[0] == self.supervisor.spec.model:
+            return self._refused[1]
         return self._overspent()
 
     def _check_limits(self, link: AgentLink, started: float) -> None:
@@ -237,7 +297,9 @@ class Turns:
         used_up = self._used_up()
         self.done += 1
         recorder.journal.turn = self.done
-        self._cancelled_by, self._limit = None, None
+        self._cancelled_by = self._limit = self._reported = None
+        self._played = False
+        self.costing.begin()
         self.unsent = prompt.blocks
         self.running = True
         facts: dict[str, Any] = {
@@ -256,7 +318,11 @@ class Turns:
         elif self.problem is not None:
             self._end(self._ended(TurnResult("error")))
         else:
-            facts = self._ended(await self._play(prompt))  # a cancel comes too late from here on
+            result = await self._play(prompt)
+            self._played = True
+            await self.costing.settle()
+            self._check_told(result)
+            facts = self._ended(result)  # a cancel comes too late from here on
             snapshots, outside = self.supervisor.snapshots, self.supervisor.outside
             settled = self.supervisor.recording.settle(facts["outcome"])
             await asyncio.gather(snapshots.note(self.done, "end"), outside.end(), settled)
@@ -413,6 +479,23 @@ class Turns:
             "Everything up to here is kept. resume() goes on in the agent's own session.",
         )
         return TurnResult("error", None, problem)
+
+    def _check_told(self, result: TurnResult) -> None:
+        """At a turn's end: whether what it cost was told at all, where that is held."""
+        costing = self.costing
+        if costing.pricing is None or not self._dollars() or self._reported:
+            return
+        missing = costing.missing
+        silent = not costing.seen and self._reported is None and result.outcome == "end_turn"
+        if missing is None and silent:
+            missing = costing.problem("it tells neither tokens nor cost")
+        if missing is not None and self._reported is None:
+            missing = self._unpriced(missing)
+        elif missing is not None:  # 0 may be true: a model of one's own, or one that is free
+            costing.say(missing)
+            missing = None
+        if missing is not None:
+            self._over(missing.code, missing.message, missing.hint)
 
     def _ended(self, result: TurnResult) -> dict[str, Any]:
         """The turn is over: what its last line says."""

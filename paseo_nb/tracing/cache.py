@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..history import History
-from ..model import ModelCall, RunSpec, Segment, Usage
-from .prices import Book, Priced, Rates, priced
+from ..model import ModelCall, Rates, RunSpec, Segment, Usage
+from ..pricing import Priced, priced
+from .prices import Book
 from .shape import Judged, Request, hit_rates, judge
 
 if TYPE_CHECKING:

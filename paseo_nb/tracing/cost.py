@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from ..model import Usage
-from .prices import Book, Priced, Rates, priced
+from ..model import Rates, Usage
+from ..pricing import Priced, priced
+from .prices import Book
 from .spans import Span, walk
 
 TOLERANCE = 0.01  # of the larger: a difference below it is one of rounding

@@ -1,7 +1,8 @@
 """What tokens cost: rates of a model, from the settings (`[prices]`) or the bundled table.
 
-The table is genai-prices', as it was when that version was made: nothing is fetched. `Rates` and
-`priced` are pure; a model that neither names has no price, which is no price of 0.
+The table is genai-prices', as it was when that version was made: nothing is fetched. A model that
+neither names has no price, which is no price of 0. What rates make of tokens is `pricing.priced`,
+which supervisors use, too.
 """
 
 from __future__ import annotations
@@ -13,76 +14,12 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from ..config import Price
-from ..model import Usage
+from ..model import Rate, Rates
 
 # Whose models an agent uses where their names do not tell it.
 VENDORS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}
 SUBSCRIPTIONS = {"copilot"}  # billed by requests of a plan: tokens have no price there
-MILLION = 1_000_000
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """US dollars per million tokens; `tiers`: (above so many input tokens, rate for all of them),
-    in rising order."""
-
-    base: float
-    tiers: tuple[tuple[int, float], ...] = ()
-
-    def at(self, input_tokens: int, one_request: bool) -> float:
-        """The rate that holds. Of the sum of several requests, which tier held is not known: the
-        first."""
-        above = [rate for start, rate in self.tiers if one_request and input_tokens > start]
-        return above[-1] if above else self.base
-
-
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's rates; `source` names the table and its version. A rate that is None is that of
-    plain input."""
-
-    input: Rate
-    output: Rate
-    cache_read: Rate | None = None
-    cache_write: Rate | None = None
-    cache_write_1h: Rate | None = None
-    source: str = ""
-    model: str = ""
-
-
-class Priced(msgspec.Struct, frozen=True):
-    """What something cost in US dollars; what it had cost without a cache; `saved` is the
-    difference, which is negative where what was written was not read often enough."""
-
-    usd: float
-    input_usd: float
-    without_cache_usd: float
-
-    @property
-    def saved_usd(self) -> float:
-        """Negative: the cache cost more than it saved."""
-        return self.without_cache_usd - self.usd
-
-
-def priced(
-    usage: Usage, rates: Rates, *, written_1h: int = 0, one_request: bool = True
-) -> Priced | None:
-    """The price of some usage; None where its input or output was not told."""
-    into, out = usage.input_tokens, usage.output_tokens
-    if into is None or out is None:
-        return None
-    read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-
-    def of(rate: Rate | None) -> float:
-        return (rate or rates.input).at(into, one_request) / MILLION
-
-    plain = max(into - read - written, 0) * of(rates.input)
-    kept = min(written_1h, written)
-    cached = read * of(rates.cache_read) + (written - kept) * of(rates.cache_write)
-    cached += kept * of(rates.cache_write_1h or rates.cache_write)
-    output = out * of(rates.output)
-    return Priced(plain + cached + output, plain + cached, into * of(rates.input) + output)
 
 
 class Book:
@@ -93,9 +30,14 @@ class Book:
         self._overrides = dict(sorted((overrides or {}).items(), key=lambda one: "*" in one[0]))
 
     def rates(
-        self, provider: str, model: str | None, at_us: int | None = None
+        self,
+        provider: str,
+        model: str | None,
+        at_us: int | None = None,
+        at_heart: str | None = None,
     ) -> tuple[Rates | None, str]:
-        """The rates of a model of a provider of ours, at a time; else None and why not."""
+        """The rates of a model of a provider of ours, at a time; else None and why not. at_heart:
+        the built-in provider that it is."""
         if not model:
             return None, "the agent tells no model"
         for name, given in self._overrides.items():
@@ -103,10 +45,11 @@ class Book:
                 if given.subscription:
                     return None, "paid by subscription"
                 return _from_settings(given, model)
-        if provider in SUBSCRIPTIONS:
+        known = at_heart or provider
+        if known in SUBSCRIPTIONS:
             return None, "paid by subscription"
         when = datetime.date.today() if at_us is None else _day(at_us)
-        found = _bundled(VENDORS.get(provider), model, when)
+        found = _bundled(VENDORS.get(known), model, when)
         return (found, "") if found is not None else (None, f"no price for {model}")
 
 

@@ -19,7 +19,7 @@ from paseo_nb.errors import RunCancelled
 from paseo_nb.history import History
 from tests.agents import recipes
 from tests.agents.install import executable
-from tests.modelserver import Failure, ModelServer, Reply, Use, nth_usage
+from tests.modelserver import Failure, ModelServer, Reply, Usage, Use, behaviours, nth_usage
 from tests.modelserver.conversation import Answer, Conversation
 
 from codex_schema import Schema  # isort: skip
@@ -169,6 +169,41 @@ def test_five_turns_with_a_return_in_between(world: World, model: str) -> None:
     run.stop()
     check_invariants(world.project, run.id)
     world.project.until(lambda: not world.project.left(run.id), 25, "nothing is left")
+
+
+@pytest.mark.parametrize("model", list(MODELS.values())[:1])
+def test_a_budget_in_dollars_ends_a_turn_between_two_calls(world: World, model: str) -> None:
+    """Codex tells no cost: its tokens and the price table do. The ledger, too, is at most two
+    calls over it; the next turn asks the model for nothing; a workflow counts the same."""
+    world.server.usage = Usage(30_000, 10_000, 0, 100, 0)  # 0.02725 at 1.25, 0.125 and 10 a million
+    world.server.enqueue(*(behaviours.command(f"echo {n}") for n in range(9)), "done")
+    agent = f"codex/{model}"
+    run = paseo.start(agent, "on", mode="auto", budget=0.05).wait(60, check=False)
+    (turn,) = run.history().turns
+    assert (turn.outcome, turn.error and turn.error.code) == ("limit", "cost")
+    assert "by its tokens and their prices" in str(turn.error and turn.error.message)
+    computed = float(paseo.cost(run.id)["computed_usd"].iloc[0])
+    (*_, metered) = world.project.own(run.id, "metered")
+    assert metered["usd"] == pytest.approx(computed)
+    assert 0.05 <= computed < 0.05 + 2 * 0.03
+    calls = len(world.server.ledger())
+    assert calls <= 3
+    run.send("more").wait(60, check=False)
+    assert run.history().turns[1].outcome == "limit"
+    assert len(world.server.ledger()) == calls, "the model was asked for nothing more"
+    run.stop()
+    with pytest.raises(paseo.UsageProblem, match="no price for no-such-model.*token_budget="):
+        paseo.run("codex/no-such-model", "on", budget=1.0)
+
+    @paseo.workflow(budget=0.04)
+    async def twice() -> None:
+        await paseo.agent("first", agent=agent, mode="auto")
+        await paseo.agent("second", agent=agent, mode="auto")
+
+    world.server.enqueue(behaviours.command("echo 1"), "one")
+    with pytest.raises(paseo.PaseoError, match="0.05"):
+        twice()
+    assert paseo.workflow_runs()["cost_usd"][0] == pytest.approx(2 * 0.02725)
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto"])

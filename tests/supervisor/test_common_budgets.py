@@ -12,7 +12,7 @@ from typing import Any
 
 from kit import SLACK, Project
 
-from paseo_nb import preparing
+from paseo_nb import budgets
 from paseo_nb.config import Settings
 from paseo_nb.model import Common, Limits
 from paseo_nb.supervisor.spending import Spending
@@ -94,6 +94,6 @@ def test_what_stands_in_the_files_is_summed_and_torn_lines_are_passed_over(
 
 
 def test_settings_become_budgets() -> None:
-    told = preparing._common(Settings(day_budget=5.0, project_hours=2.0))
+    told = budgets.common(Settings(day_budget=5.0, project_hours=2.0))
     assert told == [Common("day", usd=5.0), Common("project", seconds=7200.0)]
-    assert preparing._common(Settings()) == []
+    assert budgets.common(Settings()) == []

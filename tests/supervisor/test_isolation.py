@@ -26,7 +26,7 @@ from paseo_nb.host.launch import import_path
 ALLOWED = re.compile(
     r"msgspec(\..*)?|ahocorasick_rs(\..*)?|paseo_nb"
     r"|typing_extensions"  # msgspec takes it where it is there
-    r"|paseo_nb\.(model|inbox|journal|locks|packing|plain_git|scratch|wire|drivers|drivers\..+|supervisor"
+    r"|paseo_nb\.(model|pricing|inbox|journal|locks|packing|plain_git|scratch|wire|drivers|drivers\..+|supervisor"
     r"|supervisor\..+)"
 )
 NOT_ALLOWED = re.compile(

@@ -341,7 +341,8 @@ def test_two_kernels_and_a_terminal_at_once(repo: Path) -> None:
 
 def test_wrong_types_leave_nothing_behind(repo: Path) -> None:
     for more in (
-        {"labels": {"A": 1}}, {"timeout": "5"}, {"budget": -1.0}, {"timeout": float("nan")},
+        {"labels": {"A": 1}}, {"timeout": "5"}, {"budget": -1.0}, {"budget": 0}, {"budget": "5"}, {"budget": True},
+        {"budget": float("nan")}, {"budget": float("inf")}, {"timeout": float("nan")},
         {"title": 3}, {"env": {"A=B": "x"}}, {"env": {"A": 1}}, {"worktree": 3},
     ):  # fmt: skip
         with pytest.raises(paseo.UsageProblem):

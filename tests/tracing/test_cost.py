@@ -13,9 +13,10 @@ import pytest
 import paseo_nb as paseo
 from paseo_nb import config
 from paseo_nb.config import Price
-from paseo_nb.model import Usage
+from paseo_nb.model import Rate, Rates, Usage
+from paseo_nb.pricing import priced
 from paseo_nb.tracing.cost import Cost, costs
-from paseo_nb.tracing.prices import Book, Rate, Rates, priced
+from paseo_nb.tracing.prices import Book
 
 RATES = Rates(
     input=Rate(3.0, ((200_000, 6.0),)),
