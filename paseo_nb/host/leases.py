@@ -25,6 +25,9 @@ NONE = (
     f"no worker of the cluster has the resource `{RESOURCE}`: start workers with"
     f" `dask worker … --resources {RESOURCE}=2`, or LocalCluster(resources={{{RESOURCE!r}: 2}})"
 )
+# As a text: a function of ours could not be read by a scheduler or a worker that does not have it,
+# and Dask ends a worker that is sent what it cannot read.
+_HELD = "__import__('paseo_nb.server.worker', fromlist=['held']).held(lease, topic)"
 
 
 class Lease:
@@ -61,12 +64,10 @@ class Leases:
 
     def ask(self, only: Sequence[str] = ()) -> Lease:
         """Ask for a place, on those workers only, or on any."""
-        from ..server.worker import held
-
         ident = f"{PREFIX}{uuid.uuid4().hex}"
         future: Any = self._client.submit(
-            held, ident, self._topic, key=ident, pure=False, resources={RESOURCE: 1}, retries=0,
-            workers=list(only) or None,
+            eval, _HELD, {"lease": ident, "topic": self._topic}, key=ident, pure=False,
+            resources={RESOURCE: 1}, retries=0, workers=list(only) or None,
         )  # fmt: skip
         distributed: Any = importlib.import_module("distributed")
         distributed.fire_and_forget(future)  # the turn goes on when this process does not
@@ -103,7 +104,10 @@ def _problem(future: Any) -> Exception:
     if future.status == "error":
         error = future.exception()
         if isinstance(error, ImportError):
-            return UsageProblem(f"a worker of the cluster has no paseo_nb that serves: {error}")
+            return UsageProblem(
+                f"a worker of the cluster has no paseo_nb that serves ({error}): install it there,"
+                f" in this version, or take the resource `{RESOURCE}` from that worker"
+            )
         return Unreachable(f"the cluster gave no place: {error}")
     return Unreachable(
         "the cluster gave no place: its client was closed, or its scheduler is gone. Connect again:"

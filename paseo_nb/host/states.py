@@ -61,7 +61,7 @@ def settle(folder: RunFolder) -> bool:
                 return False
             if _while_free(folder) != "interrupted":
                 return False
-            cleanup.sweep(folder.run_id)
+            cleanup.sweep(folder.run_id, str(folder.home))
             scratch.remove(folder.path)
             _remove_socket(folder)
             journal = Journal(folder)

@@ -385,7 +385,8 @@ def _clear(folder: Path) -> None:
     host = LocalHost(folder / "project" / config.HOME_NAME)
     for run_id in host.list():
         _end_pairs(str(host.folder(run_id).path))
-        theirs = [pid for pid in cleanup.marked(run_id) if _is_of(pid, host.home)]
+        home = str(host.home)
+        theirs = [pid for pid in cleanup.marked(run_id) if not cleanup.elsewhere(pid, home)]
         cleanup.kill(theirs, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -399,13 +400,6 @@ def _end_pairs(named: str) -> None:
         and "supervisor" in told
     ]  # fmt: skip
     cleanup.kill(pairs, signal.SIGKILL)
-
-
-def _is_of(pid: int, home: Path) -> bool:
-    with contextlib.suppress(OSError):
-        told = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        return f"{config.PREFIX}HOME={home}".encode() in told
-    return False
 
 
 # ---------------------------------------------------------------- on the worker

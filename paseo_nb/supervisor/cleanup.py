@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 MARKER = "PASEO_RUN"
 _MARKER = MARKER.encode() + b"="
+_HOME = b"PASEO_NB_HOME="
 _HAS_PROC = os.path.isdir("/proc/self")
 
 
@@ -72,16 +73,23 @@ def _parents_by_ps() -> dict[int, int]:
     return {int(r[0]): int(r[1]) for r in rows if len(r) >= 3 and not r[2].startswith("Z")}
 
 
-def marker_of(pid: int) -> str | None:
-    """The run id in a process's environment; None where it has none or cannot be read."""
+def marker_of(pid: int, before: bytes = _MARKER) -> str | None:
+    """The run id in a process's environment; None where it has none or cannot be read. before:
+    another variable's name, and =."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             for part in file.read().split(b"\0"):
-                if part.startswith(_MARKER):
-                    return part[len(_MARKER) :].decode("utf-8", "replace")
+                if part.startswith(before):
+                    return part[len(before) :].decode("utf-8", "replace")
     except OSError:
         pass
     return None
+
+
+def elsewhere(pid: int, home: str) -> bool:
+    """Whether a process says that its runs are kept in another folder than this: a run of a cluster
+    that was begun anew has that id there, too."""
+    return marker_of(pid, _HOME) not in (None, home)
 
 
 def command_line(pid: int) -> str:
@@ -182,12 +190,17 @@ def end_tree(root: int, run_id: str, term_s: float) -> bool:
     return end(lambda: list({*descendants(root, run_id), *marked(run_id, {root})}), term_s)
 
 
-def sweep(run_id: str) -> int:
-    """End what a double kill of warden and supervisor left; how many processes there were.
+def sweep(run_id: str, home: str | None = None) -> int:
+    """End what a double kill of warden and supervisor left; how many processes there were. home:
+    not what is of another folder of runs.
 
     Call it only while holding the run lock. A child that cleared its environment may escape.
     """
-    left = marked(run_id)
+
+    def those() -> list[int]:
+        return [pid for pid in marked(run_id) if home is None or not elsewhere(pid, home)]
+
+    left = those()
     if left:
-        end(lambda: marked(run_id), term_s=0.15, reaps=False)
+        end(those, term_s=0.15, reaps=False)
     return len(left)
