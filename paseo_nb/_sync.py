@@ -796,12 +796,11 @@ def wait(
 ) -> RunList:
     """Wait until the turns of runs are done; raises if one did not end well.
 
-    runs: their ids, or beginnings of them
+    runs: their ids, or beginnings of them; in Python also handles, of runs wherever they are, and
+        lists of them
     timeout: seconds in all (in a terminal also 90s, 5m, 1h)
     on_permission: what to do when an agent asks: wait for an answer, or raise
-
-    host: the machine whose runs are meant, by its name (docs/hosts.md); lists and frames also take
-        `all`, this machine and every host
+    host: the machine whose runs are meant by those ids, by its name (docs/hosts.md)
     """
     return _plain(
         _portal.call(verbs.wait, *runs, timeout=timeout, on_permission=on_permission, host=host)

@@ -118,9 +118,13 @@ def _cluster(client: Any, name: str) -> DaskHost:
             f"{more}, not {type(client).__name__}"
         )
     before = _connected.get(name)
-    if isinstance(before, DaskHost) and before.client is client:
-        before.checked()
-        return before
+    if isinstance(before, DaskHost):
+        if before.cluster.client is client:
+            before.checked()
+            return before
+        if before.may_use(client):  # handles that are had go on with it
+            before.use(client)
+            return before
     from .distant import carried
 
     return _named(DaskHost(name, client, _mirrors(), carried))

@@ -8,13 +8,12 @@ Longer than other files, as it is the one list of what a handle and a verb do el
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,14 +31,16 @@ from .git.applying import Merge, apply, work_out
 from .git.commands import Repository
 from .git.values import DiffSummary
 from .handle import AsyncRun
-from .host.cluster import DaskHost, Order
+from .host.cluster import DaskHost
 from .host.local import LocalHost
 from .host.mirror import Mirror
+from .host.placements import Order
 from .model import BUSY_STATES, When, short_id
 from .rundiff import RunDiff
 from .runview import RunView
 from .store.columns import NOTE
 from .typed import json_schema
+from .verb_table import flat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,8 @@ LISTS = frozenset(
     ("ls", "runs", "turns", "events", "tool_traces", "permissions", "model_calls", "worktrees",
      "disk", "steps", "workflow_runs", "matches")
 )  # fmt: skip
+# Frames that are made of one run at a time, or of all of a project.
+BY_RUN = frozenset(("cost", "cache_misses"))
 
 
 class Shown:
@@ -240,7 +243,10 @@ async def call(host: Mirror, verb: str, options: Json, part: str | None = None) 
     answer = await host.until_done(f"/verbs/{verb}", body, headers, whose)
     if isinstance(run, str):
         host.touched(run)
-    return await anyio.to_thread.run_sync(_here, host, verb, answer)
+    made = await anyio.to_thread.run_sync(_here, host, verb, answer)
+    if isinstance(made, FarRun) and isinstance(run, str):
+        await host.made_there(made.id, run)
+    return made
 
 
 def _plain(value: Any) -> Any:
@@ -302,9 +308,6 @@ async def over(
         if options.get("project") is not None:
             raise UsageProblem("project= is of this machine; connect(…, project=) names one there")
         return FarRun(host, await _meant(host, options["run"]))
-    if verb == "wait":
-        handles = [FarRun(host, await _meant(host, one)) for one in options.pop("runs", ())]
-        return await function(*handles, **options)
     if verb in ("dashboard", "trust", "pair", "unpair"):
         raise UsageProblem(f"{verb} is of the machine that you are at: call it there")
     wait = options.pop("wait", False)
@@ -315,6 +318,10 @@ async def over(
         return await done.wait() if wait and isinstance(done, AsyncRun) else done
     done = await done_there(host, verb, options)
     return await done.wait() if wait and isinstance(done, AsyncRun) else done
+
+
+def _is_far(run: Any) -> bool:
+    return isinstance(run, RunView) and isinstance(run.host, Mirror)
 
 
 async def done_there(host: Mirror, verb: str, options: Json) -> Any:
@@ -412,11 +419,9 @@ async def _everywhere(
     verb: str, function: Callable[..., Any], given: inspect.BoundArguments
 ) -> Any:
     """What a listing verb gives of this machine and of every host that answers."""
-    import pandas as pd
-
     from .verbs import RunList
 
-    if verb not in LISTS:
+    if verb not in LISTS | BY_RUN:
         raise UsageProblem(f'host="all" is for lists and frames, not for {verb}')
     told: list[Any] = [await function(*given.args, **given.kwargs)]
     for name in await anyio.to_thread.run_sync(connecting.names):
@@ -427,10 +432,58 @@ async def _everywhere(
     if isinstance(told[0], RunList):
         every = [run for runs in cast("list[RunList]", told) for run in runs]
         return RunList(sorted(every, key=lambda run: run.id, reverse=True))
-    first = told[0]
-    if "host" not in first.columns:
-        first.insert(0, "host", "local")
-    made = pd.concat([one for one in told if len(one)] or [first], ignore_index=True)
-    with contextlib.suppress(KeyError):
-        made.attrs[NOTE] = first.attrs[NOTE]
+    return together([_from_here(told[0]), *told[1:]])
+
+
+def _from_here(frame: Any) -> Any:
+    if "host" not in frame.columns:
+        frame.insert(0, "host", "local")
+    return frame
+
+
+def together(frames: Sequence[Any]) -> pd.DataFrame:
+    """Frames of several places as one."""
+    import pandas as pd
+
+    found = [one for one in frames if len(one)] or frames[:1]
+    made: Any = pd.concat(found, ignore_index=True)
+    made.attrs.update(frames[0].attrs)
     return made
+
+
+def is_of_each(verb: str, host: Any, runs: Any) -> bool:
+    """Whether what is asked about several runs is asked for each place or run by itself."""
+    places = {id(one.host if _is_far(one) else host) for one in flat(runs)}
+    return verb in BY_RUN or len(places) > 1
+
+
+async def over_each(
+    where: Any, verb: str, function: Callable[..., Any], given: inspect.BoundArguments
+) -> Any:
+    """A frame of runs that may be in several places, each asked for its own."""
+    options = dict(given.arguments)
+    runs = [one for one in flat(options.pop("run")) if one is not None]
+    if not (verb in LISTS or verb in BY_RUN):
+        raise UsageProblem(f"{verb} takes runs of one place at a time; these are of several")
+    places: dict[int, tuple[Any, list[Any]]] = {}
+    for number, run in enumerate(runs):
+        there = run.host if _is_far(run) else where
+        key = number if verb in BY_RUN else id(there)
+        places.setdefault(key, (there, []))[1].append(run)
+    frames: list[Any] = []
+    for there, its in places.values():
+        only = {**options, "run": its[0] if verb in BY_RUN else its}
+        if there is None:
+            frames.append(await function(**only))
+        else:
+            bound = inspect.signature(function).bind(**only)
+            frames.append(await over(there, verb, function, bound))
+    if any("host" in one.columns for one in frames):
+        frames = [_from_here(one) for one in frames]
+    return together(frames)
+
+
+async def handles(where: Any, runs: Sequence[Any]) -> list[FarRun]:
+    """Runs on another machine; handles are what they are."""
+    host = await anyio.to_thread.run_sync(connecting.host_of, where)
+    return [far_run(one) if _is_far(one) else FarRun(host, await _meant(host, one)) for one in runs]

@@ -3,8 +3,10 @@ run goes to the worker that has it."""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,16 +15,18 @@ import msgspec
 
 from . import config, refusing
 from .attaching import blocks_to_send
-from .distant import LISTS, FarRun, call, commit_of, from_there
+from .distant import BY_RUN, LISTS, FarRun, call, commit_of, from_there, together
 from .drivers import registry
 from .errors import UsageProblem
-from .host.cluster import DaskHost, Order
+from .host.cluster import DaskHost
+from .host.placements import Order
 from .journal import write_file_once
 from .model import new_run_id
 from .preparing import Wish
 from .runview import RunView
 from .store.columns import FRAMES
 from .typed import json_schema
+from .verb_table import VERBS
 
 if TYPE_CHECKING:
     from .verbs import RunList
@@ -102,41 +106,84 @@ async def over(host: DaskHost, verb: str, options: Json) -> Any:
     neither."""
     run = options.get("run")
     if isinstance(run, RunView) or (isinstance(run, str) and run):
-        whose = run.id if isinstance(run, RunView) else await _meant(host, run)
-        if verb in FRAMES and host.placement(whose).lost:
-            return await anyio.to_thread.run_sync(_of_lost, host, verb, options, [whose])
-        if verb in _BY_HANDLE:
-            given = {name: value for name, value in options.items() if name != "run"}
-            return await getattr(FarRun(host, whose), verb)(**given)
-        return await call(host, verb, {**options, "run": whose})
+        if verb == "export_traces":
+            return await over(host, verb, {**options, "run": [run]})
+        return await _of_one(host, verb, await _meant(host, run), options)
     if verb == "ls":
         return await anyio.to_thread.run_sync(_listed, host, options)
-    if verb not in LISTS:
+    several = [await _meant(host, one) for one in cast("Sequence[Any]", run)] if run else None
+    if verb in BY_RUN:
+        wanted = host.list() if several is None else several
+        frames = [await _of_one(host, verb, one, options) for one in wanted]
+    elif verb in LISTS:
+        frames = await _of_several(host, verb, several, options)
+    elif verb == "export_traces":  # written here, not where a worker lies
+        wanted = host.list() if several is None else several
+        there = [FarRun(host, one) for one in wanted]
+        return await inspect.unwrap(VERBS[verb].function)(**{**options, "run": there})
+    else:
         raise UsageProblem(
             f"{verb} is not done on a cluster. There start, run and what is about one run take"
             " host=, and lists and frames; tournament(…, host=…) and workflows by"
             " options(host=…) have their runs placed there"
         )
-    import pandas as pd
+    return together(frames or [from_there(host, verb, _empty(host, verb))])
 
-    parts = await anyio.to_thread.run_sync(lambda: host.parts)
-    frames = [await call(host, verb, options, part) for part in parts]
-    if verb in FRAMES:
-        lost = [one for one in host.list() if host.placement(one).lost]
-        frames.append(await anyio.to_thread.run_sync(_of_lost, host, verb, options, lost))
-    found = [one for one in frames if len(one)] or frames[:1]
-    if not found:
+
+def _empty(host: DaskHost, verb: str) -> Any:
+    if verb in BY_RUN:
+        from .tracing.rows import listed
+
+        return listed(verb, [])
+    if verb not in FRAMES:
         raise UsageProblem(f"{host.name} has no runs yet")
-    made = pd.concat(found, ignore_index=True)
-    made.attrs.update(frames[0].attrs)
-    return made
+    return _of_lost(host, verb, {}, [])
+
+
+async def _of_one(host: DaskHost, verb: str, whose: str, options: Json) -> Any:
+    if host.placement(whose).lost or host.cluster.gone():
+        if verb in FRAMES:
+            return await anyio.to_thread.run_sync(_of_lost, host, verb, options, [whose])
+        if verb in _READ_HERE:
+            given = {name: value for name, value in options.items() if name != "run"}
+            read = inspect.unwrap(VERBS[verb].function)
+            made = await read(FarRun(host, whose), **given)
+            return from_there(host, verb, made) if verb in BY_RUN else made
+    if verb in _BY_HANDLE:
+        given = {name: value for name, value in options.items() if name != "run"}
+        return await getattr(FarRun(host, whose), verb)(**given)
+    return await call(host, verb, {**options, "run": whose})
+
+
+async def _of_several(
+    host: DaskHost, verb: str, several: list[str] | None, options: Json
+) -> list[Any]:
+    """The frames of workers, and of what is here of those that are gone."""
+    by_worker = await anyio.to_thread.run_sync(
+        lambda: host.by_worker(host.list() if several is None else several)
+    )
+    frames: list[Any] = []
+    for part, runs in by_worker.items():
+        only = {} if several is None else {"run": runs}
+        if part is not None:
+            frames.append(await call(host, verb, {**options, **only}, part))
+        elif verb in FRAMES:
+            frames.append(await anyio.to_thread.run_sync(_of_lost, host, verb, options, runs))
+    return frames
 
 
 # Verbs that the handle does by commands: also where the worker is gone.
 _BY_HANDLE = frozenset(("cancel", "send", "resume", "apply"))
+# What reads journals only: of a run whose worker is gone it is read from the copy here.
+_READ_HERE = frozenset(
+    ("logs", "timeline", "trace", "cost", "cache_shape", "cache_misses", "inspect",
+     "subagent_status", "subagent_result")
+)  # fmt: skip
 
 
-async def _meant(host: DaskHost, run: str) -> str:
+async def _meant(host: DaskHost, run: Any) -> str:
+    if isinstance(run, RunView):
+        return run.id
     return await anyio.to_thread.run_sync(host.run_id_of, run)
 
 
@@ -151,7 +198,10 @@ def _of_lost(host: DaskHost, verb: str, options: Json, lost: list[str]) -> Any:
 def _listed(host: DaskHost, options: Json) -> RunList:
     from .verbs import RunList
 
-    runs = [FarRun(host, one) for one in reversed(host.list())]
-    archived = bool(options.get("all"))
-    shown = [one for one in runs if archived or one.state != "archived"]
-    return RunList(shown[: options.get("limit", 50)])
+    shown, most = RunList(), int(options.get("limit", 50))
+    for run_id in reversed(host.list()):
+        run = FarRun(host, run_id)
+        with contextlib.suppress(UsageProblem):  # it never began there
+            if len(shown) < most and (options.get("all") or run.state != "archived"):
+                shown.append(run)
+    return shown

@@ -53,12 +53,21 @@ def _anywhere(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
 
     @functools.wraps(function)
     async def anywhere(*args: Any, host: Where = None, **options: Any) -> Any:
-        where = _host_among((*args, *options.values())) if host is None else host
-        if where is None:
+        try:
+            given = signature.bind(*args, **options)
+        except TypeError:
+            return await function(*args, **options)  # which says what is wrong with them
+        where = _host_among(given.arguments.values()) if host is None else host
+        runs = given.arguments.get("run")
+        several = isinstance(runs, (list, tuple))
+        if where is None and not several:
             return await function(*args, **options)
         from . import distant
 
-        given = signature.bind(*args, **options)
+        if several and host != "all" and distant.is_of_each(function.__name__, host, runs):
+            return await distant.over_each(host, function.__name__, function, given)
+        if where is None:
+            return await function(*args, **options)
         return await distant.over(where, function.__name__, function, given)
 
     takes = _inspect.Parameter(
@@ -81,6 +90,14 @@ def _host_among(given: Iterable[Any]) -> Where:
             if found is not None:
                 return found
     return None
+
+
+def flat(runs: Iterable[Any]) -> list[Any]:
+    """Runs, of which some were given as lists."""
+    found: list[Any] = []
+    for one in runs:
+        found += flat(cast("list[Any]", one)) if isinstance(one, (list, tuple)) else [one]
+    return found
 
 
 def inspect_doc(function: Callable[..., Any]) -> str:

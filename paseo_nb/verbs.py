@@ -40,7 +40,7 @@ from .timelines import Timeline
 from .verb_table import VERBS as VERBS
 from .verb_table import Verb as Verb
 from .verb_table import Where as Where
-from .verb_table import current_host, options_as, run_of, verb
+from .verb_table import current_host, flat, options_as, run_of, verb
 from .verb_table import told as told
 
 if TYPE_CHECKING:
@@ -510,14 +510,22 @@ async def wait(
     *runs: str,
     timeout: float | None = None,
     on_permission: OnPermission = "wait",
+    host: Where = None,
 ) -> RunList:
     """Wait until the turns of runs are done; raises if one did not end well.
 
-    runs: their ids, or beginnings of them
+    runs: their ids, or beginnings of them; in Python also handles, of runs wherever they are, and
+        lists of them
     timeout: seconds in all (in a terminal also 90s, 5m, 1h)
     on_permission: what to do when an agent asks: wait for an answer, or raise
+    host: the machine whose runs are meant by those ids, by its name (docs/hosts.md)
     """
-    handles = [run_of(run) for run in runs]
+    if host is not None:
+        from . import distant
+
+        handles = await distant.handles(host, flat(runs))
+    else:
+        handles = [run_of(run) for run in flat(runs)]
     if not handles:
         raise UsageProblem(f"no run id given; {command('ls')} lists the runs")
     problems: list[PaseoError] = []

@@ -2,9 +2,10 @@
 
 The cluster places a run (`leases`); its desk there (`server.worker`) starts it, and from then on it
 is that worker's: its processes, files and journal, whose bytes come here by offset. Where a run is,
-and at which attempt, is written down here before it is told to begin. A worker that is gone makes
-its runs `interrupted`: the copy is closed here, and `resume` goes on with it on another worker as
-the next attempt. From then on nothing counts that still comes from the earlier one.
+and at which attempt, is written down here (`placements`) before it is told to begin. A worker that
+is gone makes its runs `interrupted`: the copy is closed here, and `resume` goes on with it on
+another worker as the next attempt. From then on nothing counts that still comes from the earlier
+one. The same goes for a cluster that is gone as a whole, once another one is connected.
 Longer than other files, as where a run is decides what is asked, read, begun and believed.
 """
 
@@ -12,15 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import os
 import re
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -29,53 +28,31 @@ from ..drivers.acp_reading import as_dict, as_list, decode
 from ..errors import PaseoError, Unreachable, UsageProblem
 from ..journal import Journal, encode, last_own, private_dir, read_journal
 from ..model import BUSY_STATES, short_id
-from .leases import NONE, RESOURCE, Lease, Leases
+from . import placements
+from .leases import Lease, Leases
+from .local import make_home
 from .mirror import Mirror, size_of
+from .placements import PLACED, Cluster, Order, Placement
 from .requests import PATIENCE_S, PROTOCOL, Answer, LineBroken, error_of, told_in
+from .scheduler import Scheduler
 from .states import broke_off, journal_state
 
 Json = dict[str, Any]
-OP = "paseo_nb"
-ANSWER_S = 60.0
 FRESH_S = 1.5
 LOOK_S = 1.0
-GONE_S = 1.0
+BROKEN_S = 3.0  # how long one waits for a scheduler that the client has no line to
 TRIES = 3  # of workers that are lost while a run begins
-PLACED = "placed.json"
-# What any worker can be asked, whether or not it has us.
-_PROBE = (
-    "(lambda u, o, s: (u.find_spec('paseo_nb') and __import__('paseo_nb').__version__,"
-    " o.getpid(), s.gethostname()))"
-    "(__import__('importlib.util').util, __import__('os'), __import__('socket'))"
-)
 
 
 class WorkerLost(Unreachable):
     """The worker that had a run is gone."""
 
 
-class Order(msgspec.Struct):
-    """What a run was wished for with, so that it can be placed again. env: the names of values that
-    are kept nowhere. folder, commit: of the repository here that goes along."""
-
-    wish: Json
-    env: list[str] = []
-    folder: str | None = None
-    commit: str | None = None
-    room: bool = False
-    more: dict[str, str] = {}
-    providers: dict[str, Json] = {}
-
-
-class Placement(msgspec.Struct):
-    """Where a run is: at which attempt, on which worker (`born` tells it from a later one at the
-    same address)."""
-
-    attempt: int
-    address: str
-    born: str
-    order: Order
-    lost: bool = False
+def _checked(client: Any, name: str) -> Scheduler:
+    cluster = Scheduler(client, name)
+    cluster.known()
+    cluster.checked()
+    return cluster
 
 
 # Brings the repository of an order to where a run is; where it lies there.
@@ -86,123 +63,56 @@ class DaskHost(Mirror):
     """The host of runs on a cluster. Made by `paseo.connect`."""
 
     def __init__(self, name: str, client: Any, mirrors: Path, carry: Carry) -> None:
-        self.name, self.client, self._carry = name, client, carry
-        self._looked_at: set[str] = set()
-        self.checked()
-        ident = str(client.scheduler_info()["id"])
-        safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:40]
-        key = hashlib.sha256(ident.encode()).hexdigest()[:8]
-        super().__init__(name, mirrors / f"{safe}-{key}")
-        self._leases = Leases(client, self._leave)
-        self._followed: dict[str, threading.Thread] = {}
-        self._states_at: dict[str, tuple[float, Json]] = {}
-        self._values: dict[str, dict[str, str]] = {}  # of `env=`, by run
-        self._bringing: dict[str, threading.Lock] = {}
-        self._beginning: dict[str, asyncio.Future[None]] = {}
+        self._mirrors, self._carry = mirrors, carry
         self._closed = False
+        self._beginning: dict[str, asyncio.Future[None]] = {}
+        self._values: dict[str, dict[str, str]] = {}  # of `env=`, by run
+        cluster = _checked(client, name)
+        super().__init__(name, placements.home_of(mirrors, name, cluster.ident))
+        self._is_now(cluster)
 
     def __repr__(self) -> str:
-        return f"<host {self.name}: {self.client.scheduler.address}>"
+        return f"<host {self.name}: {self.cluster.address}>"
+
+    def may_use(self, client: Any) -> bool:
+        """Whether another client means what this host does: the same cluster, or one in the place
+        of a cluster that is gone."""
+        return self.cluster.closed and (
+            self.cluster.gone() or self.cluster.address == str(client.scheduler.address)
+        )
+
+    def use(self, client: Any) -> None:
+        """Go on with another client: of the same cluster, or of one that takes the place of a
+        cluster that is gone, with its runs."""
+        cluster = _checked(client, self.name)
+        self.close()
+        self.home = placements.home_of(self._mirrors, self.name, cluster.ident)
+        make_home(self.home)
+        self._is_now(cluster)
+
+    def _is_now(self, cluster: Scheduler) -> None:
+        self.cluster, self._closed = cluster, False
+        self._leases = Leases(cluster, self._leave)
+        self._followed: dict[str, threading.Thread] = {}
+        self._states_at: dict[str, tuple[float, Json]] = {}
+        self._bringing: dict[str, threading.Lock] = {}
+        self._states.clear()
+        self._wanted.clear()
+        self._heard, self._tried = time.monotonic(), 0.0
+        self._hold = placements.hold(self.home, Cluster(cluster.address, cluster.ident))
+        for run_id in placements.take_over(self.home, cluster.address):
+            placed = self.known(run_id)
+            if placed is not None:
+                self.lose(run_id, placed, "its cluster is gone")
 
     def close(self) -> None:
         """Let it go; runs are not touched by that, nor the client."""
         self._closed = True
-
-    # ------------------------------------------------------------ the cluster
-
-    def _check_client(self) -> None:
-        if getattr(self.client, "asynchronous", False):
-            raise UsageProblem("give a Client that is not asynchronous: Client(address)")
-        if self.client.status not in ("running", "connecting"):
-            raise Unreachable(
-                f"the Dask client of {self.name} is"
-                f" {self.client.status}: make a Client, then paseo.connect(client)"
-            )
-
-    def _workers(self) -> dict[str, Json]:
-        """The workers of the cluster, by address. Unreachable where it does not answer."""
-        self._check_client()
-        try:
-            return cast("dict[str, Json]", self.client.scheduler_info()["workers"])
-        except Exception as error:
-            raise LineBroken(
-                f"the scheduler of {self.client.scheduler.address} does not answer: {error}"
-            ) from None
+        self._hold.release()
 
     def checked(self) -> int:
-        """How many places the cluster has. UsageProblem where none of its workers has one, where
-        one of those has no paseo_nb, or another version, or is a thread of this process."""
-        workers = self._workers()
-        having = {
-            address: int(told.get("resources", {}).get(RESOURCE, 0))
-            for address, told in workers.items()
-        }
-        places = {address: count for address, count in having.items() if count}
-        if workers and not places:
-            raise UsageProblem(NONE)
-        found: dict[str, Any] = {}
-        new = places.keys() - self._looked_at
-        if new:
-            found = self.client.run(eval, _PROBE, workers=list(new), on_error="return")
-        for address, told in found.items():
-            if isinstance(told, Exception):
-                continue  # it is just going
-            version, pid, machine = told
-            if version is None:
-                raise UsageProblem(
-                    f"the worker at {address} has no paseo_nb: install paseo_nb {__version__} there"
-                    " (with git, and the agents that shall run), or take the resource"
-                    f" `{RESOURCE}` from it"
-                )
-            if version != __version__:
-                raise UsageProblem(
-                    f"the worker at {address} has paseo_nb {version}, this one is {__version__}:"
-                    " have the same version on both"
-                )
-            if (pid, machine) == (os.getpid(), os.uname().nodename):
-                raise UsageProblem(
-                    "the cluster's workers are threads of this process; agents need workers that"
-                    " are processes of their own: LocalCluster(processes=True)"
-                )
-            self._looked_at.add(address)
-        return sum(places.values())
-
-    def _once(
-        self, address: str, method: str, path: str, query: Json, headers: Json, body: bytes
-    ) -> Answer:
-        """One request to a worker's desk. LineBroken where there is no answer."""
-        self._check_client()
-        message = {
-            "op": OP, "method": method, "path": path, "query": query, "headers": headers,
-            "body": body,
-        }  # fmt: skip
-        try:
-            told = self._broadcast(message, address)
-        except Exception as error:  # whatever Dask has for a cluster that is gone
-            raise LineBroken(f"{self.name} does not answer: {error!r}") from None
-        if not isinstance(told, dict) or "body" not in told:  # none of us, or an error, pickled
-            raise LineBroken(f"the worker at {address} of {self.name} does not answer")
-        facts = cast(Json, told)
-        return Answer(facts["status"], facts["headers"], facts["body"])
-
-    def _broadcast(self, message: Json, address: str) -> Any:
-        """What a worker answers. Dask would try for half a minute to reach one that is gone: so it
-        is looked at meanwhile whether it is."""
-        asked: Any = self.client.scheduler.broadcast(
-            msg=message, workers=[address], on_error="return_pickle"
-        )
-        loop: Any = self.client.loop.asyncio_loop
-        answer: Any = asyncio.run_coroutine_threadsafe(asked, loop)
-        deadline = time.monotonic() + ANSWER_S
-        try:
-            while True:
-                try:
-                    return answer.result(GONE_S)[address]
-                except TimeoutError:
-                    if time.monotonic() > deadline or address not in self._workers():
-                        raise
-        finally:
-            answer.cancel()
+        """See `Scheduler.checked`."""
+        return self.cluster.checked()
 
     def ask(
         self,
@@ -222,8 +132,10 @@ class DaskHost(Mirror):
             raise UsageProblem(f"{self.name} is a cluster: say which run is meant")
         data = body if isinstance(body, bytes) else b"" if body is None else encode(body)
         placed = None if "://" in whose else self.placement(whose)
-        deadline, pause = time.monotonic() + patience_s, 0.1
+        deadline, pause, broken = time.monotonic() + patience_s, 0.1, False
         while True:
+            if placed is not None and not placed.lost and self.cluster.gone():
+                placed = self.lose(whose, placed)
             if placed is not None and placed.lost:
                 raise self._lost(whose)
             address = whose if placed is None else placed.address
@@ -231,12 +143,15 @@ class DaskHost(Mirror):
             if placed is not None:
                 told["Paseo-Attempt"] = str(placed.attempt)
             try:
-                answer = self._once(address, method, path, query or {}, told, data)
+                answer = self.cluster.request(address, method, path, query or {}, told, data)
             except LineBroken:
                 if placed is not None and self._gone(placed):
                     self.lose(whose, placed)
                     raise self._lost(whose) from None
-                if time.monotonic() + pause > deadline:
+                now = time.monotonic()
+                if not (broken or self.cluster.connected):
+                    broken, deadline = True, min(deadline, now + BROKEN_S)
+                if now + pause > deadline:
                     raise
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
@@ -249,13 +164,20 @@ class DaskHost(Mirror):
             return answer
 
     def _gone(self, placed: Placement) -> bool:
-        """Whether the cluster no longer has the worker of a run."""
+        """Whether the cluster no longer has the worker of a run, or is gone itself."""
         try:
-            return placed.address not in self._workers()
+            return self.cluster.gone() or placed.address not in self.cluster.workers()
         except Unreachable:
             return False  # not known
 
     def _lost(self, run_id: str) -> WorkerLost:
+        if self.cluster.gone():
+            return WorkerLost(
+                f"the cluster that had run {short_id(run_id)} is gone (nobody listens at"
+                f" {self.cluster.address}): what came here of it is kept. Start a cluster, make a"
+                f" Client, paseo.connect(client, name={self.name!r}); then resume() begins its turn"
+                " anew there"
+            )
         return WorkerLost(
             f"the worker that had run {short_id(run_id)} is gone, with its files: what came here of"
             " it is kept. resume() begins its turn anew on another worker"
@@ -264,9 +186,20 @@ class DaskHost(Mirror):
     @property
     def parts(self) -> Sequence[str | None]:
         """See `Mirror.parts`: the workers that have runs."""
-        placed = [self.placement(run_id) for run_id in self.list()]
-        known = {one.address for one in placed if not one.lost}
-        return sorted(known & self._workers().keys())
+        if self.cluster.gone():
+            return []
+        return [one for one in self.by_worker(self.list()) if one is not None]
+
+    def by_worker(self, runs: Sequence[str]) -> dict[str | None, list[str]]:
+        """Runs by the worker that has them; under None those whose workers are gone."""
+        there = {} if self.cluster.gone() else self.cluster.workers()
+        found: dict[str | None, list[str]] = {}
+        for run_id in runs:
+            placed = self.placement(run_id)
+            if not placed.lost and placed.address not in there:
+                placed = self.lose(run_id, placed)
+            found.setdefault(None if placed.lost else placed.address, []).append(run_id)
+        return found
 
     def run_id_of(self, run: str) -> str:
         """See `Mirror.run_id_of`."""
@@ -277,30 +210,29 @@ class DaskHost(Mirror):
     # ------------------------------------------------------------ where runs are
 
     def list(self) -> list[str]:
-        """See `Host.list`: those that were placed from this machine."""
-        return [one for one in super(Mirror, self).list() if self._placed(one).exists()]
+        """See `Host.list`: those that were placed from this machine, and began."""
+        return [one for one in super(Mirror, self).list() if self._began(one)]
 
-    def _placed(self, run_id: str) -> Path:
-        return self.folder(run_id).path / PLACED
+    def _began(self, run_id: str) -> bool:
+        placed = self.known(run_id)
+        return placed is not None and (not placed.lost or self.folder(run_id).spec.exists())
 
     def placement(self, run_id: str) -> Placement:
         """Where a run is. UsageProblem where it was never placed."""
-        try:
-            return msgspec.json.decode(self._placed(run_id).read_bytes(), type=Placement)
-        except FileNotFoundError:
-            raise UsageProblem(f"no run {run_id!r} on {self.name}") from None
+        found = self.known(run_id)
+        if found is None:
+            raise UsageProblem(f"no run {run_id!r} on {self.name}")
+        return found
 
     def known(self, run_id: str) -> Placement | None:
         """The same; None where it was never placed."""
-        return self.placement(run_id) if self._placed(run_id).exists() else None
+        try:
+            return placements.read(self.folder(run_id).path)
+        except FileNotFoundError:
+            return None
 
     def _keep(self, run_id: str, placed: Placement) -> None:
-        path = self._placed(run_id)
-        private_dir(path.parent)
-        beside = path.with_name(f".{PLACED}.{os.getpid()}.{threading.get_ident()}")
-        beside.touch(mode=0o600)
-        beside.write_bytes(msgspec.json.encode(placed))
-        os.replace(beside, path)
+        placements.keep(self.folder(run_id).path, placed)
 
     def _source(self, run_id: str) -> Any:
         placed = self.placement(run_id)
@@ -310,23 +242,28 @@ class DaskHost(Mirror):
         placed = self.placement(run_id)
         return not placed.lost and source == (placed.attempt, placed.born)
 
-    def lose(self, run_id: str, placed: Placement) -> None:
-        """Write down that a run's worker is gone, and close its copy."""
+    def lose(self, run_id: str, placed: Placement, why: str = "") -> Placement:
+        """Write down that a run's worker is gone, and close its copy; where it is now."""
         folder = self.folder(run_id)
+        gone = self.cluster.gone()
+        why = why or ("its cluster is gone" if gone else f"the worker at {placed.address} is gone")
+        first = f"paseo.connect(client, name={self.name!r}) to another one; then " if gone else ""
         with self._copying(run_id):
             if not self._counts(run_id, (placed.attempt, placed.born)):
-                return
-            self._keep(run_id, msgspec.structs.replace(placed, lost=True))
+                return self.placement(run_id)
+            placed = msgspec.structs.replace(placed, lost=True)
+            self._keep(run_id, placed)
+            self._wanted.pop(run_id, None)
             if not size_of(folder.journal):  # it had not begun: the next attempt is the first line
-                return
+                return placed
             told = journal_state(folder)
             with contextlib.closing(Journal(folder)) as journal:
                 last = last_own(folder.journal, "turn_start", "turn_end")
                 if last is not None and last.kind == "turn_start":
                     error = {
                         "code": "worker_lost",
-                        "message": f"the worker at {placed.address} is gone",
-                        "hint": "resume() begins the turn anew on another worker.",
+                        "message": why,
+                        "hint": f"{first}resume() begins the turn anew on another worker.",
                     }
                     journal.own("turn_end", outcome="interrupted", by="lost", error=error)
                 if told in BUSY_STATES:
@@ -334,7 +271,7 @@ class DaskHost(Mirror):
                     journal.own("state", state=told)
                 if broke_off(folder):
                     journal.own("run_ended", reason="interrupted", state=told)
-        self._wanted.pop(run_id, None)
+        return placed
 
     # ------------------------------------------------------------ reading
 
@@ -344,10 +281,16 @@ class DaskHost(Mirror):
             return known
         if self.placement(run_id).lost:
             return self._closed_state(run_id)
+        if self.cluster.closed and journal_state(self.folder(run_id)) not in BUSY_STATES:
+            return self._closed_state(run_id)  # nothing of it goes on
         try:
             return super()._asked(run_id, told)
         except WorkerLost:
             return self._closed_state(run_id)
+        except LineBroken:
+            if time.monotonic() - self._heard > PATIENCE_S:
+                raise
+            return known or {"state": journal_state(self.folder(run_id)), "alive": True}
         except UsageProblem:  # it has its place, and is on its way there
             return {"state": "starting", "alive": True}
 
@@ -356,10 +299,14 @@ class DaskHost(Mirror):
         return {"state": "interrupted" if told in BUSY_STATES else told, "alive": False}
 
     def _bring(self, run_id: str) -> None:
-        if self.placement(run_id).lost:
+        placed = self.placement(run_id)
+        if placed.lost:
             return
-        with contextlib.suppress(WorkerLost):
-            super()._bring(run_id)
+        if self.cluster.gone():
+            self.lose(run_id, placed)
+        elif not self.cluster.closed:  # then the copy is what there is
+            with contextlib.suppress(WorkerLost):
+                super()._bring(run_id)
 
     def touched(self, run_id: str) -> None:
         """See `Mirror.touched`."""
@@ -396,7 +343,7 @@ class DaskHost(Mirror):
                     self._wanted[run_id] = False
                     if self._gone(one):
                         self.lose(run_id, one)
-                if self.client.status == "closed":
+                if self.cluster.closed:
                     return
                 time.sleep(0.3)
                 continue
@@ -438,6 +385,10 @@ class DaskHost(Mirror):
             raise UsageProblem(
                 f"run {short_id(run_id)} was given values by env= ({', '.join(order.env)}) that are"
                 " kept nowhere: start it anew with them"
+            )
+        if not order.wish:
+            raise UsageProblem(
+                f"run {short_id(run_id)} began with files of a worker that is gone: start a new run"
             )
         turn = last_own(folder.journal, "turn_start")
         if not whole and _has_done(folder.journal):
@@ -481,9 +432,18 @@ class DaskHost(Mirror):
             raise
         except Exception as error:
             await asyncio.to_thread(self._leave, told["address"], told["lease"])
-            if attempt == 1 and not isinstance(error, WorkerLost):  # it never was one
-                self._placed(run_id).unlink(missing_ok=True)
+            if attempt == 1 and not isinstance(error, Unreachable):  # it never was one
+                (self.folder(run_id).path / PLACED).unlink(missing_ok=True)
             raise
+
+    async def made_there(self, run_id: str, by: str) -> None:
+        """A run that was made where another one is: it is known here from now on, and has a place
+        there for its turn. It is not begun anew elsewhere: it began with files of that worker's."""
+        if self.known(run_id) is None:
+            there = self.placement(by)
+            made = Placement(1, there.address, there.born, Order({}))
+            await asyncio.to_thread(self._keep_placed, run_id, made)
+            await asyncio.to_thread(self._lease_for, run_id, there.address)
 
     async def begun(self, run_id: str) -> None:
         """Wait until a run that is on its way to its place is there, or never will be."""
@@ -507,7 +467,7 @@ class DaskHost(Mirror):
             raise
 
     def _asked_for(self, lease: Lease | None = None) -> Lease:
-        free = self._leases.free(self._workers())
+        free = self._leases.free(self.cluster.workers())
         if lease is not None and (lease.at is not None or not free):
             return lease
         if lease is not None:
@@ -574,18 +534,22 @@ class DaskHost(Mirror):
                 return {"alive": False}
             raise
         if verb in ("send", "resume"):
-            lease = await asyncio.to_thread(self._leases.ask, [placed.address])
-            lease.placed.add_done_callback(lambda told: self._further(run_id, lease, told))
+            await asyncio.to_thread(self._lease_for, run_id, placed.address)
         return done
 
-    def _further(self, run_id: str, lease: Lease, told: Any) -> None:
-        def take() -> None:
+    def _lease_for(self, run_id: str, address: str) -> None:
+        """Ask for a place for a turn where its run is; nobody waits for it."""
+
+        def take(told: Any) -> None:
             with contextlib.suppress(PaseoError):
                 ident = told.result()["lease"]
                 self.ask("POST", f"/leases/{ident}", {"run": run_id}, run=run_id, patience_s=0)
 
-        if told.exception() is None:
-            threading.Thread(target=take, daemon=True).start()
+        def given(told: Any) -> None:
+            if told.exception() is None:
+                threading.Thread(target=take, args=(told,), daemon=True).start()
+
+        self._leases.ask([address]).placed.add_done_callback(given)
 
 
 def _has_done(journal: Path) -> bool:

@@ -17,14 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Unreachable, UsageProblem
+from .scheduler import RESOURCE, Scheduler
 
 Json = dict[str, Any]
-RESOURCE = "agents"
 PREFIX = "paseo_nb-"
-NONE = (
-    f"no worker of the cluster has the resource `{RESOURCE}`: start workers with"
-    f" `dask worker … --resources {RESOURCE}=2`, or LocalCluster(resources={{{RESOURCE!r}: 2}})"
-)
 # As a text: a function of ours could not be read by a scheduler or a worker that does not have it,
 # and Dask ends a worker that is sent what it cannot read.
 _HELD = "__import__('paseo_nb.server.worker', fromlist=['held']).held(lease, topic)"
@@ -56,17 +52,24 @@ class Lease:
 class Leases:
     """The places that one client asks for. leave: tells a task on a worker to end."""
 
-    def __init__(self, client: Any, leave: Callable[[str, str], None]) -> None:
-        self._client, self._leave = client, leave
-        self._topic = f"paseo_nb-{uuid.uuid4().hex}"
+    def __init__(self, cluster: Scheduler, leave: Callable[[str, str], None]) -> None:
+        self._cluster, self._client, self._leave = cluster, cluster.client, leave
         self._known: dict[str, Lease] = {}
-        client.subscribe_topic(self._topic, self._heard)
+        self._topic, self._heard_by = "", ""
+
+    def _listen(self) -> str:
+        """The topic that this scheduler tells us of places by: a new one knows of none."""
+        if self._heard_by != self._cluster.ident:
+            self._heard_by = self._cluster.ident
+            self._topic = f"paseo_nb-{uuid.uuid4().hex}"
+            self._client.subscribe_topic(self._topic, self._heard)
+        return self._topic
 
     def ask(self, only: Sequence[str] = ()) -> Lease:
         """Ask for a place, on those workers only, or on any."""
         ident = f"{PREFIX}{uuid.uuid4().hex}"
         future: Any = self._client.submit(
-            eval, _HELD, {"lease": ident, "topic": self._topic}, key=ident, pure=False,
+            eval, _HELD, {"lease": ident, "topic": self._listen()}, key=ident, pure=False,
             resources={RESOURCE: 1}, retries=0, workers=list(only) or None,
         )  # fmt: skip
         distributed: Any = importlib.import_module("distributed")
@@ -77,7 +80,7 @@ class Leases:
     def free(self, workers: Mapping[str, Json]) -> list[str]:
         """The workers with a free place. Dask counts what a worker has of a resource, not what is
         free of it: a task may queue at a full one while another one has nothing to do."""
-        held: Any = self._client.processing()
+        held = self._cluster.tasks()
         return [
             address
             for address, told in workers.items()

@@ -84,6 +84,9 @@ class Mirror(LocalHost):
         """A run's whole id, from any beginning of it."""
         return run
 
+    async def made_there(self, run_id: str, by: str) -> None:
+        """A verb about a run has made another one."""
+
     # ------------------------------------------------------------ reading
 
     def list(self) -> list[str]:

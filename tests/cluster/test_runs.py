@@ -94,8 +94,8 @@ def test_a_lost_worker_interrupts_and_what_comes_late_does_not_count(
         host.append(run.id, size, late % (len(seqs(run)) + 1), (first.attempt, first.born))
         until(lambda: "3 of" in run.text)
     asked = second.address, "GET", f"/runs/{run.id}/state", {}
-    assert host._once(*asked, {"Paseo-Attempt": "1"}, b"").status == 409
-    assert host._once(*asked, {"Paseo-Attempt": "2"}, b"").status == 200
+    assert host.cluster.request(*asked, {"Paseo-Attempt": "1"}, b"").status == 409
+    assert host.cluster.request(*asked, {"Paseo-Attempt": "2"}, b"").status == 200
     run.cancel()
     run.wait(check=False)
     whole = seqs(run)
