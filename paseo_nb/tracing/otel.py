@@ -152,7 +152,7 @@ def address_of(endpoint: str) -> str:
         parts = urllib.parse.urlsplit(endpoint)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # half an IPv6 address, a port that is none
-        good = False
+        parts, good = urllib.parse.SplitResult("", "", "", "", ""), False
     if not good:
         raise UsageProblem(f"{endpoint!r} is no address: write http://HOST:PORT")
     return endpoint if parts.path.strip("/") else endpoint.rstrip("/") + "/v1/traces"
@@ -164,7 +164,7 @@ def address_of(endpoint: str) -> str:
 class _Stays(urllib.request.HTTPRedirectHandler):
     """Follows nowhere: what is sent on would be sent without its spans, and with its key."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         """Not at all: the answer that names another address is an error."""
 
 
