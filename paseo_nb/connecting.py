@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .host.mirror import Mirror
 from .host.requests import Server
 
 ALL = "all"
+OFF_US = 60_000_000  # clocks that are further apart are worth a word
 _connected: dict[str, Mirror] = {}
 _NAME = re.compile(r"\w[\w.-]{0,199}")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -55,6 +57,13 @@ def connect(
         raise UsageProblem(
             f"name={name!r} is already what {before!r} is called here: give another name= (frames"
             " tell hosts apart by it), or close() that one first"
+        )
+    if abs(server.ahead_us) > OFF_US:
+        warnings.warn(
+            f"the clock of {made.name} is {abs(server.ahead_us) / 6e7:.0f} min"
+            f" {'ahead of' if server.ahead_us > 0 else 'behind'} this machine's: times of its runs"
+            " are by its own; set the one that is wrong",
+            stacklevel=2,
         )
     before = _connected.get(made.name)
     if isinstance(before, HttpHost) and before.server.same(server) and not before.closed:

@@ -14,6 +14,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -237,7 +238,7 @@ async def call(host: Mirror, verb: str, options: Json, part: str | None = None) 
     """Do a verb there, once; what it gave, as it would be here. part: one of the host's `parts`,
     where no run is meant."""
     headers = {"Paseo-Key": uuid.uuid4().hex, "Accept": f"{ARROW}, application/json"}
-    body = msgspec.json.encode(options, enc_hook=_plain)
+    body = msgspec.json.encode({name: _ago(one) for name, one in options.items()}, enc_hook=_plain)
     run = options.get("run")
     whose = run if isinstance(run, str) else part
     answer = await host.until_done(f"/verbs/{verb}", body, headers, whose)
@@ -247,6 +248,11 @@ async def call(host: Mirror, verb: str, options: Json, part: str | None = None) 
     if isinstance(made, FarRun) and isinstance(run, str):
         await host.made_there(made.id, run)
     return made
+
+
+def _ago(value: Any) -> Any:
+    """A time span in the words that `since` takes: so long ago by the clock there."""
+    return f"{value.total_seconds():f}s" if isinstance(value, timedelta) else value
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -16,8 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kit import SLACK
+from tornado import httpclient, websocket
 
 TOKEN = "a-token-of-the-tests"
+HEAD = {"Authorization": f"token {TOKEN}"}
 
 
 def free_port() -> int:
@@ -158,6 +161,13 @@ class Serving:
             time.sleep(0.05)
         raise AssertionError(facts)
 
+    def drained(self, run: str, turns: int) -> None:
+        """Wait until a run has had so many turns."""
+        deadline = time.monotonic() + 12 * SLACK
+        while (facts := self.settled(run, over=True))["turns"] < turns or not facts["outcome"]:
+            assert time.monotonic() < deadline, facts
+            time.sleep(0.05)
+
 
 @contextlib.contextmanager
 def serving(root: Path, base: str = "/", within: tuple[str, ...] = ()) -> Iterator[Serving]:
@@ -171,3 +181,24 @@ def serving(root: Path, base: str = "/", within: tuple[str, ...] = ()) -> Iterat
             with contextlib.suppress(subprocess.TimeoutExpired):
                 made.process.wait(30)
             made.kill()
+
+
+async def watched(
+    served: Serving, offsets: dict[str, int], enough: int, *, slow: float = 0
+) -> dict[str, bytes]:
+    """What a watcher gets of runs, until it has so many bytes of each."""
+    url = served.url.replace("http", "ws") + "paseo/api/stream"
+    line = await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
+    got = dict.fromkeys(offsets, b"")
+    await line.write_message(json.dumps({"watch": offsets}))
+    while any(len(one) < enough for one in got.values()):
+        message = await asyncio.wait_for(line.read_message(), 60)
+        assert isinstance(message, bytes), message
+        head, _, data = message.partition(b"\n")
+        told = json.loads(head)
+        assert told["offset"] == offsets[told["run"]] + len(got[told["run"]])
+        got[told["run"]] += data
+        assert told["after"] == told["offset"] + len(data)
+        await asyncio.sleep(slow)
+    line.close()
+    return got

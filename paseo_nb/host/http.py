@@ -63,6 +63,10 @@ class HttpHost(Mirror):
             return True
         return "place" in self.about and self.about["place"] == other.about.get("place")
 
+    def now_us(self) -> int:
+        """See `LocalHost.now_us`: the other machine's clock, as far as it is known here."""
+        return super().now_us() + self.server.ahead_us
+
     def close(self) -> None:
         """Let the line go, and the name; runs are not touched by that."""
         self._closed = True

@@ -34,7 +34,7 @@ from ..journal import (
     take_lock,
     write_file_once,
 )
-from ..model import BUSY_STATES, Line, RunSpec, short_id
+from ..model import BUSY_STATES, Line, RunSpec, now_us, short_id
 from ..packing import pack
 from ..supervisor import cleanup
 from .base import Launch
@@ -58,6 +58,10 @@ class LocalHost:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+
+    def now_us(self) -> int:
+        """Now, by the clock that its journals have their times of."""
+        return now_us()
 
     def folder(self, run_id: str) -> RunFolder:
         """Where a run's files lie."""

@@ -19,6 +19,7 @@ import msgspec
 
 from .. import errors
 from ..errors import PaseoError, Unreachable, UsageProblem
+from ..model import now_us
 
 Json = dict[str, Any]
 PROTOCOL = 1
@@ -26,6 +27,7 @@ PATIENCE_S = 60.0
 REFUSED_S = 5.0  # where nobody listens: a server that is started anew, at most
 CONNECT_S = 10.0  # to be connected, TLS included
 STALE_S = 1.0
+SAME_US = 2_000_000  # clocks that are no further apart go the same
 ANSWER_S = 60.0  # longer than the server lets a call wait
 
 
@@ -70,6 +72,7 @@ class Server:
         self.base = parts.path.rstrip("/") + "/paseo/api"
         self._own = threading.local()
         self.born: str | None = None  # the server that answered last
+        self.ahead_us = 0  # what its clock is ahead of ours
 
     @property
     def named(self) -> str:
@@ -131,6 +134,7 @@ class Server:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
         self.born = answer.headers.get("Paseo-Born", self.born)
+        self._hear_time(answer.headers.get("Paseo-Now", ""), time.monotonic() - tried)
         if answer.status in (502, 504) and time.monotonic() < deadline:  # a proxy's, not its own
             raise LineBroken(f"{self.named} does not answer: {answer.status} from a proxy")
         if answer.status >= 400:
@@ -139,6 +143,12 @@ class Server:
             to = answer.headers.get("Location", "nowhere")[:200]
             raise Unreachable(f"{self.named} sends us elsewhere ({to!r}): connect to where it is")
         return answer
+
+    def _hear_time(self, told: str, took_s: float) -> None:
+        """Note what its clock says; not where its answer took so long that this tells nothing."""
+        if told.isdigit() and took_s < STALE_S:
+            ahead = int(told) - now_us()
+            self.ahead_us = ahead if abs(ahead) > SAME_US else 0
 
     def _broken(self, error: Exception, nobody: bool) -> LineBroken:
         if not nobody:

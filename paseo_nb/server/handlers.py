@@ -25,6 +25,7 @@ from ..handle import AsyncRun
 from ..host.local import LocalHost
 from ..host.requests import NOT_FOR_THIS, OTHER_NAME
 from ..journal import read_lines
+from ..model import now_us
 from ..pairing import Grant
 from . import desk, scoping, told
 from .calls import Calls
@@ -90,6 +91,7 @@ class Base(APIHandler):
         """Refuse before the body is read."""
         hide_token(self.request)
         self.set_header("Paseo-Born", self.shared.calls.born)
+        self.set_header("Paseo-Now", str(now_us()))
         if not self.check_host():
             raise Refused(403, OTHER_NAME, "Refused")
         self.grant = let_in(self)

@@ -200,7 +200,8 @@ class Asking:
         ident = str(args.get("permission"))
         waiting = self.pending.get(ident)
         if waiting is None or waiting.answered.done():
-            raise Refusal("no_permission", f"no permission {ident!r} waits for an answer")
+            said = f"no permission {ident!r} waits for an answer: it is answered already, or gone"
+            raise Refusal("no_permission", said)
         option_id, allow = args.get("option_id"), bool(args.get("allow"))
         offered = ", ".join(str(as_dict(o).get("optionId")) for o in waiting.options)
         if args.get("always"):

@@ -27,7 +27,7 @@ class Trace:
         source: Traced | None = None,
     ) -> None:
         self.root, self._source = root, source
-        self.at_us = at_us or now_us()
+        self.at_us = at_us or (now_us() if source is None else source.host.now_us())
         self._shown = root if shown is None else shown
         self._filtered = shown is not None
 

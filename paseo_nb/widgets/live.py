@@ -41,7 +41,7 @@ def bundle_of(run: RunView, cached: bool | None = None) -> dict[str, str]:
         run.spec,
         state=state,
         diff=diff_of(run) if state not in BUSY_STATES else None,
-        now_us=now_us(),
+        now_us=run.host.now_us(),
         live=state in BUSY_STATES,
         cached=bool(getattr(run, "cached", False)) if cached is None else cached,
     )
@@ -82,7 +82,7 @@ def row_of(run: RunView) -> RunRow:
         state=run.state,
         agent=run.agent,
         title=run.spec.title or history.title or (history.turns[0].prompt if turn else ""),
-        started_us=run.spec.created_us,
+        started_us=run.spec.created_us + now_us() - run.host.now_us(),  # by the clock here
         tokens=sum(tokens) if tokens else None,
         cost_usd=usage.cost_usd,
         branch=run.branch,
@@ -166,7 +166,9 @@ class LiveOutput:
         history = self.run.history()
         if history.state in BUSY_STATES:
             spec, state = self.run.spec, history.state
-            now = bundle(history, spec, state=state, diff=None, now_us=now_us(), live=True)
+            now = bundle(
+                history, spec, state=state, diff=None, now_us=self.run.host.now_us(), live=True
+            )
         else:
             now = bundle_of(self.run)
         if self.widget is not None:

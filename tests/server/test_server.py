@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from kit import Project, project_in
-from serving import TOKEN, Serving, serving, unreadable
+from serving import HEAD, TOKEN, Serving, serving, unreadable, watched
 from tornado import httpclient, websocket
 
 import paseo_nb as paseo
@@ -29,8 +29,6 @@ from paseo_nb.host.local import LocalHost
 from paseo_nb.packing import opened
 from paseo_nb.programs.demo import copy_sample
 from paseo_nb.server.calls import Calls
-
-HEAD = {"Authorization": f"token {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +45,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 def started(served: Serving, agent: str = "demo/echo", **more: Any) -> str:
     return served.verb("start", agent=agent, prompt="hello there", **more)["run"]["run_id"]
-
-
-async def watched(
-    served: Serving, offsets: dict[str, int], enough: int, *, slow: float = 0
-) -> dict[str, bytes]:
-    """What a watcher gets of runs, until it has so many bytes of each."""
-    url = served.url.replace("http", "ws") + "paseo/api/stream"
-    line = await websocket.websocket_connect(httpclient.HTTPRequest(url, headers=HEAD))
-    got = dict.fromkeys(offsets, b"")
-    await line.write_message(json.dumps({"watch": offsets}))
-    while any(len(one) < enough for one in got.values()):
-        message = await asyncio.wait_for(line.read_message(), 60)
-        assert isinstance(message, bytes), message
-        head, _, data = message.partition(b"\n")
-        told = json.loads(head)
-        assert told["offset"] == offsets[told["run"]] + len(got[told["run"]])
-        got[told["run"]] += data
-        assert told["after"] == told["offset"] + len(data)
-        await asyncio.sleep(slow)
-    line.close()
-    return got
 
 
 def journal(served: Serving, run: str) -> bytes:

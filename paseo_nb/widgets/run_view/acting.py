@@ -17,7 +17,7 @@ from ...drivers import registry
 from ...drivers.acp_reading import as_str
 from ...errors import PaseoError, UsageProblem
 from ...handle import AsyncRun
-from ...model import Allow, Deny, Permission, When, now_us
+from ...model import Allow, Deny, Permission, When
 from ..render.diffs import of_patch
 from ..render.story import Teller
 from ..render.text import clean, one_line
@@ -109,7 +109,7 @@ async def _answer(run: AsyncRun, verb: str, given: Json) -> None:
 def _edited(run: AsyncRun, permission: Permission, text: str) -> Json | None:
     """The tool's input with what the person wrote. UsageProblem for text that is no command."""
     with run.reading() as history:
-        call = Teller(history, run.spec, history.state, now_us(), True).subject(permission)
+        call = Teller(history, run.spec, history.state, run.host.now_us(), True).subject(permission)
     try:
         return edited(permission, call, text)
     except ValueError as error:
@@ -128,7 +128,7 @@ async def more_of(run: AsyncRun, index: Any) -> Json:
     with run.reading() as history:
         if not isinstance(index, int) or not 0 <= index < len(history.items):
             return {"k": "more", "row": index}
-        rows = Rows(history, run.spec, history.state, now_us())
+        rows = Rows(history, run.spec, history.state, run.host.now_us())
         return {"k": "more", "row": index, **rows.whole(history.items[index])}
 
 

@@ -22,7 +22,7 @@ from ...errors import GitProblem, PaseoError
 from ...git.values import DiffSummary
 from ...handle import AsyncRun
 from ...history import History
-from ...model import BUSY_STATES, now_us
+from ...model import BUSY_STATES
 from .head import Beyond, Head, head_of, went
 from .rows import Row, Rows, apply, index_of, ops_between
 
@@ -87,7 +87,7 @@ class Feed:
 
     def _changes(self, history: History, state: str) -> list[Op]:
         spec, items = self.run.spec, history.items
-        made = Rows(history, spec, state, now_us())
+        made = Rows(history, spec, state, self.run.host.now_us())
         ops: list[Op] = []
         for index in self._stale(history, state):
             new = made.row(items[index])
@@ -123,7 +123,7 @@ class Feed:
         changed = {key: value for key, value in head.items() if self.head.get(key, self) != value}
         if changed:
             self.head = head
-            ops.append(["h", {**changed, "now_us": now_us()}])
+            ops.append(["h", {**changed, "now_us": self.run.host.now_us()}])
         if self.busy and state not in BUSY_STATES:
             self._diff_due = 0.0
         self.busy = state in BUSY_STATES
@@ -184,7 +184,10 @@ class Feed:
         for number, rows in enumerate(parts):
             message = {**base, "part": number, "rows": rows}
             if number == 0:
-                message |= {"head": {**self.head, "now_us": now_us()}, "asks": self.asks}
+                message |= {
+                    "head": {**self.head, "now_us": self.run.host.now_us()},
+                    "asks": self.asks,
+                }
             self._tell(viewer, message)
 
     def _at(self) -> Message:

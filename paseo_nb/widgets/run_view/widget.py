@@ -17,7 +17,7 @@ import msgspec
 from ... import _portal
 from ...errors import PaseoError
 from ...handle import AsyncRun
-from ...model import now_us, short_id
+from ...model import short_id
 from ..render.text import one_line
 from ..showing import view_of
 from . import acting, feed
@@ -102,7 +102,7 @@ class RunWidget(anywidget.AnyWidget):
         root, _ = source.read()
         if self._trace is not None:
             self._trace.close()
-        self._trace = TraceWidget(source, root, now_us())
+        self._trace = TraceWidget(source, root, self.run.host.now_us())
         return self._trace
 
     def view(self) -> Json:

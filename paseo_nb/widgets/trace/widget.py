@@ -89,7 +89,7 @@ class TraceWidget(anywidget.AnyWidget):
                 began = time.monotonic()
                 live = self.live
                 self.root, _ = await anyio.to_thread.run_sync(self.source.read)
-                self.at_us = now_us()
+                self.at_us = self.source.host.now_us()
                 await self._tell()
                 self._refresh(last=not live)
                 took = time.monotonic() - began
