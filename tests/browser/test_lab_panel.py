@@ -109,6 +109,17 @@ def test_the_panel_in_jupyterlab(runs: dict[str, paseo.Run]) -> None:
         [answer] = runs["asks"].permissions().to_dict("records")
         assert (answer["outcome"], answer["message"]) == ("denied", "not today")
 
+        # Lab's own shortcuts work from within the panel, and what is typed goes to its fields
+        find = panel.get_by_label("Find a run")
+        find.click()
+        page.keyboard.type("jk1/ ")
+        page.keyboard.press("Control+Shift+c")
+        page.locator("#modal-command-palette input").wait_for(timeout=20_000)
+        page.keyboard.press("Escape")
+        page.locator("#modal-command-palette").wait_for(state="hidden")
+        assert find.input_value() == "jk1/ "
+        find.fill("")
+
         # a diff and a trace in tabs
         row("review", "Fix the tide maths").click()
         row("review", "Fix the tide maths").get_by_role("button", name="Diff").click()

@@ -2,7 +2,7 @@
 
 import { Widget } from "@lumino/widgets";
 import { Asks } from "../../../paseo_nb/widgets/run_view/src/asks.js";
-import { attr, coded, grow, h, icon, letSave, say } from "../../../paseo_nb/widgets/run_view/src/dom.js";
+import { attr, coded, grow, h, icon, say } from "../../../paseo_nb/widgets/run_view/src/dom.js";
 import { num, oneLine, str } from "../../../paseo_nb/widgets/run_view/src/text.js";
 import { money } from "../../../paseo_nb/widgets/run_view/src/units.js";
 import { paseoIcon } from "./icon";
@@ -111,7 +111,7 @@ export class Panel extends Widget {
     });
     const page = h(
       "article.pn.pnl",
-      { "data-lm-suppress-shortcuts": "true", onkeydown: (e: KeyboardEvent) => this.key(e) },
+      { onkeydown: (e: KeyboardEvent) => this.key(e) }, // Lab's own shortcuts go on: they have modifiers
       h("header.ph", null, this.project, h("span.grow"), this.money),
       this.inbox,
       h("label.find", null, icon("search"), this.find),
@@ -119,7 +119,6 @@ export class Panel extends Widget {
       ...this.groups.map((group) => group.el),
       this.none,
     );
-    letSave(page);
     this.node.appendChild(page);
     this.timer = setInterval(() => this.tick(), 1000);
     store.watchers.add(() => this.fill());
