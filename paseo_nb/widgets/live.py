@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import cells
-from ..errors import GitProblem
+from ..errors import PaseoError
 from ..git.values import DiffSummary
 from ..handle import AsyncRun
 from ..hints import command
@@ -56,7 +56,7 @@ def diff_of(run: RunView) -> DiffSummary | None:
     """What it changed, where that can be told."""
     try:
         return run.diff_summary()
-    except (GitProblem, OSError):
+    except (PaseoError, OSError):  # no repository; or elsewhere, and not for who asks
         return None
 
 

@@ -128,6 +128,8 @@ time.time = lambda: clock() + hours * 3600
 time.time_ns = lambda: clock_ns() + int(hours * 3600e9)
 from datetime import timedelta
 import paseo_nb as paseo
+from paseo_nb import _portal
+from paseo_nb.host.http import _closed
 from paseo_nb.widgets.live import bundle_of, runs_bundle
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
@@ -140,7 +142,7 @@ first = []
 for event in run.stream():
     first.append(event.seq)
     if len(first) == 20:
-        host._line.close()  # the line breaks, and is taken up by offset
+        _portal.start_soon(_closed, host._line)  # the line breaks, and is taken up by offset
 print(json.dumps({
     "told": [str(one.message) for one in told], "live": live, "age": age, "seqs": first,
     "state": run.wait().state, "turns": len(run.history().turns),
