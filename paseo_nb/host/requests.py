@@ -173,7 +173,9 @@ class Server:
                     made.settimeout(ANSWER_S)
                 connection.request(method, target, data, {**self.headers, **headers})
                 got = connection.getresponse()
-                return Answer(got.status, dict(got.getheaders()), got.read())
+                # As the server writes their names: proxies (a JupyterHub's) make them small.
+                heads = {name.title(): value for name, value in got.getheaders()}
+                return Answer(got.status, heads, got.read())
             except (OSError, http.client.HTTPException):
                 connection.close()
                 # A kept connection may have been closed for its age; then that shows at once.

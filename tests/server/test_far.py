@@ -224,6 +224,11 @@ def test_what_is_no_address_no_name_and_no_server_of_ours_is_said(far: Far, here
         said = pytest.raises(paseo.Unreachable, match=r"not paseo_nb|elsewhere\.example")
         with another_server(status, more, body) as url, said:
             paseo.connect(url, "x")
+    body = b'{"name": "paseo_nb", "protocol": 1, "host": "small", "home": "/x"}'
+    with another_server(200, {"paseo-born": "small"}, body) as url:  # as behind a JupyterHub
+        small = paseo.connect(url, "x")
+        assert (small.name, small.server.born) == ("small", "small")
+        connecting._connected.pop("small").close()
 
 
 def test_who_does_not_take_up_the_line_is_not_waited_for_as_for_an_answer(
