@@ -61,9 +61,10 @@ class Serving:
         port: int | None = None,
         within: tuple[str, ...] = (),
         address: str = "127.0.0.1",
+        options: tuple[str, ...] = (),
     ) -> None:
         self.root, self.port, self.base = root, port or free_port(), base
-        self.within, self.address = within, address
+        self.within, self.address, self.options = within, address, options
         self.url = f"http://{address}:{self.port}{base}"
         self.log = root.parent / f"serve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -99,6 +100,7 @@ class Serving:
                     *self.within, sys.executable, "-m", "paseo_nb.cli", "serve", "--port", str(self.port),
                     "--token", TOKEN, "--ip", self.address, f"--ServerApp.base_url={self.base}",
                     "--ServerApp.allow_root=True", "--ServerApp.port_retries=0",
+                    *self.options,
                 ],
                 cwd=self.root, env=told, stdout=log, stderr=log,
             )  # fmt: skip
@@ -106,7 +108,7 @@ class Serving:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             with contextlib.suppress(OSError):
-                if self.ask("GET", "/about").status == 200:
+                if self.ask("GET", "", at="paseo/").status == 200:
                     return self
             time.sleep(0.05)
         raise AssertionError(self.log.read_text())
@@ -170,9 +172,12 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(root: Path, base: str = "/", within: tuple[str, ...] = ()) -> Iterator[Serving]:
+def serving(
+    root: Path, base: str = "/", within: tuple[str, ...] = (), options: tuple[str, ...] = ()
+) -> Iterator[Serving]:
     """One, and its end."""
-    made = Serving(root, base, within=within).start()
+    tests = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    made = Serving(root, base, within=within, options=options).start(tests if options else None)
     try:
         yield made
     finally:

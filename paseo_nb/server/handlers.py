@@ -31,7 +31,7 @@ from . import desk, scoping, told
 from .calls import Calls
 from .desk import PIECE, PROTOCOL
 from .keeping import Kept
-from .letting_in import hide_token, let_in, refuse_who_is_out
+from .letting_in import LetsDevicesIn, hide_token, let_in, refuse_who_is_out
 from .refused import Refused
 from .tails import Tails
 
@@ -67,7 +67,7 @@ class Shared:
 
 
 @web.stream_request_body
-class Base(APIHandler):
+class Base(LetsDevicesIn, APIHandler):
     """What every route has."""
 
     auth_resource = RESOURCE

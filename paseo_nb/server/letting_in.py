@@ -1,5 +1,8 @@
 """Who comes with a token of `paseo.pair`: let in where it is for, and nowhere else.
 
+Such a device is a user that no identity provider of Jupyter's knows (a JupyterHub's asks the Hub):
+for its requests `LetsDevicesIn` says who it is. What it may is our own to say, by its grant.
+
 A browser cannot give a WebSocket a header of its own. So it names the token as a subprotocol
 beside `SUBPROTOCOL`: unlike an address, that stands in no log.
 """
@@ -7,7 +10,7 @@ beside `SUBPROTOCOL`: unlike an address, that stands in no log.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from jupyter_server.auth.identity import User
@@ -35,6 +38,36 @@ def hide_token(request: Any) -> None:
         request.uri = f"{request.path}?{urlencode(told, safe='[]')}"
 
 
+class Device:
+    """Jupyter's identity provider, for the requests of one device."""
+
+    def __init__(self, grant: pairing.Grant, usual: Any) -> None:
+        self._usual = usual
+        self.user: Any = User(username=f"paseo pairing {grant.name}")
+        hub = getattr(usual, "hub_auth", None)
+        if hub is not None:  # its authorizer asks whether a user may come to this server at all
+            scopes = [*hub.oauth_scopes, *hub.access_scopes]
+            self.user.hub_user = {"name": self.user.username, "scopes": scopes}
+
+    def get_user(self, handler: Any) -> Any:
+        """The device."""
+        return self.user
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._usual, name)
+
+
+class LetsDevicesIn:
+    """A handler that a device may come to, once `let_in` has found its grant."""
+
+    device: Device | None = None
+
+    @property
+    def identity_provider(self) -> Any:
+        """Who says who it is."""
+        return self.device or cast(Any, super()).identity_provider
+
+
 def token_of(handler: Any) -> str | None:
     """The token of ours that a request brings, if one: in a header, or in its address."""
     headers = handler.request.headers
@@ -55,7 +88,7 @@ def let_in(handler: Any) -> pairing.Grant | None:
         return None
     grant = pairing.grant_of(config.home(handler.shared.root), token)
     if grant is not None:
-        handler._jupyter_current_user = User(username=f"paseo pairing {grant.name}")
+        handler.device = Device(grant, handler.identity_provider)
         handler._token_authenticated = True
     return grant
 

@@ -16,14 +16,14 @@ from tornado import web, websocket
 
 from ..pairing import Grant, granted
 from .handlers import RESOURCE, Shared
-from .letting_in import SUBPROTOCOL, hide_token, let_in
+from .letting_in import SUBPROTOCOL, LetsDevicesIn, hide_token, let_in
 from .refused import Refused
 
 OUT = "the token is good for nothing any more"
 NOT_LET_IN = 1008  # the code of RFC 6455 for a policy that was broken
 
 
-class Socket(WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):  # pyright: ignore[reportIncompatibleMethodOverride]
+class Socket(LetsDevicesIn, WebSocketMixin, websocket.WebSocketHandler, JupyterHandler):  # pyright: ignore[reportIncompatibleMethodOverride]
     """One line to one client."""
 
     auth_resource = RESOURCE

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import segno
+from hub_like import OWNER
 from kit import Project
 from serving import Serving, serving
 from tornado import httpclient, websocket
@@ -230,6 +231,29 @@ def test_the_shell_comes_without_a_token_and_can_do_nothing_but_talk_to_its_serv
     assert kept
     left_out = {"index.html", "sw.js", "icon-512.png"}
     assert {*json.loads(kept[1]), *left_out} - {"./"} == set(files())
+
+
+def test_a_device_is_let_in_also_where_the_servers_users_are_a_hubs(tmp_path: Path) -> None:
+    root = tmp_path / "p"
+    root.mkdir()
+    options = (
+        "--ServerApp.identity_provider_class=hub_like.HubIdentity",
+        "--ServerApp.authorizer_class=hub_like.HubAuthorizer",
+    )
+    with serving(root, "/user/me/", options=options) as at_hub:
+        token = token_for(at_hub, "phone", "read")
+        for who, status in ((OWNER, 200), (token, 200), ("other", 403), (None, 403)):
+            assert at_hub.ask("GET", "/board", token=who).status == status, who
+        run = at_hub.ask(
+            "POST", "/verbs/start", {"agent": "demo/echo", "prompt": "hello"}, token=OWNER
+        ).json["run"]["run_id"]
+        [full] = view_of(at_hub, run, token, {"k": "hello", "epoch": None, "n": 0})
+        assert full["k"] == "full"
+        assert at_hub.ask("POST", "/verbs/ls", {}, token=token).status == 403
+        assert at_hub.ask("GET", "", token=token, at="api/contents").status == 403
+    project = Project(root)
+    project.runs = [run]
+    project.close()
 
 
 def test_the_running_server_of_a_project_is_found_and_what_is_none_is_not(
