@@ -7,6 +7,7 @@ a key in the user's own folder: a `.paseo_nb` that came with somebody's reposito
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from . import cells
 from .errors import StorageProblem, UsageProblem
 from .host.local import LocalHost, storage_problem
 from .journal import private_dir, write_file_once
@@ -29,6 +31,8 @@ Right = Literal["read", "answer", "send"]
 RIGHTS: tuple[Right, ...] = ("read", "answer", "send")  # each with those before it
 FILE = "tokens.json"
 KEY = "pairing.key"
+CAME = "paired"  # a file for each whose device was there
+_noted: set[str] = set()
 LONGEST_S = 366 * 86400.0
 
 
@@ -59,6 +63,7 @@ class Pairing(msgspec.Struct):
     expires: float
     url: str | None = None
     notes: list[str] = []
+    home: str | None = None
 
     @property
     def address(self) -> str:
@@ -70,12 +75,26 @@ class Pairing(msgspec.Struct):
 
         return as_text(self, in_window=sys.stdout.isatty())
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """In a notebook without the token, as that would be saved."""
+        return self._repr_mimebundle_()["text/plain"] if cells.in_kernel() else str(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         from .widgets.qr import bundle
 
         return bundle(self)
+
+    def _ipython_display_(self) -> None:
+        if cells.in_kernel():
+            from .widgets.pairing import show
+
+            show(self)
+        else:
+            print(self)
+
+    def came(self) -> bool:
+        """Whether a device was there with this token."""
+        return self.home is not None and (Path(self.home) / CAME / _sum(self.token)[:16]).exists()
 
 
 def make(
@@ -99,7 +118,7 @@ def make(
     with host.holding("tokens.lock", 10.0):
         kept = [one for one in granted(host.home) if one.name != name]
         _write(host.home, [*kept, Grant(name, _sum(token, key), wanted, runs, expires)])
-    return Pairing(name, token, wanted, runs, expires)
+    return Pairing(name, token, wanted, runs, expires, home=str(host.home))
 
 
 def revoke(host: LocalHost, name: str) -> None:
@@ -130,6 +149,14 @@ def grant_of(home: Path, token: str) -> Grant | None:
     told = _sum(token, key)
     found = [one for one in granted(home) if secrets.compare_digest(one.sha256, told)]
     return found[0] if found else None
+
+
+def note(home: Path, grant: Grant) -> None:
+    """Note that a device came with its token: who paired it need not see the code any more."""
+    if grant.sha256 not in _noted:
+        _noted.add(grant.sha256)
+        with contextlib.suppress(OSError):
+            (private_dir(home / CAME) / grant.sha256[:16]).touch(0o600)
 
 
 def _sum(token: str, key: bytes) -> str:
@@ -165,3 +192,8 @@ def _write(home: Path, grants: list[Grant]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, home / FILE)
+    known = {one.sha256[:16] for one in grants}
+    with contextlib.suppress(FileNotFoundError):
+        for path in (home / CAME).iterdir():
+            if path.name not in known:
+                path.unlink(missing_ok=True)

@@ -88,6 +88,7 @@ def let_in(handler: Any) -> pairing.Grant | None:
         return None
     grant = pairing.grant_of(config.home(handler.shared.root), token)
     if grant is not None:
+        pairing.note(config.home(handler.shared.root), grant)
         handler.device = Device(grant, handler.identity_provider)
         handler._token_authenticated = True
     return grant

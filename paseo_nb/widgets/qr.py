@@ -52,24 +52,22 @@ def as_text(pairing: Pairing, in_window: bool) -> str:
     return "\n".join(lines)
 
 
-def bundle(pairing: Pairing) -> dict[str, Any]:
-    """All of it for a notebook."""
+def bundle(pairing: Pairing, live: bool = False) -> dict[str, Any]:
+    """What a notebook keeps of it: neither the token nor its code. live: those are shown above."""
     lines = [f"<p style='margin:0 0 8px'><b>{prose(_about(pairing))}</b></p>"]
-    if pairing.url is not None:
-        lines.append(f"<div style='width:260px;max-width:100%'>{code_svg(pairing.address)}</div>")
-        lines.append(
-            f"<p style='margin:8px 0'>Scan it, or open <code>{literal(pairing.url)}</code>"
-        )
-        lines.append(f" and give this token: <code>{literal(pairing.token)}</code></p>")
-    else:
-        lines.append(f"<p style='margin:8px 0'>Token: <code>{literal(pairing.token)}</code></p>")
     lines += [f"<p style='margin:8px 0;max-width:78ch'>{prose(note)}</p>" for note in pairing.notes]
+    where = "The code above is told to this page only and is not saved with the notebook."
+    if not live:
+        where = (
+            "Its code is shown live only, as a notebook would keep it: run this in a notebook that"
+            " shows widgets, or `paseo-nb pair` in a terminal."
+        )
+    unpair = f"paseo.unpair({literal(repr(pairing.name))})"
     lines.append(
-        "<p style='margin:8px 0;max-width:78ch'>This output is the key: clear it before you"
-        f" share the notebook. <code>paseo.unpair({literal(repr(pairing.name))})</code> makes it"
-        " void.</p>"
+        f"<p style='margin:8px 0;max-width:78ch'>{prose(where)} <code>{unpair}</code> takes it"
+        " back.</p>"
     )
-    plain = f"{_about(pairing)}\n" + "\n".join(clean(note) for note in pairing.notes)
+    plain = f"{_about(pairing)}\n" + "\n".join(clean(note) for note in (*pairing.notes, where))
     return {"text/html": "".join(lines), "text/plain": plain.strip()}
 
 

@@ -11,6 +11,7 @@ import pytest
 from browser.lab import lab_page, menu, output
 from kit import SLACK, Project
 
+from paseo_nb import pairing
 from paseo_nb.programs.demo import copy_sample
 
 pytestmark = pytest.mark.browser
@@ -21,6 +22,7 @@ CELLS = [
     "fix.diff()",
     "%%paseo demo/slow -o slow\nseconds=90",
     "1 + 1",
+    "import paseo_nb as paseo; pairing = paseo.pair(url='https://lab.example/'); pairing",
 ]
 
 
@@ -59,10 +61,23 @@ def test_the_main_job_in_jupyterlab(repo: Path) -> None:
         page.locator(".jp-CodeCell").nth(4).locator(".jp-InputArea").click()
         page.keyboard.press("Shift+Enter")
         output(page, 4).get_by_text("2", exact=True).first.wait_for(timeout=20_000)
+        page.keyboard.press("Shift+Enter")
+        shown = output(page, 5).locator(".paseo-pairing")
+        shown.locator("img").wait_for(timeout=30_000)
+        token = shown.locator("code").last.inner_text()
+        home = repo / ".paseo_nb"
+        grant = pairing.grant_of(home, token)
         menu(page, "File", "Save Notebook")
         page.wait_for_function("!document.title.startsWith('*')", timeout=20_000)
         time.sleep(1)
-    saved = json.loads((repo / "job.ipynb").read_text())
+        assert grant is not None, "the token that is shown is good"
+        pairing.note(home, grant)  # the device came
+        shown.get_by_text("phone is paired").wait_for(timeout=20_000)
+        assert shown.locator("img").count() == 0
+    text = (repo / "job.ipynb").read_text()
+    assert token not in text, "the code was shown, and is not saved"
+    assert "<svg" not in text
+    saved = json.loads(text)
     data = saved["cells"][1]["outputs"][0]["data"]
     assert set(data) == {"text/html", "text/markdown", "text/plain"}
     assert "13 tests pass" in "".join(data["text/plain"])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import segno
 from hub_like import OWNER
+from kernels import Kernel
 from kit import Project
 from serving import Serving, serving
 from tornado import httpclient, websocket
@@ -32,6 +33,7 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360"
     "6060f80f0001040100a5f2d8e30000000049454e44ae426082"
 )
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +249,7 @@ def test_a_device_is_let_in_also_where_the_servers_users_are_a_hubs(tmp_path: Pa
         run = at_hub.ask(
             "POST", "/verbs/start", {"agent": "demo/echo", "prompt": "hello"}, token=OWNER
         ).json["run"]["run_id"]
+        assert len(list((root / ".paseo_nb" / "paired").iterdir())) == 1  # it is known to have come
         [full] = view_of(at_hub, run, token, {"k": "hello", "epoch": None, "n": 0})
         assert full["k"] == "full"
         assert at_hub.ask("POST", "/verbs/ls", {}, token=token).status == 403
@@ -320,11 +323,59 @@ def test_what_pair_shows_has_the_code_of_the_address_and_nothing_that_a_name_put
     text = str(made)
     assert text.split()[0] == token
     assert "\x1b" not in text
-    html = made._repr_mimebundle_()["text/html"]
-    assert "<svg" in html
-    assert "<script" not in html
-    assert "Plain &lt;http&gt;" in html
-    assert token not in made._repr_mimebundle_()["text/plain"]
+    kept = made._repr_mimebundle_()  # what a notebook keeps
+    assert "<script" not in kept["text/html"]
+    assert "Plain &lt;http&gt;" in kept["text/html"]
+    for text in kept.values():
+        assert token not in text
+        assert "<svg" not in text
     without = pairing.Pairing("phone", token, ["read"], None, 2e9, None, [reaching.NOBODY])
     assert "█" not in str(without)
     assert "paseo-nb serve" in str(without)
+
+
+def test_a_notebook_is_told_the_code_by_a_message_and_keeps_nothing_of_it(tmp_path: Path) -> None:
+    root = tmp_path / "p"
+    root.mkdir()
+    kernel = Kernel(root)
+    try:
+        sent = kernel.submit(
+            f"import paseo_nb as paseo; pairing = paseo.pair(url={ADDRESS!r})\n"
+            "open('told', 'w').write(pairing.token); display([pairing]); pairing",
+            stdin=True,
+        )
+        published: list[dict[str, Any]] = []
+        while not published or published[-1].get("execution_state") != "idle":
+            message = kernel.client.get_iopub_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == sent:
+                published.append({"kind": message["msg_type"], **message["content"]})
+        token = (root / "told").read_text()
+        assert token.startswith(pairing.PREFIX)
+        text = json.dumps(published)  # the outputs, and the widget's state
+        assert "takes it" in text
+        assert token not in text.replace(repr(token), "")
+        assert "<svg" not in text
+        views = [one["data"] for one in published if one["kind"] == "display_data"]
+        [model] = [one[VIEW]["model_id"] for one in views if VIEW in one]
+
+        def next_told() -> dict[str, Any]:
+            while True:
+                message = kernel.client.get_iopub_msg(timeout=60)
+                data = message["content"].get("data", {})
+                if message["msg_type"] == "comm_msg" and data.get("method") == "custom":
+                    return data["content"]
+
+        hello = {"comm_id": model, "data": {"method": "custom", "content": {"k": "hello"}}}
+        kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", hello))
+        code = next_told()
+        assert (code["k"], code["token"], code["url"]) == ("code", token, ADDRESS)
+        assert code["svg"].startswith("<svg")
+        home = root / ".paseo_nb"
+        grant = pairing.grant_of(home, token)
+        assert grant is not None
+        pairing.note(home, grant)  # as a server does when the device comes
+        assert next_told() == {"k": "gone", "said": "phone is paired."}
+        kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", hello))
+        assert next_told()["k"] == "gone"
+    finally:
+        kernel.close()
