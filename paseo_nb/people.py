@@ -25,6 +25,7 @@ from .model import BUSY_STATES, Allow, Deny, Permission, short_id
 from .runview import Watch, permission_needed
 
 LOOK_S = 0.1
+MOST_SHOWN = 4000  # characters of a tool's input; what is left out of it is said
 
 
 @contextlib.contextmanager
@@ -209,7 +210,11 @@ def announcement(run: AsyncRun, permission: Permission) -> str:
 def question(run: AsyncRun, permission: Permission) -> str:
     """The text of a question."""
     given: Any = permission.input
-    shown = json.dumps(given, ensure_ascii=False)[:500] if given else ""
+    shown = json.dumps(given, ensure_ascii=False) if given else ""
+    if len(shown) > MOST_SHOWN:
+        half = MOST_SHOWN // 2
+        left = f" … {len(shown) - MOST_SHOWN} characters that are not shown … "
+        shown = shown[:half] + left + shown[-half:]
     limit = "" if cells.at_terminal() else f"Denied in {run.spec.limits.permission_timeout_s:g} s. "
     return (
         f"{run.agent} ({short_id(run.id)}) asks: {printable(permission.title or 'permission')}\n"

@@ -47,7 +47,9 @@ class Calls:
                 self._forget()
                 self._calls[key] = (time.monotonic(), _portal.start_soon(_at, project, function))
             future = self._calls[key][1]
-        done, _ = await asyncio.wait({asyncio.wrap_future(future)}, timeout=WAIT_S)
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_heard)
+        done, _ = await asyncio.wait({waiting}, timeout=WAIT_S)
         return (True, future.result()) if done or future.done() else (False, None)
 
     def _forget(self) -> None:
@@ -59,6 +61,12 @@ class Calls:
         ]
         for key in old:
             del self._calls[key]
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """What went wrong is told to whoever asks, by `result`: asyncio need not log it."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _at(project: Path, function: Callable[[], Awaitable[Any]]) -> Any:

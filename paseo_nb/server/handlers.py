@@ -8,6 +8,7 @@ it is one short handler after the other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Callable
@@ -54,10 +55,11 @@ class Shared:
 
     def project(self, named: str) -> Path:
         """The folder that a request is about: the server's own, or one below it."""
-        folder = (self.root / named).resolve()
-        if "\0" in named or not folder.is_relative_to(self.root.resolve()) or not folder.is_dir():
-            raise Refused(404, f"no project {named[:200]!r} below the server's folder")
-        return folder
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # no name that a folder has
+            folder = (self.root / named).resolve()
+            if folder.is_relative_to(self.root.resolve()) and folder.is_dir():
+                return folder
+        raise Refused(404, f"no project {named[:200]!r} below the server's folder")
 
     def host(self, project: Path) -> LocalHost:
         """The host of a project."""

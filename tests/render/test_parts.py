@@ -74,6 +74,18 @@ def test_terminal_colours_become_spans_and_links_text() -> None:
 # ---------------------------------------------------------------- diffs
 
 
+def test_nothing_of_a_change_is_hidden_by_a_terminal_escape() -> None:
+    """A shell runs what stands inside of one."""
+    hidden = "echo hi \x1b]0;$(id)\x07 \u200b\x00\x9b31m"
+    shown = "echo hi [U+001B]]0;$(id)[U+0007] [U+200B][U+0000][U+009B]31m"
+    assert between_texts("x", "", hidden + "\n").lines == ["+" + shown]
+    patch = f"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+{hidden}\n"
+    assert of_patch(patch)[0].lines[-1] == "+" + shown
+    html = diff_html(patch)
+    assert "$(id)" in html
+    assert wrong_in_html(html) == []
+
+
 def test_a_diff_of_two_texts_keeps_three_lines_around() -> None:
     old = "\n".join(map(str, range(30)))
     diff = between_texts("x", old, old.replace("\n5\n", "\n5a\n").replace("\n25\n", "\n"))

@@ -10,6 +10,7 @@ import pytest
 from paseo_nb.git.values import DiffSummary
 from paseo_nb.history import History
 from paseo_nb.widgets.render import bundle, metadata
+from paseo_nb.widgets.run_view.rows import Rows
 
 from . import tales
 from .checks import visible
@@ -297,8 +298,15 @@ def test_a_question_hides_nothing_of_what_would_be_done() -> None:
     command = "\n".join(f"echo {n}" for n in range(60))
     tale.asks("a", "harmless", rawInput={"command": command})
     tale.asks("b", "mcp__files__remove", "other", rawInput={"path": "/everything", "force": True})
+    escape = "echo hi \x1b]0;$(id)\x07"  # a terminal, and a text without escapes, has only echo hi
+    ident = tale.asks("c", "harmless", rawInput={"command": escape})
+    asks = Rows(tale.history, tales.spec(), "waiting", tale.us).asks()
+    (ask,) = [one for one in asks if one["id"] == ident]
+    assert ask["subject"] == "echo hi [U+001B]]0;$(id)[U+0007]"
+    assert not ask["editable"]  # as what was shown would be sent
     for live in (True, False):
         found = of(tale, "waiting", live)
+        assert "$(id)" in visible(found["text/html"])
         for text in (visible(found["text/html"]), found["text/markdown"], found["text/plain"]):
             assert "echo 0" in text
             assert "echo 59" in text

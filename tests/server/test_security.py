@@ -157,6 +157,20 @@ def test_nothing_of_runs_is_kept_on_the_way(served: Serving, run: str) -> None:
             assert answer.headers["Cache-Control"] == "no-store", (target, answer.status)
 
 
+def test_what_names_no_folder_below_is_no_project(served: Serving, run: str) -> None:
+    (served.root / "loop").symlink_to("loop")
+    (served.root / "out").symlink_to(served.root.parent)
+    for named in ("..", "/etc", "a" * 5000, "x/../../..", "~", "loop", "out", "README.md"):
+        for target in (f"/runs/{run}", "/stream"):
+            answer = served.ask("GET", f"{target}?project={named}", headers=UPGRADE)
+            assert answer.status == 404, (target, named[:20])
+        answer = served.ask("GET", f"/board?also={named}")
+        assert (answer.status, b"project" in answer.body) == (200, True)
+    for name in ("loop", "out"):
+        (served.root / name).unlink()
+    assert "Traceback" not in served.log.read_text()
+
+
 def test_no_log_tells_a_token_that_came_in_an_address(served: Serving, run: str) -> None:
     token = "paseo_" + "logged" * 8
     for target in ("/about", f"/runs/{run}", "/board", "/stream", f"/runs/{run}/view"):

@@ -218,6 +218,15 @@ TYPED: list[tuple[str, Any]] = [
 ]
 
 
+def test_what_a_question_at_a_terminal_leaves_out_is_said(repo: Path) -> None:
+    run = paseo.start("demo/asker", "run: echo so", mode="ask")
+    long = {"command": "echo " + "x" * 9000 + "; rm -rf ~"}
+    text = people.question(run, Permission("p1", 1, None, "Run", "execute", long, [], 0))
+    assert "; rm -rf ~" in text
+    assert "characters that are not shown" in text
+    run.stop()
+
+
 @pytest.mark.parametrize(("reply", "answer"), TYPED)
 def test_what_is_typed_at_a_question(reply: str, answer: Any) -> None:
     offered = [{"optionId": "x", "kind": "allow_once"}, {"optionId": "y", "kind": "allow_always"}]

@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 
 from . import style
-from .text import literal, one_line, prose
+from .text import literal, one_line, prose, spelled
 from .units import changes, plural
 
 MAX_TEXT = 400_000
@@ -75,7 +75,7 @@ def between_texts(path: str, old: str | None, new: str | None) -> FileDiff:
     lines = [" " + line for line in before] + changed + [" " + line for line in after]
     added = sum(line[0] == "+" for line in changed)
     removed = sum(line[0] == "-" for line in changed)
-    return FileDiff(path, lines, added, removed)
+    return FileDiff(path, [spelled(line) for line in lines], added, removed)
 
 
 def _changed(a: list[str], b: list[str]) -> list[str]:
@@ -128,7 +128,7 @@ class _PatchReader:
             return None
         added = sum(line.startswith("+") for line in self.lines)
         removed = sum(line.startswith("-") for line in self.lines)
-        return FileDiff(self.path, self.lines, added, removed)
+        return FileDiff(self.path, [spelled(line) for line in self.lines], added, removed)
 
     def take(self, line: str) -> FileDiff | None:
         """The next line; the file before it, where it begins another."""

@@ -17,7 +17,7 @@ from ...drivers.acp_reading import as_dict, as_int, as_list, as_str, content_tex
 from ...model import ToolCall
 from .diffs import FileDiff, between_texts, of_patch
 from .states import Tone
-from .text import one_line
+from .text import one_line, spelled
 from .units import between, changes, plural
 
 WORDS = {
@@ -168,7 +168,7 @@ def target_of(call: ToolCall, cwd: str) -> str:
         if isinstance(value, list):
             value = shlex.join(str(part) for part in as_list(value))
         if isinstance(value, str) and value.strip():
-            return value
+            return spelled(value)
     title = (call.title or call.tool_name or call.tool_call_id).strip().strip("`")
     if call.kind in ("read", "edit", "delete", "move"):
         paths = call.locations or [as_str(given.get(key)) or "" for key in _PATHS]

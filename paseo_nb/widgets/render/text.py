@@ -1,8 +1,9 @@
 """Hostile text made harmless: what every string of an agent passes before it is shown.
 
-Terminal escapes and control characters go; characters that reorder or hide text become visible;
-HTML is escaped; `$` and `\\` outside of code are set apart, as the pages that show notebooks run
-MathJax over an output's text (a price is no formula, and TeX knows links of its own).
+Terminal escapes and control characters go; in what is asked about and in what was changed they
+become visible, as nothing of it may be hidden. So do everywhere characters that reorder text. HTML
+is escaped; `$` and `\\` outside of code are set apart, as the pages that show notebooks run MathJax
+over an output's text (a price is no formula, and TeX knows links of its own).
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ def clean(text: str) -> str:
     text = _HIDDEN.sub("", text)
     text = _REORDER.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
     return _SURROGATES.sub("\ufffd", text)
+
+
+def spelled(text: str) -> str:
+    """The text with each character that would be taken out, or hides what follows it, made visible
+    as `[U+001B]`: for what is allowed or applied, of which nothing may be kept from the reader."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
 def one_line(text: str, limit: int = 120) -> str:

@@ -20,7 +20,7 @@ from ..render.blocks import Message, Notice, Plan, Prompt, Thought
 from ..render.diffs import FileDiff
 from ..render.steps import TARGETS, Step, untold_input
 from ..render.story import Teller, question_of, subject_text
-from ..render.text import clean, one_line
+from ..render.text import clean, one_line, spelled
 from ..render.units import plural
 
 Row = dict[str, Any]
@@ -140,7 +140,7 @@ class Rows:
         call = self.teller.subject(permission)
         step = self.teller.step(call)
         edit = editable(permission, call)
-        subject = edit[1] if edit else subject_text(call, step)
+        subject = spelled(edit[1]) if edit else subject_text(call, step)
         item = self.history.call_item(permission.turn, permission.tool_call_id)
         return {
             "id": permission.id,
@@ -148,8 +148,8 @@ class Rows:
             "kind": permission.kind or call.kind or "other",
             "why": one_line(_why(permission, step), 300),
             "asked_us": permission.asked_us,
-            "subject": cut(subject, FULL),
-            "editable": edit is not None and len(subject) <= FULL,
+            "subject": _both_ends(subject, FULL),
+            "editable": edit is not None and subject == edit[1] and len(subject) <= FULL,
             "diffs": diffs_of(step.diffs, DIFF_LINES, DIFF_FILES),
             "options": [
                 {
@@ -230,6 +230,15 @@ def diffs_of(diffs: list[FileDiff], lines: int, files: int) -> list[Row]:
         more = f"{plural(len(diffs) - files, 'more file')}."
         out.append({"path": "", "lines": [], "added": None, "removed": None, "note": more})
     return out
+
+
+def _both_ends(text: str, limit: int) -> str:
+    """A text that somebody is to allow; what is left out of a very long one is said in it."""
+    if len(text) <= limit:
+        return safe(text)
+    half = limit // 2 - 50
+    left = f"\n… {len(text) - 2 * half} characters that are not shown …\n"
+    return safe(text[:half] + left + text[-half:])
 
 
 def _why(permission: Permission, step: Step) -> str:
