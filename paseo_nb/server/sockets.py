@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from http.client import responses
 from pathlib import Path
@@ -20,6 +21,8 @@ from .letting_in import SUBPROTOCOL, LetsDevicesIn, hide_token, let_in
 from .refused import Refused
 
 OUT = "the token is good for nothing any more"
+MOST_LINES = 64  # that one paired device may have open at once
+_open: Counter[str] = Counter()
 NOT_LET_IN = 1008  # the code of RFC 6455 for a policy that was broken
 
 
@@ -54,7 +57,17 @@ class Socket(LetsDevicesIn, WebSocketMixin, websocket.WebSocketHandler, JupyterH
         except Refused as refused:
             raise web.HTTPError(refused.status) from None
         self.home = self.shared.host(self.project).home
-        await super().get(*args, **kwargs)
+        if self.grant is None:
+            await super().get(*args, **kwargs)
+            return
+        who = self.grant.sha256
+        if _open[who] >= MOST_LINES:
+            raise web.HTTPError(429)
+        _open[who] += 1
+        try:
+            await super().get(*args, **kwargs)  # as long as it is open
+        finally:
+            _open[who] -= 1
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Without a page: Jupyter's tells the server's own token to whoever is let in, and so

@@ -31,6 +31,8 @@ NO_RUN = 4404  # a code of ours: the page need not try again
 MOST_MESSAGE = 4 << 10
 MOST_WAITING = 2 << 20  # bytes of changes that wait for a slow page
 MOST_TOLD = 128 << 20  # of what it asked for: more than the longest story
+MOST_AHEAD = 4 << 20  # of that, until a further row is worked out for it
+MOST_ASKED = 500  # rows that it may ask for before it has got one
 BEAT_S = 5.0  # between two looks whether the page may still see it
 
 
@@ -40,7 +42,7 @@ class Waiting:
     def __init__(self) -> None:
         self._messages: deque[tuple[bool, bytes]] = deque()
         self._size = self._told = 0  # of changes; of what else was asked for
-        self._some = asyncio.Event()
+        self._some, self._gone = asyncio.Event(), asyncio.Event()
 
     def put(self, kind: str, first: bool, data: bytes) -> None:
         """Add one. A story that is told anew takes the place of what waits of the one before; a
@@ -72,7 +74,14 @@ class Waiting:
             await self._some.wait()
         is_change, data = self._messages.popleft()
         self._count(is_change, -len(data))
+        self._gone.set()
         return data
+
+    async def room(self) -> None:
+        """Wait until most of what was asked for has left."""
+        while self._told > MOST_AHEAD:
+            self._gone.clear()
+            await self._gone.wait()
 
 
 class Told:
@@ -123,6 +132,7 @@ class LiveView(Socket):
         """See tornado."""
         super().initialize(shared)
         self._told: Told | None = None
+        self._asked, self._answering = 0, asyncio.Lock()
 
     async def get(self, run: str, *args: Any, **kwargs: Any) -> None:
         """A run as it is shown live, row by row: see the text on views in docs/hosts.md."""
@@ -153,11 +163,23 @@ class LiveView(Socket):
             said = None
         if not isinstance(said, dict):
             self.close(1003, "this is no message of a view")
-        elif told is not None and told.waiting.too_much:
+        elif told is not None and (told.waiting.too_much or self._asked >= MOST_ASKED):
             self.close(1013, "read what was asked for before")
+        elif told is not None and cast(Json, said).get("k") == "more":
+            self._asked += 1
+            self.begin(self._more(told, cast(Json, said)))
         elif told is not None:
-            hearing = _portal.start_soon(told.hear, cast(Json, said))
-            await asyncio.wait([asyncio.wrap_future(hearing)])  # one after the other
+            await self._heard(told, cast(Json, said))
+
+    async def _heard(self, told: Told, said: Json) -> None:
+        hearing = _portal.start_soon(told.hear, said)
+        await asyncio.wait([asyncio.wrap_future(hearing)])  # one after the other
+
+    async def _more(self, told: Told, said: Json) -> None:
+        async with self._answering:
+            await told.waiting.room()
+            await self._heard(told, said)
+        self._asked -= 1
 
     async def _send(self, told: Told) -> None:
         while await self.say(await told.waiting.get()):

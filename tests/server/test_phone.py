@@ -207,6 +207,48 @@ def test_a_live_view_tells_what_the_device_may_and_ends_with_its_token(
     assert served.ask("GET", "/board", token=whole).json["error"]["code"] == "NotPaired"
 
 
+def test_a_page_that_asks_and_does_not_read_costs_little_and_has_so_many_lines(
+    served: Serving,
+) -> None:
+    run = served.verb("start", agent="demo/echo", prompt="W" * 190_000)["run"]["run_id"]
+    served.settled(run)
+    token = token_for(served, "greedy", "read", runs=[run])
+    url = served.url.replace("http", "ws") + f"paseo/api/runs/{run}/view?token={token}"
+
+    async def go() -> float:
+        lines = [await websocket.websocket_connect(url) for _ in range(64)]
+        with pytest.raises(httpclient.HTTPClientError, match="429"):
+            await websocket.websocket_connect(url)
+        for line in lines:
+            assert await asyncio.wait_for(line.read_message(), 60)
+        before = served.memory_mb()
+        for number in range(400):
+            await lines[0].write_message(json.dumps({"k": "more", "row": number % 2}))
+        time.sleep(4)  # nothing is read meanwhile
+        more = served.memory_mb() - before
+        told = {"": 0}
+        while told.get("more", 0) < 400:
+            said = json.loads(await asyncio.wait_for(lines[0].read_message(), 60) or b"{}")
+            told[said["k"]] = told.get(said["k"], 0) + 1
+        for line in lines:
+            line.close()
+        return more
+
+    assert asyncio.run(go()) < 40
+    asyncio.run(opened(url))
+
+
+async def opened(url: str) -> None:
+    """A line that is opened once those before it are gone."""
+    for _ in range(300):
+        try:
+            (await websocket.websocket_connect(url)).close()
+            return
+        except httpclient.HTTPClientError:
+            await asyncio.sleep(0.05)
+    raise AssertionError("the lines are not given back")
+
+
 def test_the_shell_comes_without_a_token_and_can_do_nothing_but_talk_to_its_server(
     served: Serving,
 ) -> None:
