@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 from kit import SLACK
 from tornado import httpclient, websocket
 
+from paseo_nb import pairing
+from paseo_nb.host.local import LocalHost
+
 TOKEN = "a-token-of-the-tests"
 HEAD = {"Authorization": f"token {TOKEN}"}
 
@@ -146,6 +149,14 @@ class Serving:
         assert self.process is not None
         told = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(told.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def paired(
+        self, name: str, *rights: str, runs: list[str] | None = None, for_s: float = 3600
+    ) -> str:
+        """A new token for a device, made by the user who serves."""
+        with self.at_home():
+            host = LocalHost(self.root / ".paseo_nb")
+            return pairing.make(host, name, rights, runs, for_s).token
 
     def verb(self, name: str, **arguments: Any) -> Any:
         """A verb's result."""

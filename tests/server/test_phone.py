@@ -59,9 +59,7 @@ def runs(served: Serving) -> tuple[str, str]:
 
 
 def token_for(served: Serving, name: str, *rights: str, runs: list[str] | None = None) -> str:
-    host = LocalHost(served.root / ".paseo_nb")
-    with served.at_home():
-        return pairing.make(host, name, rights, runs, 3600).token
+    return served.paired(name, *rights, runs=runs)
 
 
 def view_of(served: Serving, run: str, token: str, *say: dict[str, Any], enough: int = 1) -> Any:

@@ -24,7 +24,6 @@ from serving import HEAD, TOKEN, Serving, serving, unreadable, watched
 from tornado import httpclient, websocket
 
 import paseo_nb as paseo
-from paseo_nb import pairing
 from paseo_nb.host.local import LocalHost
 from paseo_nb.packing import opened
 from paseo_nb.programs.demo import copy_sample
@@ -335,7 +334,7 @@ def test_how_much_is_brought_is_bounded_for_a_device_in_all_and_by_the_disk(tmp_
     (root / "paseo_nb.toml").write_text("brought_mb = 3\ndevice_mb = 2\n")
     home = LocalHost(root / ".paseo_nb")
     small = 'mount -t tmpfs -o size=80m,mode=700 tmpfs .paseo_nb && exec "$@"'
-    one = pairing.make(home, "one", ["send"], None, 3600).token
+    one = Serving(root).paired("one", "send")
 
     def bring(to: Serving, token: str, mark: int, mb: float, sent: float | None = None) -> Any:
         data = bytes([mark]) * int(mb * (1 << 20))
@@ -353,7 +352,7 @@ def test_how_much_is_brought_is_bounded_for_a_device_in_all_and_by_the_disk(tmp_
         refused(bring(served, one, 1, 2.5, 1), 413, "2 MB may be brought", "device_mb")
         assert bring(served, one, 2, 1.5, 0.1).status == 200  # begun: it has its place
         refused(bring(served, one, 3, 1), 507, "1.5 MB of 2", "this device", "prune")
-        again = pairing.make(home, "one", ["send"], None, 3600).token  # paired again: the same
+        again = served.paired("one", "send")  # paired again: the same
         refused(bring(served, again, 3, 1), 507, "1.5 MB of 2")
         assert bring(served, TOKEN, 4, 1).status == 200
         refused(bring(served, TOKEN, 5, 1), 507, "2.5 MB of 3", "brought_mb")

@@ -114,7 +114,7 @@ def test_contents_and_tokens_are_the_same_for_both(two: Two) -> None:
         have = max(answer.json["have"] for answer in sent)
     assert one.ask("GET", path).body == other.ask("GET", path).body == data
     host = LocalHost(one.root / ".paseo_nb")
-    token = pairing.make(host, "phone", ["read"], None, 3600).token
+    token = one.paired("phone", "read")
     assert [s.ask("GET", "/ids", token=token).status for s in two] == [200, 200]
     pairing.revoke(host, "phone")
     assert [s.ask("GET", "/ids", token=token).status for s in two] == [403, 403]
@@ -157,8 +157,7 @@ def test_a_client_whose_clock_is_an_hour_off_sees_the_same_and_is_told(
     two: Two, hours: int, word: str
 ) -> None:
     one = two[0]
-    host = LocalHost(one.root / ".paseo_nb")
-    phone = pairing.make(host, f"off {hours}", ["read"], None, 1800).token  # over, by that clock
+    phone = one.paired(f"off {hours}", "read", for_s=1800)  # over, by that clock
 
     def seen(token: str, what: str) -> subprocess.CompletedProcess[str]:
         run = one.verb("start", agent="demo/slow", prompt="seconds=3")["run"]["run_id"]
@@ -167,7 +166,7 @@ def test_a_client_whose_clock_is_an_hour_off_sees_the_same_and_is_told(
             capture_output=True, text=True, timeout=120, cwd=one.root.parent,
         )  # fmt: skip
 
-    over = pairing.make(host, f"over {hours}", ["read"], None, 0.001).token
+    over = one.paired(f"over {hours}", "read", for_s=0.001)
     wanted = ((TOKEN, "all"), (phone, "read"), (over, "read"))
     *known, out = at_once(*(partial(seen, *one) for one in wanted))
     for done in known:
