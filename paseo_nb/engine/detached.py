@@ -22,6 +22,7 @@ import msgspec
 from .. import cells, config
 from ..drivers import registry
 from ..errors import PaseoError, UsageProblem, WorkflowError
+from ..host.foreign import came_along
 from ..host.local import LocalHost, make_home
 from ..journal import write_all
 from ..model import new_run_id
@@ -111,6 +112,11 @@ def resume(
         wanted = msgspec.json.decode((folder.path / SPEC).read_bytes(), type=Detached)
     except (OSError, msgspec.DecodeError):
         return None
+    if came_along(folder.path / SPEC):
+        raise UsageProblem(
+            f"workflow run {folder.path.name} came here with a repository (its files are in a"
+            " commit), so its source is somebody else's: it can only be looked at"
+        )
     wanted = msgspec.structs.replace(
         wanted,
         providers=registry.registered_here(),

@@ -82,7 +82,7 @@ class LocalHost:
             raise UsageProblem(
                 f"run {short_id(run_id)} came here in a bundle: it can only be looked at"
             )
-        elif not lock_held(folder.lock) and await anyio.to_thread.run_sync(came_along, folder):
+        elif not lock_held(folder.lock) and await anyio.to_thread.run_sync(came_along, folder.spec):
             raise UsageProblem(
                 f"run {short_id(run_id)} came here with a repository (its files are in a commit),"
                 " so its agent's command is somebody else's: it can only be looked at"

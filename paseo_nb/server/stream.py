@@ -66,8 +66,11 @@ class Stream(Socket):
                 await self.say(json.dumps({"run": run_id[:64], "error": "no such run"}))
                 continue
             known = RUN_ID.fullmatch(run_id) and (folder / "spec.json").exists()
-            if not known or offset < 0 or len(self._watching) >= MOST_RUNS:
-                why = "too many runs" if known and offset >= 0 else "no such run"
+            if known and not 0 <= offset < 1 << 62:  # further than any file
+                await self.say(json.dumps({"run": run_id, "error": "no such offset"}))
+                continue
+            if not known or len(self._watching) >= MOST_RUNS:
+                why = "too many runs" if known else "no such run"
                 await self.say(json.dumps({"run": run_id[:64], "error": why}))
                 continue
             sending = self._watch(run_id, folder / "journal.jsonl", offset)

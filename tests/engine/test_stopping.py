@@ -220,6 +220,20 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     project.close()
 
 
+def test_a_workflow_run_that_came_with_a_repository_is_not_executed(repo: Path) -> None:
+    made = define(
+        "broken", "async def broken():\n    open('executed', 'a').write('x')\n    1 / 0\n"
+    )
+    run = made.options(bg=True)()  # pyright: ignore
+    with pytest.raises(WorkflowError):
+        run.wait(60 * SLACK)
+    subprocess.run(["git", "add", "-f", "--", run.folder.path], check=True)
+    told = paseo_nb("workflow", "resume", run.id, check=False)
+    assert told.returncode != 0
+    assert "came here with a repository" in told.stderr
+    assert (repo / "executed").read_text() == "x"
+
+
 KERNEL = """
 import time
 import paseo_nb as paseo

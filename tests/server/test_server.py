@@ -220,6 +220,9 @@ def test_a_watcher_goes_on_where_it_was_and_hears_of_what_it_cannot_see(served: 
     for name in ("01ZZZ", "../../etc", run + "/.."):
         said = asyncio.run(strange(json.dumps({"watch": {name: 0}})))
         assert json.loads(said)["error"] == "no such run"
+    for offset in (-1, 1 << 62, 1 << 70):
+        said = asyncio.run(strange(json.dumps({"watch": {run: offset}})))
+        assert json.loads(said)["error"] == "no such offset"
     end = len(journal(served, run))
     assert json.loads(asyncio.run(strange(json.dumps({"watch": {run: end + 1}}))))["error"]
 
