@@ -77,6 +77,7 @@ def run(
     bg: bool = False,
     budget: float | None = None,
     token_budget: int | None = None,
+    timeout: float | None = None,
     concurrency: int | None = None,
     refresh: bool = False,
     worktrees: str | None = None,
@@ -88,13 +89,14 @@ def run(
     bg: in a process of its own, and return at once
     budget: what it may spend in all, in US dollars
     token_budget: the same in tokens
+    timeout: the same in seconds at work (in a terminal also 90s, 5m, 1h)
     concurrency: how many of its steps may be at work at once
     refresh: a new run that takes nothing from others
     worktrees: of finished steps, when it is done: archive (the default) or keep
     """
     given = {
-        "bg": bg, "budget": budget, "token_budget": token_budget, "concurrency": concurrency,
-        "refresh": refresh, "worktrees": worktrees,
+        "bg": bg, "budget": budget, "token_budget": token_budget, "timeout": timeout,
+        "concurrency": concurrency, "refresh": refresh, "worktrees": worktrees,
     }  # fmt: skip
     changed = {
         name: value for name, value in given.items() if not (value is None or value is False)
@@ -118,6 +120,7 @@ def resume(
     worktrees: str | None = None,
     budget: float | None = None,
     token_budget: int | None = None,
+    timeout: float | None = None,
     concurrency: int | None = None,
 ) -> Any:
     """Go on with a workflow run that was cut off, stopped, or failed: what it returns. One that had
@@ -130,6 +133,7 @@ def resume(
     worktrees: of finished steps, when it is done: archive (the default) or keep
     budget: what it may spend in all, in US dollars: a new total
     token_budget: the same in tokens
+    timeout: the same in seconds at work (in a terminal also 90s, 5m, 1h)
     concurrency: how many of its steps may be at work at once
     """
     handle = _handle(workflow_run)
@@ -141,7 +145,7 @@ def resume(
     _newest_of_its_call(handle, header)
     given = {
         "changed_tree": changed_tree, "worktrees": worktrees, "budget": budget,
-        "token_budget": token_budget, "concurrency": concurrency,
+        "token_budget": token_budget, "timeout": timeout, "concurrency": concurrency,
     }  # fmt: skip
     changes = {option: value for option, value in given.items() if value is not None}
     workflow = _known(handle.name)

@@ -158,7 +158,7 @@ class AgentPlace:
             attach=call.attach,
             budget=wanted.budget,
             token_budget=wanted.token_budget,
-            timeout=call.timeout,
+            timeout=wanted.timeout,
             workflow_run=wanted.workflow_run,
             match=call.match,
         )

@@ -13,6 +13,7 @@ import contextlib
 import os
 import socket
 import sys
+import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from pathlib import Path
@@ -57,6 +58,7 @@ FATAL = {
 OUR_OWN = (UsageProblem, GitProblem, NotTrusted, StorageProblem, TreeChanged)
 TRIES = 3  # of a run whose processes die under it
 GRACE_S = 1.0
+LATE_S = 10.0
 HITS = 100  # so many steps are taken from before, or begun, until others have their turn
 
 
@@ -99,6 +101,7 @@ class Conductor:
         self.tip = self.base
         at_once = options.concurrency or place.places or max(4, os.cpu_count() or 1)
         self.gate = asyncio.Semaphore(at_once)
+        self._since, self._worked_s = time.monotonic(), story.worked_s
         self.fatal: WorkflowError | None = None
         self.calls = 0
         self.hits = 0
@@ -126,11 +129,15 @@ class Conductor:
         options = self.options
         await self.journal.keep(
             "engine", **facts, source=source, budget=options.budget,
-            token_budget=options.token_budget, where=self.place.where,
+            token_budget=options.token_budget, timeout=options.timeout, where=self.place.where,
         )  # fmt: skip
         await self._charge_orphans()
         self._body = asyncio.ensure_future(body)
         obeying = asyncio.create_task(self._obey(self._body))
+        left = self._left_s()
+        timing = None if left is None else asyncio.get_running_loop().call_later(left, self._late)
+        if left == 0:
+            self._late()  # before its first step
         try:
             value = await self._body
             if self.fatal is not None:
@@ -148,6 +155,8 @@ class Conductor:
             raise
         finally:
             obeying.cancel()
+            if timing is not None:
+                timing.cancel()
             if self._draining is not None:
                 self._draining.cancel()
 
@@ -223,6 +232,24 @@ class Conductor:
             self.journal.put("fatal", message=str(error), running=len(self._running))
             self._draining = asyncio.create_task(self._drain())
         return self.fatal
+
+    def _left_s(self) -> float | None:
+        """Seconds that it may yet be at work; None: as many as it takes."""
+        if self.options.timeout is None:
+            return None
+        since = time.monotonic() - self._since
+        return max(self.options.timeout - self._worked_s - since, 0.0)
+
+    def _late(self) -> None:
+        """Its time is used up: no step starts, and those at work are cancelled."""
+        if self.fatal is None:
+            self.fail(
+                "budget",
+                f"the time of {self.name} is used up: it may be at work for"
+                f" {self.options.timeout:g} s in all. Call it again with more: options(timeout=…).",
+            )
+        for task in list(self._running):
+            task.cancel()
 
     async def _drain(self) -> None:
         while self._running:
@@ -468,6 +495,7 @@ class Conductor:
             base=needed.commit if needed is not None else base,
             branch=f"wf/{run_id}" if call.isolation == "worktree" else None,
             budget=self.ledger.left_usd(call), token_budget=self.ledger.left_tokens(call),
+            timeout=self._turn_s(call),
         )  # fmt: skip
         try:
             return await self.place.done(wanted)
@@ -481,6 +509,13 @@ class Conductor:
                 message="it was stopped", usage=usage,
             )  # fmt: skip
             raise
+
+    def _turn_s(self, call: Call) -> float | None:
+        """Seconds that a step's turn may take; of the workflow's own, some more than are left: they
+        hold where its engine dies, else that is the first to end it."""
+        left = self._left_s()
+        mine = call.timeout
+        return mine if left is None else min(left + LATE_S, mine or left + LATE_S)
 
     async def _keep_done(
         self, key: str, n: int, step: str, run_id: str, outcome: Outcome

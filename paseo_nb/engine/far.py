@@ -86,7 +86,7 @@ class FarPlace(AgentPlace):
             "agent_mode": call.agent_mode, "effort": call.effort, "label": call.label,
             "title": call.label, "mcp": call.mcp, "schema": call.schema, "allow": call.allow,
             "deny": call.deny, "attach": call.attach, "budget": wanted.budget,
-            "token_budget": wanted.token_budget, "timeout": call.timeout,
+            "token_budget": wanted.token_budget, "timeout": wanted.timeout,
             "workflow_run": wanted.workflow_run, "match": call.match,
             "labels": {"workflow": wanted.workflow, "step": wanted.step, **call.labels},
         }  # fmt: skip

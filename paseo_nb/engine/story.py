@@ -83,6 +83,7 @@ class Story:
         self.gates: list[Facts] = []
         self.skipped: list[str] = []
         self._offset = self._epoch = 0
+        self._begun_us = self._last_us = self._worked_us = 0
         self._id = folder.id
         self.catch_up()
 
@@ -103,7 +104,7 @@ class Story:
             step = None  # of something else
         if step is not None and step.kind.startswith("step_"):
             if step.epoch >= self._epoch:
-                self._epoch = step.epoch
+                self._epoch, self._last_us = step.epoch, step.t
                 self._step(step)
             return
         told = any_line(line)
@@ -113,8 +114,13 @@ class Story:
 
     def _take(self, line: Facts) -> None:
         kind = line["kind"]
+        if kind == "engine":
+            self._worked_us += self._last_us - self._begun_us
+            self._begun_us = line["t"]
+        self._last_us = line["t"]
         if kind == "workflow_started":
             self.header = line
+            self._begun_us = line["t"]
         elif kind == "engine":
             self.engine, self.ended = line, None
             for step in self.steps.values():
@@ -179,6 +185,11 @@ class Story:
         if self.ended is not None:
             return self.ended["kind"].removeprefix("workflow_")
         return "running" if self.folder.held else "interrupted"
+
+    @property
+    def worked_s(self) -> float:
+        """Seconds that engines were at work on it, as far as their lines tell."""
+        return (self._worked_us + self._last_us - self._begun_us) / 1e6
 
     @property
     def cost_usd(self) -> float:

@@ -64,13 +64,14 @@ class Call(msgspec.Struct, gc=False):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """How a workflow runs. budget: US dollars in all, token_budget: tokens in all; what is given
-    when it goes on is the new total."""
+    """How a workflow runs. budget: US dollars in all, token_budget: tokens in all, timeout: seconds
+    at work in all; what is given when it goes on is the new total."""
 
     refresh: bool | tuple[str, ...] = False
     cache: str = "workflow"
     budget: float | None = None
     token_budget: int | None = None
+    timeout: float | None = None
     concurrency: int | None = None
     max_steps: int = 1000
     orphans: str = "cancel"
@@ -105,7 +106,7 @@ def changed(options: Options, changes: Mapping[str, Any]) -> Options:
     return made
 
 
-_LEAST = {"budget": 0, "token_budget": 0, "concurrency": 1, "max_steps": 1}
+_LEAST = {"budget": 0, "token_budget": 0, "timeout": 0, "concurrency": 1, "max_steps": 1}
 _CHOICES = {
     "changed_tree": ("error", "accept", "restore"), "worktrees": ("archive", "keep"),
     "cache": ("run", "workflow", "project"),
@@ -132,6 +133,7 @@ class Wanted(msgspec.Struct, gc=False):
     branch: str | None = None
     budget: float | None = None
     token_budget: int | None = None
+    timeout: float | None = None
 
 
 class Outcome(msgspec.Struct, gc=False):

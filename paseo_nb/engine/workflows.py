@@ -78,7 +78,8 @@ class Workflow:
     def options(self, **changes: Any) -> Workflow:
         """The same workflow with other options: refresh (True, or the labels of steps to run
         anew), cache ("run", "workflow" or "project": whose finished steps are taken), budget
-        (US dollars in all), token_budget, concurrency, max_steps, orphans ("cancel" or "keep"),
+        (US dollars in all), token_budget, timeout (seconds at work in all), concurrency,
+        max_steps, orphans ("cancel" or "keep"),
         changed_tree ("error", "accept" or "restore"), worktrees (of finished steps, when it is
         done: "archive" or "keep"), bg (True: in a process of its own, which goes
         on without this one; a call then gives the workflow run at once), host (a Dask cluster, by
@@ -424,7 +425,7 @@ class WorkflowRun(WorkflowHandle):
             refresh = story.header["refresh"]
             kept = tuple(cast(list[str], refresh)) if isinstance(refresh, list) else refresh
             options = msgspec.structs.replace(options, refresh=kept)
-        for total in ("budget", "token_budget"):  # one that is not given stays
+        for total in ("budget", "token_budget", "timeout"):  # one that is not given stays
             before = story.engine.get(total)
             if getattr(options, total) is None and before is not None:
                 options = msgspec.structs.replace(options, **{total: before})

@@ -237,6 +237,34 @@ def test_a_body_that_blocks_its_loop_stalls_no_other_call(place) -> None:
     run.wait()
 
 
+def test_its_time_at_work_is_a_budget_too(place) -> None:
+    async def answers(wanted) -> str:
+        await asyncio.sleep(0 if wanted.call.prompt == "quick" else 60)
+        return "done"
+
+    @paseo.workflow(timeout=2.0)
+    async def belated():
+        await agent("quick")
+        return [str(one) for one in await parallel([agent("a"), agent("b")])]
+
+    made = place(answers)
+    with pytest.raises(WorkflowFatal, match="time of belated is used up.*2 s") as raised:
+        belated.at(lambda: made)()
+    assert raised.value.cause == "budget"
+    assert len(made.cancelled) == 2, "those at work were ended"
+    assert all(0 < wanted.timeout < 20 for wanted in made.started), "also where nobody watches"
+    (row,) = paseo.workflow_runs("belated").to_dict("records")
+    assert row["state"] == "failed"
+    assert "is used up" in row["message"]
+    with pytest.raises(WorkflowFatal, match="is used up"):
+        belated.options(timeout=None).at(lambda: made)()
+    assert len(made.started) == 3, "what it worked before counts: no step began"
+    quick = place()
+    assert belated.options(timeout=100).at(lambda: quick)() == ["did a", "did b"]
+    with pytest.raises(paseo.UsageProblem, match="timeout=-1.0: 0 or more"):
+        belated.options(timeout=-1)
+
+
 def test_one_workflow_within_another_shares_its_budget_and_names_its_part(place) -> None:
     @paseo.workflow
     async def inner(what: str) -> str:
