@@ -75,8 +75,8 @@ OPERATIONS = {
 _VENDORS = {"claude": "anthropic", "codex": "openai", "gemini": "gcp.gemini"}
 _INTERNAL, _CLIENT, _OK, _ERROR = 1, 3, 1, 2
 MAX_TEXT = 32_000
-BATCH = 500
-SEND_S = 30.0
+BATCH = 100
+SEND_S = 120.0  # MLflow looks up each model's price at first: 41 s for four, without a network
 
 
 def spans_of(
@@ -189,6 +189,11 @@ def _post(
         raise UsageProblem(f"{address} refused the spans: {error.code} {why}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise Unreachable(
+                f"{address} did not answer within {SEND_S:g} s. What it has by now stays there; sent"
+                " again, it is the same spans"
+            ) from None
         raise Unreachable(f"{address} cannot be reached: {reason}") from None
     except http.client.HTTPException as error:
         raise UsageProblem(f"{address} is no receiver: {error!r}") from None
