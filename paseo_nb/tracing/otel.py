@@ -191,8 +191,8 @@ def _post(
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise Unreachable(
-                f"{address} did not answer within {SEND_S:g} s. What it has by now stays there; sent"
-                " again, it is the same spans"
+                f"{address} did not answer within {SEND_S:g} s. What it has by now stays there;"
+                " sent again, it is the same spans"
             ) from None
         raise Unreachable(f"{address} cannot be reached: {reason}") from None
     except http.client.HTTPException as error:
