@@ -16,7 +16,7 @@ import secrets
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from . import __version__
 from .engine.journal import WorkflowFolder, folders
 from .errors import GitProblem, StorageProblem, UsageProblem
 from .host.local import LocalHost
-from .journal import encode, read_lines
+from .journal import decode_lines, encode, read_lines
 from .model import now_us
 from .runview import RunView
 
@@ -111,7 +111,7 @@ def write(
     """Write runs, and those that they started, into one file; with some workflow runs, and those
     all of whose runs go along. UsageProblem where something of it is at work or the file is there,
     StorageProblem where it cannot be written."""
-    wanted = _with_children(host, ids)
+    wanted = [one for one in _with_children(host, ids) if _tells(host, one)]
     flows = _workflows(host, wanted, workflows)
     if not wanted and not flows:
         raise UsageProblem("there is no run to bundle")
@@ -159,6 +159,19 @@ def _with_children(host: LocalHost, ids: Iterable[str]) -> list[str]:
     return sorted(wanted)
 
 
+def is_header(header: Mapping[str, Any], ident: str) -> bool:
+    """Whether a workflow run's first line has what all who read it rest on."""
+    kinds = {"name": str, "args_hash": str, "args": dict, "t": int, "epoch": int}
+    named = (header.get("kind"), header.get("id")) == ("workflow_started", ident)
+    return named and all(isinstance(header.get(name), kind) for name, kind in kinds.items())
+
+
+def _tells(host: LocalHost, run_id: str) -> bool:
+    """Whether a run's journal has any line: a kill, or a damaged disk, may have left none."""
+    data, _ = read_lines(host.folder(run_id).journal, 0, 1 << 20)
+    return any(line.kind != "damaged" for line in decode_lines(data))
+
+
 def _workflows(
     host: LocalHost, ids: Sequence[str], asked: Iterable[WorkflowFolder]
 ) -> list[WorkflowFolder]:
@@ -175,12 +188,12 @@ def _workflows(
         mine = theirs.get(folder.id, set())
         if folder.id not in named and not (mine and mine <= set(ids)):
             continue
-        header = folder.header()
-        if header is None or folder.held:
-            if folder.id in named:
-                raise UsageProblem(f"workflow run {folder.id[:10]} is at work: wait, or stop it")
+        header = folder.header() or {}
+        if folder.held and folder.id in named:
+            raise UsageProblem(f"workflow run {folder.id[:10]} is at work: wait, or stop it")
+        if folder.held or not is_header(header, folder.id):  # a kill, a damaged disk
             continue
-        if header.get("name") != TOURNAMENT or known_story(folder).state == "done":
+        if header["name"] != TOURNAMENT or known_story(folder).state == "done":
             found.append(folder)
     return found
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from .bundling import DAMAGED, FORMAT, HEAD, TOURNAMENT, Bundle, Bundled
+from .bundling import DAMAGED, FORMAT, HEAD, TOURNAMENT, Bundle, Bundled, is_header
 from .errors import PaseoError, UsageProblem
 from .host.local import LocalHost, make_home, storage_problem
 from .host.states import broke_off, journal_state
@@ -175,10 +175,7 @@ class _Opened:
         """The first line of a workflow run, with what all who read it rest on."""
         first, _, rest = self._short(f"workflows/{ident}/journal.jsonl").partition(b"\n")
         header = msgspec.json.decode(first, type=dict[str, Any])
-        kinds = {"id": str, "name": str, "args_hash": str, "args": dict, "t": int, "epoch": int}
-        if (header.get("kind"), header.get("id")) != ("workflow_started", ident) or any(
-            not isinstance(header.get(name), kind) for name, kind in kinds.items()
-        ):
+        if not is_header(header, ident):
             raise self._damaged(f"{ident} is no workflow run")
         if header["name"] == TOURNAMENT:
             last = rest.splitlines()[-1:] or [b"{}"]

@@ -106,5 +106,9 @@ def test_what_a_kill_or_a_damaged_disk_left_costs_nothing_else(repo: Path) -> No
     assert set(paseo.cost()["run_id"]) == {run.id}
     assert len(paseo.cache_misses()) == 0
     assert paseo.export_traces(str(repo / "t.parquet")) == 3
+    silent = home / "runs" / "01K3VS41Q8ABCDEFGHJKMNPQRS"  # killed before its first line
+    silent.mkdir()
+    spec = (home / "runs" / run.id / "spec.json").read_text().replace(run.id, silent.name)
+    (silent / "spec.json").write_text(spec)
     bundle = paseo.bundle(str(repo / "all.paseo.zip"))
     assert paseo.open_bundle(bundle).runs == [run.id]
