@@ -94,7 +94,10 @@ class Pairing(msgspec.Struct):
 
     def came(self) -> bool:
         """Whether a device was there with this token."""
-        return self.home is not None and (Path(self.home) / CAME / _sum(self.token)[:16]).exists()
+        key = _key()
+        if self.home is None or key is None:
+            return False
+        return (Path(self.home) / CAME / _sum(self.token, key)[:16]).exists()
 
 
 def make(
