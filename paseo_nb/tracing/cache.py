@@ -74,6 +74,7 @@ class CacheShape:
     def __init__(self, spec: RunSpec, history: History, book: Book | None = None) -> None:
         self.run_id = spec.run_id
         self.agent = f"{spec.provider}/{spec.model}" if spec.model else spec.provider
+        self.title = spec.title or history.title
         self.lines = _priced(spec, judge(requests_of(history)), book or Book(), history)
 
     @property

@@ -72,7 +72,15 @@ def _run(run: Span, book: Book) -> list[Cost]:
         found = _turn(turn, calls, run, book)
         turns.append(found)
         rows += [found, *calls]
-    return [_sum(run, turns), *rows]
+    by_call = any(row.span.kind == "model_call" and row.span.usage.counted for row in rows)
+    counted = [one for one in turns if not (by_call and _came_to_nothing(one.span))]
+    return [_sum(run, counted or turns), *rows]
+
+
+def _came_to_nothing(turn: Span) -> bool:
+    """Whether a turn failed before a model call was told, of an agent that tells of each."""
+    called = any(one.kind == "model_call" for one in turn.children)
+    return turn.failed and not called and turn.usage.input_tokens is None
 
 
 def _call(span: Span, run: Span, book: Book) -> Cost:

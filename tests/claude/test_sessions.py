@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from analysis import analysed
 
 import paseo_nb as paseo
 from paseo_nb.drivers import claude
@@ -128,6 +129,9 @@ def test_a_session_of_a_terminal_is_taken_over(repo: Path, server: ModelServer) 
     row = paseo.sessions("claude").iloc[0]
     assert (row["cwd"], row["turns"]) == (str(repo), 2)
     run = paseo.import_session("claude", row["session_id"][:8])
+    left, said = analysed()
+    assert said == dict.fromkeys(said, ""), "every figure of the notebook has something to show"
+    assert left["part"]["computed_usd"].iloc[0] > 0
     assert run.spec.dialect == claude.PROVIDER.dialect
     usage = run.usage
     assert (usage.input_tokens, usage.output_tokens) == (told.input_tokens, told.output_tokens)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analysis import analysed
 from kit import Project
 
 import paseo_nb as paseo
@@ -368,6 +369,10 @@ def test_a_session_of_a_terminal_is_taken_over(server: ModelServer, model: str) 
     said = [i.text for i in history.items if i.role == "agent" and i.kind == "message"]
     assert said[:2] == ["On it.", "turn 1, write it"]
     assert said[-1] == "turn 5, the last"
+    left, said = analysed()
+    assert said == dict.fromkeys(said, ""), "every figure of the notebook has something to show"
+    assert left["part"]["computed_usd"].iloc[0] > 0
+    assert left["rates"].loc["shell", "rate"] == 0.5
     run.send("and on").wait(90)
     assert run.session_id == row["session_id"]
     assert run.history().turns[-1].outcome == "end_turn", run.error

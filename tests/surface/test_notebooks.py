@@ -12,7 +12,10 @@ import venv
 from pathlib import Path
 
 import pytest
+from analysis import analysed
 from kernels import Kernel
+
+import paseo_nb as paseo
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -62,6 +65,23 @@ def test_it_runs_headless_on_the_demo_agents(name: str, tmp_path: Path) -> None:
     executed = (tmp_path / "nb" / "executed" / name / f"{name}.ipynb").read_text()
     for words in SAYS[name]:
         assert words in executed, words
+
+
+def test_the_analysis_of_ones_own_runs(repo: Path) -> None:
+    """Where there are none, each figure says so; runs of one title are not thrown together, and a
+    title is text, whatever it holds."""
+    _, said = analysed()
+    assert all(words.startswith("No ") for words in said.values()), said
+    for agent in ("demo/fixer", "demo/echo"):
+        paseo.run(agent, "Find <i>out</i>", mode="auto")
+    left, said = analysed()
+    first, second = left["NAMES"].values()
+    assert first != second
+    assert first.startswith("Find &lt;i&gt;out&lt;/i&gt; · ")
+    assert said["Where the time went"] == said["Which tool fails"] == ""
+    assert said["What it cost"] == "No session has tokens with a price."
+    assert float(left["rates"]["failed"].iloc[0]) == 1.0, "of the tests that it ran"
+    assert set(left["spent"]["session"]) == {first, second}
 
 
 def test_the_quickstarts_run_outlives_its_kernel(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def html(shape: CacheShape) -> str:
 def plain(shape: CacheShape) -> str:
     """The same as text."""
     label = "exact" if shape.exact else "estimated"
-    lines = [f"Cache shape of {_head(shape)} ({label})"]
+    of = "" if shape.title else "of "
+    lines = [f"Cache shape {of}{_head(shape)} ({label})"]
     if not shape.lines:
         return f"{lines[0]}\n{_EMPTY}"
     lines.append(" · ".join(f"{name} {value}" for name, value in _facts(shape)))
@@ -94,6 +95,8 @@ def plain(shape: CacheShape) -> str:
 
 def _head(shape: CacheShape) -> str:
     said = f"{one_line(shape.agent, 60)}, run {short_id(shape.run_id)}"
+    if shape.title:
+        said = f"of {one_line(shape.title, 60)}, {said}"
     if shape.lines:
         said += f", {when(shape.lines[0].judged.request.at_us)}"
     return f"{said}, {plural(len(shape.lines), 'model request')}"
