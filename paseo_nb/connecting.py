@@ -164,6 +164,11 @@ def host_of(given: Any) -> Mirror:
     return connect(told.url, _filled(told.token, given), name=given, project=told.project)
 
 
+def connected(name: str) -> Mirror | None:
+    """What was connected in this process under a name."""
+    return _connected.get(name)
+
+
 def names() -> list[str]:
     """All hosts but this machine."""
     return sorted({*config.settings(config.project_root()).hosts, *_connected})

@@ -385,7 +385,8 @@ def commit_of(folder: Path, base: str | None) -> tuple[Path, str] | None:
         return None
     commit = Repository(top).commit(base or "HEAD")
     if commit is None:
-        raise GitProblem(f"{top} has no commit {base or 'yet'}: make one first")
+        told = "yet: make one first" if base is None else f"{base!r}: base= names one that is here"
+        raise GitProblem(f"{top} has no commit {told}")
     return top, commit
 
 

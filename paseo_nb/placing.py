@@ -4,7 +4,9 @@ run goes to the worker that has it."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 import msgspec
 
-from . import config, refusing
+from . import cells, config, refusing
 from .attaching import blocks_to_send
 from .distant import BY_RUN, LISTS, FarRun, call, commit_of, from_there, together
 from .drivers import registry
-from .errors import UsageProblem
+from .errors import ReplayMiss, UsageProblem
+from .finding import session_run
 from .host.cluster import DaskHost
 from .host.placements import Order
 from .journal import write_file_once
@@ -33,8 +36,11 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _LAUNCH = frozenset(Wish.__struct_fields__)
-# Options of `start` that mean runs of one place, which a cluster is not.
-_NOT_THERE = ("session", "reuse", "shared")
+# What an equal launch has in common, as of one here (`preparing.content_key`).
+_CONTENT = (
+    "agent", "prompt", "mode", "agent_mode", "effort", "mcp", "schema", "allow", "deny", "attach",
+    "session", "conduct", "steps", "worktree", "repo",
+)  # fmt: skip
 
 
 def order_of(
@@ -64,24 +70,31 @@ def order_of(
 
 
 def _is(digest: str, data: bytes) -> bool:
-    import hashlib
-
     return hashlib.sha256(data).hexdigest() == digest
 
 
 async def start(host: DaskHost, options: Json) -> FarRun:
     """Start a run where the cluster has a place, in the repository that is worked in here; returns
     when it has one."""
-    for name in _NOT_THERE:
-        if options.get(name):
-            raise UsageProblem(f"{name}= is of runs at one place: on a cluster it has no meaning")
+    if options.get("shared"):
+        raise UsageProblem(
+            "shared= means a worktree that another run works in; on a cluster each run has one of"
+            " its own: send() to that run, or fork() it, to go on in its files"
+        )
     wished = {name: value for name, value in options.items() if name in _LAUNCH - {"cell"}}
     wished["prompt"] = refusing.checked_prompt(options["prompt"])
     recorded = "calls" if options.get("record") else None
     wished["record"] = "content" if options.get("record_content") else recorded
+    if wished.get("session"):
+        known = await anyio.to_thread.run_sync(_session, host, wished)
+        if known is not None:
+            await known.send(wished["prompt"], attach=wished.get("attach"))
+            return known
     run_id = new_run_id()
 
     def ready() -> tuple[Order, dict[str, str]]:
+        here = {**wished, "repo": str(wished.get("repo") or config.here())}
+        asked = {name: here.get(name) for name in _CONTENT}
         named, base = wished.pop("repo", None), wished.pop("base", None)
         folder = Path(named).expanduser() if named is not None else config.here()
         begun = commit_of(folder, base) if folder.is_dir() else None
@@ -92,13 +105,65 @@ async def start(host: DaskHost, options: Json) -> FarRun:
             wished["base"] = begun[1]
         elif wished.get("worktree"):
             raise UsageProblem("worktree= needs a git repository: there is none here")
-        return order_of(host, wished, *(begun or (folder, None)))
+        order, values = order_of(host, wished, *(begun or (folder, None)))
+        content = {**asked, "schema": order.wish.get("schema"), "attach": order.wish.get("attach")}
+        told = json.dumps(content, sort_keys=True, default=str).encode()
+        return msgspec.structs.replace(order, key=hashlib.sha256(told).hexdigest()), values
 
     order, values = await anyio.to_thread.run_sync(ready)
+    settings = config.settings(config.project_root())
+    reuse = options.get("reuse")
+    if settings.replay or (settings.reuse if reuse is None else reuse):
+        found = await anyio.to_thread.run_sync(_finished, host, order.key)
+        if found is not None:
+            return found
+        if settings.replay:
+            raise ReplayMiss(
+                "PASEO_NB_REPLAY=1 answers from journals only, and no finished run with this agent,"
+                f" prompt and options is on {host.name}. Unset it to start the agent."
+            )
     await host.place(run_id, order, values)
     made = FarRun(host, run_id)
     made.wanted = options.get("schema")
     return made
+
+
+def _finished(host: DaskHost, key: str) -> FarRun | None:
+    """The run whose answer an equal launch may take: the nth of them for the nth call."""
+    nth, found = cells.nth_call(key), list[FarRun]()
+    for run_id in host.list():
+        placed = host.placement(run_id)
+        if placed.lost or placed.order.key != key:
+            continue
+        run = FarRun(host, run_id, cached=True)
+        turn = run.history().turn
+        if run.state in ("idle", "stopped") and turn is not None and turn.error is None:
+            found.append(run)
+    return found[nth] if nth < len(found) else None
+
+
+def _session(host: DaskHost, wished: Json) -> FarRun | None:
+    """The run that a session's name means. UsageProblem where its worker is gone, and for what
+    counts at its start only."""
+    name = wished["session"]
+    run_id = session_run(host, name)
+    if run_id is None:
+        return None
+    placed = host.placement(run_id)
+    if placed.lost or host.cluster.gone():
+        raise UsageProblem(
+            f"the worker that had session {name!r} is gone, with its files: use another name"
+        )
+    for option in _LAUNCH - {"prompt", "attach", "session", "cell", "base", "repo"}:
+        asked, was = wished.get(option), placed.order.wish.get(option)
+        if option == "schema" and asked is not None:
+            asked = json_schema(asked)
+        if asked and asked != was:
+            raise UsageProblem(
+                f"session {name!r} was started with {option}={was!r} on {host.name}; {option}="
+                f"{asked!r} takes another session name"
+            )
+    return FarRun(host, run_id)
 
 
 async def over(host: DaskHost, verb: str, options: Json) -> Any:

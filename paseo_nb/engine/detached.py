@@ -15,13 +15,13 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .. import cells, config
 from ..drivers import registry
-from ..errors import PaseoError, UsageProblem, WorkflowError
+from ..errors import PaseoError, Unreachable, UsageProblem, WorkflowError
 from ..host.foreign import came_along
 from ..host.local import LocalHost, make_home
 from ..journal import write_all
@@ -34,8 +34,20 @@ from .loading import loaded
 from .values import Options, Origin, changed
 from .workflows import Workflow
 
+if TYPE_CHECKING:
+    from ..host.cluster import DaskHost
+
 SPEC, LOG = "detached.json", "output.log"
 _PROGRAM = "from paseo_nb.engine.detached import main; main()"
+
+
+class OnCluster(msgspec.Struct):
+    """The cluster that its steps run on. security: of the client's TLS; handed over, never
+    written."""
+
+    name: str
+    address: str
+    security: dict[str, Any] = {}
 
 
 class Detached(msgspec.Struct):
@@ -49,6 +61,7 @@ class Detached(msgspec.Struct):
     source: str
     notebook: str | None = None
     providers: dict[str, dict[str, Any]] = {}
+    cluster: OnCluster | None = None
 
 
 class _Told(msgspec.Struct):
@@ -57,14 +70,19 @@ class _Told(msgspec.Struct):
 
 
 def start(
-    workflow: Workflow, arguments: Mapping[str, Any], host: LocalHost, options: Options
+    workflow: Workflow,
+    arguments: Mapping[str, Any],
+    host: LocalHost,
+    options: Options,
+    on: DaskHost | None = None,
 ) -> WorkflowHandle:
-    """Call a workflow in a process of its own; the run that the call is. UsageProblem where it
-    needs what only this process has."""
+    """Call a workflow in a process of its own; the run that the call is. on: the cluster of its
+    steps, of which that process gets a client of its own. UsageProblem where it needs what only
+    this process has."""
     given = {name: _carried(value, name, workflow.name) for name, value in arguments.items()}
     wanted = Detached(
         workflow.origin(), workflow.name, given, options, str(config.here()), workflow.source(),
-        cells.current().notebook, registry.registered_here(),
+        cells.current().notebook, registry.registered_here(), _cluster(on),
     )  # fmt: skip
     return launch(wanted, host, workflow.function)
 
@@ -122,10 +140,41 @@ def resume(
         providers=registry.registered_here(),
         options=changed(wanted.options, changes or {}),
     )
+    if wanted.cluster is not None:
+        from .. import connecting
+        from ..host.cluster import DaskHost
+
+        on = connecting.connected(wanted.cluster.name)
+        if isinstance(on, DaskHost):
+            wanted = msgspec.structs.replace(wanted, cluster=_cluster(on))
     if known is not None:
         bound(known, wanted.args)
         wanted = msgspec.structs.replace(wanted, origin=known.origin(), source=known.source())
     return launch(wanted, host, None if known is None else known.function)
+
+
+def _cluster(on: DaskHost | None) -> OnCluster | None:
+    if on is None:
+        return None
+    return OnCluster(on.name, on.cluster.address, on.cluster.security())
+
+
+def _connected(to: OnCluster) -> None:
+    """Have the cluster connected in this process. Unreachable where nobody answers there."""
+    from distributed import Client
+    from distributed.security import Security
+
+    from .. import connecting
+
+    security: Any = Security(**to.security) if to.security else None
+    try:
+        client: Any = Client(to.address, security=security)
+    except OSError as error:
+        raise Unreachable(
+            f"the cluster {to.name!r} at {to.address} does not answer ({error}): connect to one"
+            f" under that name, paseo.connect(client, name={to.name!r}), then resume"
+        ) from None
+    connecting.connect(client, name=to.name)
 
 
 def bound(workflow: Workflow, arguments: Mapping[str, Any]) -> inspect.BoundArguments:
@@ -174,6 +223,10 @@ def main() -> None:
         for name, given in wanted.providers.items():
             registry.register_provider(name, **given)
         workflow = _workflow(wanted)
+        if wanted.cluster is not None:
+            _connected(wanted.cluster)
+            workflow = workflow.options(host=wanted.cluster.name)
+            wanted.cluster.security = {}
         run = workflow.begin(bound(workflow, wanted.args), LocalHost(config.home()))
         told.id = run.id
         (run.folder.path / SPEC).write_bytes(msgspec.json.encode(wanted))

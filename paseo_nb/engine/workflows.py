@@ -143,15 +143,9 @@ class Workflow:
             return known
         if not self._options.bg:
             return self.begin(bound, host)
-        if self._host is not None:
-            raise UsageProblem(
-                "bg=True with host=: a process of its own has no client of the cluster. Leave bg"
-                " out: the runs on the cluster go on without this process, and the same call goes"
-                " on with the workflow"
-            )
         from . import detached
 
-        return detached.start(self, bound.arguments, host, self._options)
+        return detached.start(self, bound.arguments, host, self._options, self._host)
 
     def begin(self, bound: inspect.BoundArguments, host: LocalHost) -> WorkflowRun:
         """Call it in this process, with arguments that are bound."""

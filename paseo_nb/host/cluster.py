@@ -50,7 +50,7 @@ class WorkerLost(Unreachable):
 
 def _checked(client: Any, name: str) -> Scheduler:
     cluster = Scheduler(client, name)
-    cluster.known()
+    cluster.identify()
     cluster.checked()
     return cluster
 

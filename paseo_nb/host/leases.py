@@ -46,7 +46,7 @@ class Lease:
         self.left = True
         with contextlib.suppress(Exception):  # the cluster may be gone
             if self.future is not None:
-                self.future.cancel()
+                self.future.cancel(force=True)  # also what was to be done without us
 
 
 class Leases:

@@ -26,7 +26,7 @@ PLACED, CLUSTER, HELD = "placed.json", "cluster.json", "held"
 class Order(msgspec.Struct):
     """What a run was wished for with, so that it can be placed again; an empty wish: it cannot.
     env: the names of values that are kept nowhere. folder, commit: of the repository here that goes
-    along. room: it gets a clone of that commit."""
+    along. room: it gets a clone of that commit. key: what makes an equal launch."""
 
     wish: Json
     env: list[str] = []
@@ -35,6 +35,7 @@ class Order(msgspec.Struct):
     room: bool = False
     more: dict[str, str] = {}
     providers: dict[str, Json] = {}
+    key: str = ""
 
 
 class Placement(msgspec.Struct):

@@ -30,6 +30,9 @@ NONE = (
     f"no worker of the cluster has the resource `{RESOURCE}`: start workers with"
     f" `dask worker … --resources {RESOURCE}=2`, or LocalCluster(resources={{{RESOURCE!r}: 2}})"
 )
+_TLS = (
+    "require_encryption", "tls_ca_file", "tls_client_cert", "tls_client_key", "tls_ciphers",
+)  # fmt: skip
 # What any worker can be asked, whether or not it has us.
 _PROBE = (
     "(lambda u, o, s: (u.find_spec('paseo_nb') and __import__('paseo_nb').__version__,"
@@ -48,7 +51,7 @@ class Scheduler:
         self.address = str(client.scheduler.address) if client.scheduler is not None else ""
         self.ident = ""
 
-    def known(self) -> None:
+    def identify(self) -> None:
         """Learn which cluster it is. UsageProblem for a client that cannot be used, Unreachable."""
         if getattr(self.client, "asynchronous", False):
             raise UsageProblem("give a Client that is not asynchronous: Client(address)")
@@ -124,6 +127,12 @@ class Scheduler:
         told = self.asked(ask)
         self.ident = str(told["id"])  # another one may have taken its place
         return told
+
+    def security(self) -> Json:
+        """How another client of it would be let in: what its TLS was set to, keys among it."""
+        known: Any = self.client.security
+        told = {name: getattr(known, name, None) for name in _TLS}
+        return {name: value for name, value in told.items() if value}
 
     # ------------------------------------------------------------ workers
 

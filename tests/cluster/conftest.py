@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -19,17 +20,75 @@ import paseo_nb as paseo
 from paseo_nb.programs.demo import copy_sample
 
 
+def worker(
+    scheduler: str, name: str, room: Path, env: dict[str, str], agents: int = 2
+) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads",
+        "1", "--resources", f"agents={agents}", "--name", name, "--local-directory", str(room),
+        "--no-dashboard",
+    ]  # fmt: skip
+    with (room / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(command, env=env, cwd=room, stdout=log, stderr=log)
+
+
+def workers_env(home: Path) -> dict[str, str]:
+    home.mkdir()
+    return {
+        **os.environ, "HOME": str(home), "PASEO_NB_IDLE": "20", "PASEO_NB_PERMISSION_TIMEOUT": "60",
+        "PASEO_DEMO_HOME": str(home / "demo"), "XDG_DATA_HOME": str(home / "data"),
+    }  # fmt: skip
+
+
+class Scheduled:
+    """A cluster of one worker whose scheduler is a process that can be killed; it has no
+    paseo_nb, as it needs none."""
+
+    def __init__(self, room: Path) -> None:
+        room.mkdir()
+        self.room, file = room, room / "scheduler.json"
+        command = [
+            sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
+            "0", "--no-dashboard", "--scheduler-file", str(file),
+        ]  # fmt: skip
+        without = {**os.environ, "PYTHONPATH": str(without_us(room / "bare"))}
+        with (room / "scheduler.log").open("ab") as log:
+            self.scheduler = subprocess.Popen(
+                command, cwd=room, env=without, stdout=log, stderr=log
+            )
+        with within(30) as until:
+            until(lambda: file.exists() and file.read_text().strip().endswith("}"))
+        self.address = str(json.loads(file.read_text())["address"])
+        self.worker = worker(self.address, "only", room, workers_env(room / "home"))
+
+    def close(self) -> None:
+        for process in (self.scheduler, self.worker):
+            process.kill()
+            process.wait()
+        clear(self.room)
+
+
+def without_us(folder: Path) -> Path:
+    """A folder for PYTHONPATH with which a Python has no paseo_nb."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['paseo_nb'] = None\n")
+    return folder
+
+
+def clear(room: Path) -> None:
+    """End what workers that are gone left at work."""
+    from paseo_nb.server.worker import _clear
+
+    for folder in room.glob("dask-scratch-space/paseo_nb/*"):
+        if folder.is_dir():
+            _clear(folder)
+
+
 class Cluster:
     """The cluster, and what a test does to it."""
 
     def __init__(self, room: Path) -> None:
-        home = room / "workers-home"
-        home.mkdir()
-        self.env = {
-            **os.environ, "HOME": str(home), "PASEO_NB_IDLE": "20",
-            "PASEO_NB_PERMISSION_TIMEOUT": "60", "PASEO_DEMO_HOME": str(home / "demo"),
-            "XDG_DATA_HOME": str(home / "data"),
-        }  # fmt: skip
+        self.env = workers_env(room / "workers-home")
         self.room, self.workers = room, dict[str, subprocess.Popen[bytes]]()
         self.cluster = LocalCluster(
             n_workers=0, protocol="tcp://", dashboard_address=None, silence_logs=50
@@ -41,15 +100,7 @@ class Cluster:
 
     def start(self, name: str) -> None:
         """A worker, as one starts it at a terminal."""
-        command = [
-            sys.executable, "-m", "distributed.cli.dask_worker", self.cluster.scheduler_address,
-            "--no-nanny", "--nthreads", "1", "--resources", "agents=2", "--name", name,
-            "--local-directory", str(self.room), "--no-dashboard",
-        ]  # fmt: skip
-        with (self.room / f"{name}.log").open("ab") as log:
-            self.workers[name] = subprocess.Popen(
-                command, env=self.env, cwd=self.room, stdout=log, stderr=log
-            )
+        self.workers[name] = worker(self.cluster.scheduler_address, name, self.room, self.env)
 
     def connect(self) -> Any:
         return paseo.connect(self.client, name="shed")
@@ -63,6 +114,20 @@ class Cluster:
         kill_9(self.workers[name].pid)
         self.workers[name].wait()
         self.start(name)
+
+    def give_up(self, address: str) -> None:
+        """What the scheduler does about a worker that it has not heard of for too long."""
+        remove = self.cluster.scheduler.remove_worker
+        self.cluster.sync(remove, address, stimulus_id="unheard", close=False)
+
+    def replaced(self, pid: int) -> bool:
+        """Whether a worker has ended; another one of its name takes its place."""
+        [name] = [name for name, one in self.workers.items() if one.pid == pid] or [""]
+        if name and self.workers[name].poll() is None:
+            return False
+        if name:
+            self.start(name)
+        return True
 
     def holding(self) -> set[str]:
         """The names of workers that have a place held."""
@@ -81,11 +146,7 @@ class Cluster:
             worker.kill()
             worker.wait()
         self.cluster.close()
-        from paseo_nb.server.worker import _clear
-
-        for folder in self.room.glob("dask-scratch-space/paseo_nb/*"):
-            if folder.is_dir():
-                _clear(folder)
+        clear(self.room)
 
 
 @pytest.fixture(scope="session")

@@ -88,8 +88,21 @@ def test_a_workflow_gives_the_same_there_and_here(
     (here / "note.txt").unlink()
     assert both.options(refresh=True)() == far
     assert len(minds.asked()) == 10
-    with pytest.raises(UsageProblem, match="bg=True with host="):
-        both.options(host="shed", bg=True)()
+
+
+def test_a_workflow_in_a_process_of_its_own_has_a_client_of_its_own(
+    cluster: Cluster, here: Path
+) -> None:
+    cluster.connect()
+
+    @paseo.workflow
+    async def greets(whom: str):
+        return str(await agent(f"greet {whom}", "demo/echo"))
+
+    run = greets.options(host="shed", bg=True)("you")
+    assert "greet you" in run.wait(60 * SLACK)
+    [step] = run.steps().to_dict("records")
+    assert paseo.attach(step["run_id"]).labels["host"] == "shed"
 
 
 def test_a_workflow_that_was_stopped_remembers_its_cluster(

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
-from kit import SLACK, git
+from kit import git
 
 import paseo_nb as paseo
-from paseo_nb.errors import RunInterrupted, Unreachable, UsageProblem
+from paseo_nb.errors import ReplayMiss, RunInterrupted, Unreachable, UsageProblem
 
-from .conftest import Cluster, within
+from .conftest import Cluster, within, without_us
 
 
 def seqs(run: Any) -> list[int]:
@@ -105,9 +105,8 @@ def test_a_lost_worker_interrupts_and_what_comes_late_does_not_count(
 
 def test_what_a_cluster_cannot_do_is_refused(cluster: Cluster, here: Path) -> None:
     cluster.connect()
-    for options, why in (({"session": "one"}, "session="), ({"shared": True}, "shared=")):
-        with pytest.raises(UsageProblem, match=why):
-            paseo.start("demo/echo", "no", host="shed", **options)
+    with pytest.raises(UsageProblem, match=r"fork\(\) it"):
+        paseo.start("demo/echo", "no", host="shed", shared=True)
     with pytest.raises(UsageProblem, match="no agent|unknown|no provider"):
         paseo.start("nobody/none", "no", host="shed")
     with within(10) as until:
@@ -143,19 +142,87 @@ def test_workers_that_cannot_have_agents_are_told_so(
         paseo.connect(client)
 
 
-def test_a_worker_with_another_version_is_named(
-    cluster: Cluster, here: Path, tmp_path: Path
+@pytest.mark.parametrize("version", ["0.0.1", None])
+def test_a_worker_with_another_version_or_without_paseo_nb_is_named(
+    version: str | None, cluster: Cluster, here: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other" / "paseo_nb"
-    other.mkdir(parents=True)
-    (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
-    before = cluster.env
-    cluster.env = {**before, "PYTHONPATH": str(other.parent)}
+    host = cluster.connect()
+    before, known = cluster.env, set(host.cluster.workers())
+    if version is None:
+        path, why = without_us(tmp_path / "bare"), "has no paseo_nb"
+    else:
+        path, why = tmp_path / "other", r"has paseo_nb 0\.0\.1"
+        (path / "paseo_nb").mkdir(parents=True)
+        (path / "paseo_nb" / "__init__.py").write_text(f"__version__ = {version!r}\n")
+    cluster.env = {**before, "PYTHONPATH": str(path)}
     try:
         cluster.start("other")
-        cluster.client.wait_for_workers(4, timeout=20 * SLACK)
-        with pytest.raises(UsageProblem, match=r"has paseo_nb 0\.0\.1"):
-            cluster.connect()
+        with within(20) as until:
+            until(lambda: set(host.cluster.workers()) > known)
+            with pytest.raises(UsageProblem, match=why):
+                cluster.connect()
+            with pytest.raises(UsageProblem, match=why):
+                paseo.start("demo/echo", "no", host=host)
+            # One that comes between that look and the place: the place is none.
+            lease = host._leases.ask(list(set(host.cluster.workers()) - known))
+            until(lambda: lease.future.status == "error")
+        with pytest.raises(UsageProblem, match="no paseo_nb that serves"):
+            lease.check()
+        lease.give_back()
+        assert cluster.workers["other"].poll() is None, "nobody ended it by that"
     finally:
         cluster.env = before
         cluster.workers["other"].kill()
+        cluster.workers.pop("other").wait()
+    with within(10) as until:
+        until(lambda: set(host.cluster.workers()) == known)
+
+
+def test_runs_here_and_there_are_asked_about_together(cluster: Cluster, here: Path) -> None:
+    host = cluster.connect()
+    far = [paseo.start("demo/echo", f"there {n}", host=host) for n in range(2)]
+    near = paseo.start("demo/echo", "here")
+    assert len(paseo.wait([far[0], near], far[1])) == 3
+    assert paseo.wait(far[0].id, host="shed")[0].state == "idle"
+    everywhere = [near, *far]
+    frame = paseo.turns(run=everywhere)
+    assert sorted(zip(frame["host"], frame["run_id"], strict=True)) == sorted(
+        [("local", near.id), *(("shed", one.id) for one in far)]
+    )
+    assert set(paseo.cost(everywhere)["run_id"]) == {one.id for one in everywhere}
+    assert {one.id for one in far} <= set(paseo.cost(host="shed")["run_id"])
+    assert {one.id for one in everywhere} <= set(paseo.cost(host="all")["run_id"])
+    assert {one.id for one in everywhere} <= {one.id for one in paseo.ls(host="all")}
+    assert set(paseo.events(run=[one.id for one in far], host="shed")["host"]) == {"shed"}
+    assert paseo.export_traces(str(here / "t.parquet"), run=far) > 0
+    assert (here / "t.parquet").exists(), "it is written here"
+    with pytest.raises(UsageProblem, match="one place at a time"):
+        paseo.export_traces(str(here / "t.parquet"), run=everywhere)
+
+
+def test_a_session_goes_on_where_it_is_and_an_equal_run_is_found_again(
+    cluster: Cluster, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.connect()
+    first = paseo.run("demo/echo", "hello", host="shed", session="talk")
+    again = paseo.run("demo/echo", "and now?", host="shed", session="talk")
+    assert again.id == first.id
+    assert "message 2" in again.text
+    with pytest.raises(UsageProblem, match="another session name"):
+        paseo.run("demo/fixer", "mend", host="shed", session="talk")
+    once = paseo.run("demo/echo", "the same", host="shed")
+    same = paseo.run("demo/echo", "the same", host="shed", reuse=True)
+    assert (same.id, same.cached) == (once.id, True)
+    assert paseo.run("demo/echo", "another", host="shed", reuse=True).id != once.id
+    monkeypatch.setenv("PASEO_NB_REPLAY", "1")
+    with pytest.raises(ReplayMiss):
+        paseo.run("demo/echo", "a third", host="shed")
+
+
+def test_a_fork_is_one_of_the_clusters_runs(cluster: Cluster, here: Path) -> None:
+    cluster.connect()
+    run = paseo.run("demo/echo", "hello", host="shed")
+    fork = run.fork(prompt="and now?").wait()
+    assert fork.id != run.id
+    assert fork.id in [one.id for one in paseo.ls(host="shed")]
+    assert [turn.outcome for turn in fork.history().turns][-1] == "end_turn"
