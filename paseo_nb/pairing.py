@@ -63,7 +63,7 @@ class Pairing(msgspec.Struct):
     expires: float
     url: str | None = None
     notes: list[str] = []
-    home: str | None = None
+    mark: str | None = None  # the file that is there once its device came
 
     @property
     def address(self) -> str:
@@ -94,10 +94,7 @@ class Pairing(msgspec.Struct):
 
     def came(self) -> bool:
         """Whether a device was there with this token."""
-        key = _key()
-        if self.home is None or key is None:
-            return False
-        return (Path(self.home) / CAME / _sum(self.token, key)[:16]).exists()
+        return self.mark is not None and Path(self.mark).exists()
 
 
 def make(
@@ -120,8 +117,9 @@ def make(
     expires = time.time() + for_s
     with host.holding("tokens.lock", 10.0):
         kept = [one for one in granted(host.home) if one.name != name]
-        _write(host.home, [*kept, Grant(name, _sum(token, key), wanted, runs, expires)])
-    return Pairing(name, token, wanted, runs, expires, home=str(host.home))
+        mine = Grant(name, _sum(token, key), wanted, runs, expires)
+        _write(host.home, [*kept, mine])
+    return Pairing(name, token, wanted, runs, expires, mark=str(_mark(host.home, mine)))
 
 
 def revoke(host: LocalHost, name: str) -> None:
@@ -159,7 +157,12 @@ def note(home: Path, grant: Grant) -> None:
     if grant.sha256 not in _noted:
         _noted.add(grant.sha256)
         with contextlib.suppress(OSError):
-            (private_dir(home / CAME) / grant.sha256[:16]).touch(0o600)
+            private_dir(home / CAME)
+            _mark(home, grant).touch(0o600)
+
+
+def _mark(home: Path, grant: Grant) -> Path:
+    return home / CAME / grant.sha256[:16]
 
 
 def _sum(token: str, key: bytes) -> str:

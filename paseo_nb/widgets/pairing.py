@@ -19,13 +19,13 @@ from .. import _portal, cells
 from ..model import now_us
 from . import qr
 from .live import beside
+from .showing import put, view_of
 
 if TYPE_CHECKING:
     from ..pairing import Pairing
 
 Json = dict[str, Any]
 HERE = Path(__file__).parent
-VIEW = "application/vnd.jupyter.widget-view+json"
 SHOWN_S = 600.0
 LOOK_S = 1.0
 
@@ -81,14 +81,9 @@ class PairingWidget(anywidget.AnyWidget):
 
 def show(pairing: Pairing) -> None:
     """Show it in the running cell: the code, live, and what is to be known of it."""
-    from IPython import display as shown
-
-    display = cast(Any, shown).display
-    live = cells.shows_widgets()
+    live, name = cells.shows_widgets(), f"paseo-pairing-{now_us()}"
     if live:
-        model_id = PairingWidget(pairing).model_id
-        view = {"version_major": 2, "version_minor": 1, "model_id": model_id}
-        display({VIEW: view, "text/plain": ""}, raw=True)
+        put(view_of(PairingWidget(pairing), ""), f"{name}-view")
     told = qr.bundle(pairing, live)
-    told["text/html"] = beside(f"pairing-{now_us()}", told["text/html"])
-    display(told, raw=True)
+    told["text/html"] = beside(name, told["text/html"])
+    put(told, name)
