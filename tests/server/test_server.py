@@ -558,6 +558,29 @@ def test_what_no_pairing_can_be_is_said(
     assert not (tmp_path / ".paseo_nb" / "tokens.json").exists()
 
 
+def test_a_call_that_fails_leaves_no_traceback_in_the_log(tmp_path: Path) -> None:
+    from paseo_nb.server.calls import Calls
+
+    told: list[dict[str, Any]] = []
+
+    async def fails() -> None:
+        await asyncio.sleep(0.05)
+        raise paseo.UsageProblem("no")
+
+    async def go() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: told.append(about))
+        calls = Calls()
+        with pytest.raises(paseo.UsageProblem):
+            await calls.result(None, tmp_path, fails)
+        del calls
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(go())
+    gc.collect()
+    assert told == []
+
+
 def test_the_openapi_page_is_made_from_the_routes() -> None:
     from paseo_nb.server.openapi import page
 
