@@ -313,7 +313,9 @@ def make(prepared: Prepared, host: LocalHost, run_id: str) -> Launch:
     allows = differences_of(resolved.extends).allows
     listed = None if allows is None else allows(cwd, {**os.environ, **env})
     past = unreached(resolved.provider, listed, prepared.mode, prepared.rules)
-    pricing, unkept = budgets.pricing(limits, wish.budget is not None, resolved, settings)
+    # of a workflow's budget each step has what is left: one that tells nothing counts none of it
+    asked = wish.budget is not None and wish.workflow_run is None
+    pricing, unkept = budgets.pricing(limits, asked, resolved, settings)
     remember(run_id, prepared.secrets)
     labels = {name: _masked(value, env) or "" for name, value in (wish.labels or {}).items()}
     labels |= {"session": wish.session} if wish.session else {}
