@@ -87,6 +87,7 @@ def with_paseo(home: Path) -> dict[str, float]:
         asyncio.run(_kept(home, feeds))
     with Watch() as indexed:
         index.advance(home)
+    assert frames.tool_traces(home, limit=0).empty  # pandas and pyarrow import on their first use
     with Watch() as back:
         frame = frames.tool_traces(home)
     assert len(frame) == TURNS * CALLS
@@ -196,6 +197,7 @@ def with_otel(home: Path) -> dict[str, float]:
                     span.set_attribute("gen_ai.tool.call.arguments", f'{{"path":"m{number}.py"}}')
                     span.set_attribute("gen_ai.tool.call.result", said[number % CALLS])
             provider.shutdown()
+    assert pd.DataFrame([{"warm": 1}]).size == 1
     with Watch() as back:
         spans = map(json.loads, path.open())
         frame = pd.DataFrame([{**span, **span.pop("attributes")} for span in spans])

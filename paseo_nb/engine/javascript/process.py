@@ -26,6 +26,7 @@ from ...errors import UsageProblem
 CHILD = Path(__file__).with_name("child.py")
 KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # what an interpreter may need to start at all
 START_S = 60.0
+_compiling = threading.Lock()
 ASKED = "it went on in a loop, or computes more than a script that leads agents should"
 
 
@@ -159,9 +160,15 @@ class ScriptProcess:
             await self._process.wait()
 
 
-@lru_cache(maxsize=64)
 def wrong_with(source: str) -> str:
-    """Why a text is no JavaScript; empty where it is. It is compiled, and not run."""
+    """Why a text is no JavaScript; empty where it is. It is compiled, and not run. Once, also where
+    many ask at once."""
+    with _compiling:
+        return _wrong_with(source)
+
+
+@lru_cache(maxsize=64)
+def _wrong_with(source: str) -> str:
     with subprocess.Popen(
         command(Limits()), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, env=environment(), cwd="/", start_new_session=True,
