@@ -110,4 +110,7 @@ class Socket(LetsDevicesIn, WebSocketMixin, websocket.WebSocketHandler, JupyterH
         """The line is gone; the runs are not touched by that."""
         for task in list(self._doing):
             task.cancel()
+        pings: Any = self.ping_callback
+        if pings is not None:  # it would hold what is left of the line until the next one is due
+            pings.stop()
         super().on_close()

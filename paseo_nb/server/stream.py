@@ -118,3 +118,8 @@ class Stream(Socket):
         task = self._watching.pop(run_id, None)
         if task is not None:
             task.cancel()
+
+    def on_close(self) -> None:
+        """The line is gone."""
+        super().on_close()
+        self._watching.clear()  # a task that was cancelled holds its frames, and they this
